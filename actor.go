@@ -1,0 +1,58 @@
+package telamon
+
+import (
+	"net/netip"
+	"time"
+)
+
+// An ActorKind says how an actor was authenticated.
+type ActorKind string
+
+// The kinds of actors.
+const (
+	ActorCredential ActorKind = "credential" // an API credential's token (Atlas)
+	ActorOperator   ActorKind = "operator"   // the admin socket's owner
+	ActorSystem     ActorKind = "system"     // the platform itself: jobs, start-up
+	ActorAnonymous  ActorKind = "anonymous"  // nobody yet: a login that is being tried
+)
+
+// An Actor is who makes a request, after authentication. It is the first
+// argument of every use case after the context.
+type Actor struct {
+	Kind      ActorKind
+	Account   AccountID // empty for operators and the system
+	Address   netip.Addr
+	RequestID string
+
+	// The following are set for ActorCredential only.
+	Credential CredentialID
+	Pair       PairID       // the credential's subscription and identity at login
+	ClientCert ClientCertID // empty if the credential needs no client certificate
+	Issuer     IssuerID     // bound at login: issuance and trust chain agree
+}
+
+// Subject names the actor in an audit event: the credential's ID, or the kind.
+func (a Actor) Subject() string {
+	if a.Credential != "" {
+		return a.Credential.String()
+	}
+	return string(a.Kind)
+}
+
+// A PairID numbers one (subscription, identity) of an account. All that an Atlas
+// credential reads and writes is scoped to its pair. It is a number and not a
+// prefixed ID because it leads the indexes of the largest tables.
+type PairID int64
+
+// An Event is one entry of the audit log, before it has a place in it.
+type Event struct {
+	ID      EventID
+	At      time.Time
+	Actor   Actor
+	Action  string // object.verb, such as "certificate.issue"
+	Object  string // the object's ID, serial or name
+	Account AccountID
+	Result  string // "ok", or the code of the fault
+	Before  any    // marshalled to JSON; nil leaves it out; never a secret
+	After   any
+}

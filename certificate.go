@@ -1,0 +1,59 @@
+package telamon
+
+import "time"
+
+// CertificateStatus is the state of an issued certificate. An expired one keeps
+// the state that it had.
+type CertificateStatus string
+
+// The states.
+const (
+	StatusIssued  CertificateStatus = "issued"
+	StatusRevoked CertificateStatus = "revoked"
+)
+
+// A RevocationReason is a reason code of RFC 5280, Section 5.3.1, by its name there.
+type RevocationReason string
+
+// The reasons that the platform uses. Unspecified is written to a CRL by leaving
+// the reason out.
+const (
+	ReasonUnspecified          RevocationReason = "unspecified"
+	ReasonKeyCompromise        RevocationReason = "keyCompromise"
+	ReasonAffiliationChanged   RevocationReason = "affiliationChanged"
+	ReasonSuperseded           RevocationReason = "superseded"
+	ReasonCessationOfOperation RevocationReason = "cessationOfOperation"
+	ReasonPrivilegeWithdrawn   RevocationReason = "privilegeWithdrawn"
+)
+
+// RevocationReasons are all reasons, in the order of their codes.
+var RevocationReasons = []RevocationReason{
+	ReasonUnspecified, ReasonKeyCompromise, ReasonAffiliationChanged, ReasonSuperseded,
+	ReasonCessationOfOperation, ReasonPrivilegeWithdrawn,
+}
+
+// A Certificate is the ledger entry of one issued certificate.
+type Certificate struct {
+	Serial        Serial
+	Pair          PairID
+	Credential    CredentialID
+	Issuer        IssuerID
+	PolicyVersion string // of the effective policy that accepted the request
+	CRLShard      int
+	SPKIHash      [32]byte  // SHA-256 of the DER SubjectPublicKeyInfo
+	NotBefore     time.Time // whole seconds
+	NotAfter      time.Time // whole seconds
+	AcceptedAt    time.Time // when the request was accepted, milliseconds
+	RekeyOf       *Serial   // the certificate whose content this one copied
+	Status        CertificateStatus
+	UpdatedAt     time.Time // of the last change of Status
+	Revocation    *Revocation
+}
+
+// A Revocation says when and why a certificate was revoked.
+type Revocation struct {
+	At            time.Time // by our clock
+	Reason        RevocationReason
+	CompromisedAt time.Time // when the key was compromised, zero if not told
+	Attested      bool      // the compromised key itself signed an attestation
+}

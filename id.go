@@ -1,0 +1,123 @@
+package telamon
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// An ID names one object of kind K: a prefix that says the kind, such as "acc_",
+// and 26 characters that sort by the time at which the ID was made.
+type ID[K kind] string
+
+// kind is a type that only names what an ID belongs to.
+type kind interface{ prefix() string }
+
+type (
+	accountKind      struct{}
+	userKind         struct{}
+	serviceKind      struct{}
+	subscriptionKind struct{}
+	lotKind          struct{}
+	identityKind     struct{}
+	credentialKind   struct{}
+	clientCertKind   struct{}
+	issuerKind       struct{}
+	seriesKind       struct{}
+	hierarchyKind    struct{}
+	eventKind        struct{}
+	claimKind        struct{}
+	approvalKind     struct{}
+)
+
+func (accountKind) prefix() string      { return "acc" }
+func (userKind) prefix() string         { return "usr" }
+func (serviceKind) prefix() string      { return "svc" }
+func (subscriptionKind) prefix() string { return "sub" }
+func (lotKind) prefix() string          { return "lot" }
+func (identityKind) prefix() string     { return "idn" }
+func (credentialKind) prefix() string   { return "crd" }
+func (clientCertKind) prefix() string   { return "mtl" }
+func (issuerKind) prefix() string       { return "iss" }
+func (seriesKind) prefix() string       { return "ser" }
+func (hierarchyKind) prefix() string    { return "hie" }
+func (eventKind) prefix() string        { return "evt" }
+func (claimKind) prefix() string        { return "clm" }
+func (approvalKind) prefix() string     { return "apv" }
+
+// The IDs of the platform's objects.
+type (
+	AccountID      = ID[accountKind]
+	UserID         = ID[userKind]
+	ServiceID      = ID[serviceKind]
+	SubscriptionID = ID[subscriptionKind]
+	LotID          = ID[lotKind]
+	IdentityID     = ID[identityKind]
+	CredentialID   = ID[credentialKind]
+	ClientCertID   = ID[clientCertKind]
+	IssuerID       = ID[issuerKind]
+	SeriesID       = ID[seriesKind]
+	HierarchyID    = ID[hierarchyKind]
+	EventID        = ID[eventKind]
+	ClaimID        = ID[claimKind]
+	ApprovalID     = ID[approvalKind]
+)
+
+// idEncoding keeps the order of the bytes that it encodes.
+var idEncoding = base32.HexEncoding.WithPadding(base32.NoPadding)
+
+const idLength = 26 // base32 of 16 bytes
+
+// NewID returns a new ID of kind K. Its first 48 bits are the time in
+// milliseconds and 74 of the others come from the CSPRNG (RFC 9562, Section 5.7).
+func NewID[K kind]() ID[K] {
+	u, err := uuid.NewV7()
+	if err != nil { // crypto/rand does not fail on any supported system
+		var b [16]byte
+		rand.Read(b[:])
+		u = b
+	}
+	var k K
+	return ID[K](k.prefix() + "_" + strings.ToLower(idEncoding.EncodeToString(u[:])))
+}
+
+// ParseID reads an ID of kind K. The comparison is exact: IDs are lower case.
+func ParseID[K kind](s string) (ID[K], error) {
+	var k K
+	rest, ok := strings.CutPrefix(s, k.prefix()+"_")
+	if !ok || len(rest) != idLength || strings.ToLower(rest) != rest {
+		return "", fmt.Errorf("not an id of the form %s_ and %d characters", k.prefix(), idLength)
+	}
+	if b, err := idEncoding.DecodeString(strings.ToUpper(rest)); err != nil || len(b) != 16 {
+		return "", fmt.Errorf("not an id of the form %s_ and %d characters", k.prefix(), idLength)
+	}
+	return ID[K](s), nil
+}
+
+// String returns the ID as it is stored and printed.
+func (id ID[K]) String() string { return string(id) }
+
+// Bytes returns the ID's 16 bytes without its prefix, and false if id was not
+// made by NewID or ParseID.
+func (id ID[K]) Bytes() ([16]byte, bool) {
+	var out [16]byte
+	var k K
+	rest, ok := strings.CutPrefix(string(id), k.prefix()+"_")
+	if !ok {
+		return out, false
+	}
+	b, err := idEncoding.DecodeString(strings.ToUpper(rest))
+	if err != nil || len(b) != 16 {
+		return out, false
+	}
+	return [16]byte(b), true
+}
+
+// IDFromBytes returns the ID of kind K with these 16 bytes.
+func IDFromBytes[K kind](b [16]byte) ID[K] {
+	var k K
+	return ID[K](k.prefix() + "_" + strings.ToLower(idEncoding.EncodeToString(b[:])))
+}
