@@ -33,6 +33,10 @@ type (
 	approvalKind     struct{}
 )
 
+// ProcessKind is the kind of IDs that name a running process and what is its own:
+// leases, commit markers, changes.
+type ProcessKind struct{}
+
 func (accountKind) prefix() string      { return "acc" }
 func (userKind) prefix() string         { return "usr" }
 func (serviceKind) prefix() string      { return "svc" }
@@ -47,6 +51,7 @@ func (hierarchyKind) prefix() string    { return "hie" }
 func (eventKind) prefix() string        { return "evt" }
 func (claimKind) prefix() string        { return "clm" }
 func (approvalKind) prefix() string     { return "apv" }
+func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
 type (
@@ -84,6 +89,27 @@ func NewID[K kind]() ID[K] {
 	return ID[K](k.prefix() + "_" + strings.ToLower(idEncoding.EncodeToString(u[:])))
 }
 
+// NewEventID returns a new ID for an audit event.
+func NewEventID() EventID { return NewID[eventKind]() }
+
+// EventIDFromBytes returns the event ID with these 16 bytes.
+func EventIDFromBytes(b [16]byte) EventID { return IDFromBytes[eventKind](b) }
+
+// The makers of IDs of new objects.
+var (
+	NewAccountID      = NewID[accountKind]
+	NewUserID         = NewID[userKind]
+	NewServiceID      = NewID[serviceKind]
+	NewSubscriptionID = NewID[subscriptionKind]
+	NewLotID          = NewID[lotKind]
+	NewIdentityID     = NewID[identityKind]
+	NewCredentialID   = NewID[credentialKind]
+	NewClientCertID   = NewID[clientCertKind]
+	NewIssuerID       = NewID[issuerKind]
+	NewSeriesID       = NewID[seriesKind]
+	NewHierarchyID    = NewID[hierarchyKind]
+)
+
 // ParseID reads an ID of kind K. The comparison is exact: IDs are lower case.
 func ParseID[K kind](s string) (ID[K], error) {
 	var k K
@@ -96,6 +122,20 @@ func ParseID[K kind](s string) (ID[K], error) {
 	}
 	return ID[K](s), nil
 }
+
+// The ID parsers of objects that are named on a wire or a command line.
+var (
+	ParseAccountID      = ParseID[accountKind]
+	ParseUserID         = ParseID[userKind]
+	ParseServiceID      = ParseID[serviceKind]
+	ParseSubscriptionID = ParseID[subscriptionKind]
+	ParseIdentityID     = ParseID[identityKind]
+	ParseCredentialID   = ParseID[credentialKind]
+	ParseClientCertID   = ParseID[clientCertKind]
+	ParseIssuerID       = ParseID[issuerKind]
+	ParseSeriesID       = ParseID[seriesKind]
+	ParseEventID        = ParseID[eventKind]
+)
 
 // String returns the ID as it is stored and printed.
 func (id ID[K]) String() string { return string(id) }
