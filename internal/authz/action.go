@@ -1,0 +1,96 @@
+package authz
+
+import "slices"
+
+// An Action is an object and a verb, such as "certificate.issue": what audit
+// events call what was done. Actions are never renamed.
+type Action string
+
+// The actions.
+const (
+	CertificateIssue  Action = "certificate.issue"
+	CertificateRead   Action = "certificate.read"
+	CertificateRevoke Action = "certificate.revoke"
+	CertificateRekey  Action = "certificate.rekey"
+
+	PolicyRead     Action = "policy.read"     // the effective validation policy
+	StatisticsRead Action = "statistics.read" // counters, quotas and lists of certificates
+
+	AccountCreate  Action = "account.create"
+	AccountRead    Action = "account.read"
+	AccountDisable Action = "account.disable"
+	AccountEnable  Action = "account.enable"
+	AccountDelete  Action = "account.delete"
+
+	UserCreate      Action = "user.create"
+	UserRead        Action = "user.read"
+	UserDisable     Action = "user.disable"
+	UserEnable      Action = "user.enable"
+	UserDelete      Action = "user.delete"
+	UserSetPassword Action = "user.set_password"
+	UserSetRoles    Action = "user.set_roles"
+
+	IdentityCreate   Action = "identity.create"
+	IdentityRead     Action = "identity.read"
+	IdentitySubmit   Action = "identity.submit"   // draft to queued
+	IdentityProcess  Action = "identity.process"  // queued to processed
+	IdentityActivate Action = "identity.activate" // the vetting succeeded
+	IdentityReject   Action = "identity.reject"
+	IdentityExpire   Action = "identity.expire"
+	IdentityWithdraw Action = "identity.withdraw"
+
+	ServiceCreate Action = "service.create"
+	ServiceRead   Action = "service.read"
+	ServiceUpdate Action = "service.update"
+
+	SubscriptionCreate Action = "subscription.create"
+	SubscriptionRead   Action = "subscription.read"
+	SubscriptionGrant  Action = "subscription.grant" // adds a lot of quota
+
+	CredentialCreate  Action = "credential.create"
+	CredentialRead    Action = "credential.read"
+	CredentialDisable Action = "credential.disable"
+	CredentialEnable  Action = "credential.enable"
+	CredentialDelete  Action = "credential.delete"
+	CredentialRelink  Action = "credential.relink"  // to another subscription or identity
+	CredentialSetIPs  Action = "credential.set_ips" // the allow-list
+	CredentialLogin   Action = "credential.login"
+
+	ClientCertificateIssue   Action = "client_certificate.issue"
+	ClientCertificateRead    Action = "client_certificate.read"
+	ClientCertificateDisable Action = "client_certificate.disable"
+	ClientCertificateEnable  Action = "client_certificate.enable"
+	ClientCertificateRevoke  Action = "client_certificate.revoke"
+	ClientCertificateLink    Action = "client_certificate.link" // sets the credentials that it is good for
+
+	AuditRead   Action = "audit.read"
+	AuditVerify Action = "audit.verify"
+
+	HierarchyCreate Action = "hierarchy.create" // with its root, series and first issuing CAs
+
+	IssuerCreate   Action = "issuer.create"
+	IssuerRead     Action = "issuer.read"
+	IssuerChain    Action = "issuer.chain" // the certificates up to the root, which are public
+	IssuerActivate Action = "issuer.activate"
+	IssuerRetire   Action = "issuer.retire"
+)
+
+var actions = []Action{
+	CertificateIssue, CertificateRead, CertificateRevoke, CertificateRekey,
+	PolicyRead, StatisticsRead,
+	AccountCreate, AccountRead, AccountDisable, AccountEnable, AccountDelete,
+	UserCreate, UserRead, UserDisable, UserEnable, UserDelete, UserSetPassword, UserSetRoles,
+	IdentityCreate, IdentityRead, IdentitySubmit, IdentityProcess, IdentityActivate, IdentityReject, IdentityExpire,
+	IdentityWithdraw,
+	ServiceCreate, ServiceRead, ServiceUpdate,
+	SubscriptionCreate, SubscriptionRead, SubscriptionGrant,
+	CredentialCreate, CredentialRead, CredentialDisable, CredentialEnable, CredentialDelete, CredentialRelink,
+	CredentialSetIPs, CredentialLogin,
+	ClientCertificateIssue, ClientCertificateRead, ClientCertificateDisable, ClientCertificateEnable,
+	ClientCertificateRevoke, ClientCertificateLink,
+	AuditRead, AuditVerify,
+	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
+}
+
+// Actions returns every action, in the order of this file. The caller owns the slice.
+func Actions() []Action { return slices.Clone(actions) }

@@ -1,0 +1,94 @@
+// Package authz says whether an actor may do an action to an object: one table,
+// by the kind of the actor. It is pure and keeps no state; it does not know who
+// the actor is (the dialects authenticate) nor whether the object exists.
+//
+// It trusts that the actor's kind and account come from an authentication, and
+// that the owner is the account that the store says the object belongs to.
+package authz
+
+import (
+	"slices"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+)
+
+// Reach says on whose objects an action is allowed. The zero value is None, so
+// that an action or a kind that is in no table is refused.
+type Reach uint8
+
+// The reaches.
+const (
+	None Reach = iota // on nobody's
+	Own               // on those of the actor's account
+	Any               // on those of any account, and on the platform's own
+)
+
+var reachNames = [...]string{"none", "own", "any"}
+
+// String returns the reach's name, such as "own".
+func (r Reach) String() string {
+	if int(r) >= len(reachNames) {
+		return "unknown"
+	}
+	return reachNames[r]
+}
+
+// grants are the actions that each kind of actor may do, and on whose objects.
+// What is not here is refused.
+var grants = map[telamon.ActorKind]map[Action]Reach{
+	// An API credential issues for its own pair; which pair's objects it sees is
+	// the store's to scope.
+	telamon.ActorCredential: {
+		CertificateIssue: Own, CertificateRead: Own, CertificateRevoke: Own, CertificateRekey: Own,
+		PolicyRead: Own, StatisticsRead: Own, IssuerChain: Any,
+	},
+	// The owner of the admin socket runs the platform, but holds no credential: an
+	// operator's certificate would have no subscription to draw on.
+	telamon.ActorOperator: reachOf(Any, except(Actions(),
+		CertificateIssue, CertificateRekey, CredentialLogin)),
+	// Jobs and the start of the platform make and rotate issuers, renew the
+	// platform's own certificates, and keep the log.
+	telamon.ActorSystem: reachOf(Any, []Action{
+		CertificateRead, CertificateRevoke, StatisticsRead, ClientCertificateRead, ClientCertificateRevoke,
+		IdentityRead, IdentityExpire, HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
+		AuditRead, AuditVerify,
+	}),
+	// Nobody yet: all that a stranger may do is to try a login.
+	telamon.ActorAnonymous: {CredentialLogin: Any},
+}
+
+func reachOf(reach Reach, actions []Action) map[Action]Reach {
+	out := make(map[Action]Reach, len(actions))
+	for _, action := range actions {
+		out[action] = reach
+	}
+	return out
+}
+
+func except(actions []Action, without ...Action) []Action {
+	return slices.DeleteFunc(actions, func(a Action) bool { return slices.Contains(without, a) })
+}
+
+// ReachOf returns on whose objects actors of the kind may do the action.
+func ReachOf(kind telamon.ActorKind, action Action) Reach { return grants[kind][action] }
+
+// Check returns nil if the actor may do the action to an object of the owner,
+// which is empty for what is the platform's own. For a list or for something that
+// is about to be made, the owner is the account that it is in.
+//
+// It reports a Denied fault if the actor may not do this to any object, and a
+// NotFound one, which does not tell whether the object exists, if the actor may
+// but the object is not of its account.
+func Check(actor telamon.Actor, action Action, owner telamon.AccountID) error {
+	switch ReachOf(actor.Kind, action) {
+	case Any:
+		return nil
+	case Own:
+		if owner != "" && owner == actor.Account {
+			return nil
+		}
+		return fault.New(fault.NotFound, "not_found", "There is no such object.")
+	}
+	return fault.New(fault.Denied, "access_denied", "You are not allowed to do this.")
+}
