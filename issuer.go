@@ -2,6 +2,7 @@ package telamon
 
 import (
 	"crypto/x509"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,48 @@ const (
 	EKUSigning    EKUFamily = "signing"     // emailProtection, document signing and private ones
 	EKUAny        EKUFamily = "any"         // private hierarchies without an EKU of their own
 )
+
+// ekuFamilies are the extended key usages of each family. The wildcard of EKUAny
+// still never admits anyExtendedKeyUsage.
+var ekuFamilies = map[EKUFamily][]string{
+	EKUClientAuth: {"1.3.6.1.5.5.7.3.2"},
+	EKUTLS:        {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"},
+	EKUServerAuth: {"1.3.6.1.5.5.7.3.1"},
+	EKUSigning: {
+		"1.3.6.1.5.5.7.3.4",       // emailProtection
+		"1.3.6.1.5.5.7.3.36",      // document signing (RFC 9336)
+		"1.3.6.1.4.1.311.10.3.12", // Microsoft document signing
+	},
+	EKUAny: nil,
+}
+
+// AnyExtendedKeyUsage is the usage that no certificate of ours carries (RFC 5280,
+// Section 4.2.1.12).
+const AnyExtendedKeyUsage = "2.5.29.37.0"
+
+// OIDs returns the extended key usages that an issuing CA of the family carries,
+// none for EKUAny.
+func (f EKUFamily) OIDs() []x509.OID {
+	var ids []x509.OID
+	for _, text := range ekuFamilies[f] {
+		id, err := x509.ParseOID(text)
+		if err != nil {
+			panic(err) // a constant of this file
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Allows reports whether a leaf under an issuing CA of the family may carry the
+// extended key usage.
+func (f EKUFamily) Allows(id x509.OID) bool {
+	text := id.String()
+	if f == EKUAny {
+		return text != AnyExtendedKeyUsage
+	}
+	return slices.Contains(ekuFamilies[f], text)
+}
 
 // IssuerRole tells roots from issuing CAs.
 type IssuerRole string

@@ -1,0 +1,152 @@
+// Package issuance knows the issuing CAs and makes certificates: it prepares what
+// will be signed, has the keystore sign it once, and verifies the signature. It
+// decides nothing about subscribers, which packages policy and ra do, and stores
+// nothing. It trusts its caller for the content of a certificate and the keystore
+// for nothing but the possession of keys.
+package issuance
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/tbs"
+)
+
+// Keys is what the engine needs of a keystore. The keystore of this process is
+// one; a signer process of its own can be another.
+type Keys interface {
+	Generate(name string, keyType tbs.KeyType) (crypto.PublicKey, error)
+	Public(name string) (crypto.PublicKey, error)
+	Bind(name string, purpose keystore.Purpose) error
+	SelfSign(name string, tbsDER []byte) ([]byte, error)
+	SignCertificate(name string, tbsDER []byte) ([]byte, error)
+}
+
+// Config names what an engine is made of.
+type Config struct {
+	Keys  Keys
+	Clock telamon.Clock
+	Log   *slog.Logger
+	// StatusBaseURL is the http URL below which CRLs and issuer certificates
+	// are served, without a final slash.
+	StatusBaseURL string
+	// Lint returns what is wrong with a certificate that is about to be signed;
+	// nil lints nothing.
+	Lint func(ctx context.Context, issuer *telamon.Issuer, tbsDER []byte) []fault.Field
+}
+
+// Engine makes certificates. It is safe for concurrent use.
+type Engine struct {
+	keys    Keys
+	clock   telamon.Clock
+	log     *slog.Logger
+	baseURL string
+	lint    func(context.Context, *telamon.Issuer, []byte) []fault.Field
+	issuers atomic.Pointer[issuers]
+}
+
+// issuers is a snapshot of every issuer. It is never changed.
+type issuers struct {
+	byID   map[telamon.IssuerID]*telamon.Issuer
+	active map[telamon.SeriesID]*telamon.Issuer
+	series map[telamon.SeriesID]telamon.Series
+}
+
+// New returns an engine that knows no issuers until Load.
+func New(cfg Config) *Engine {
+	e := &Engine{
+		keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log, lint: cfg.Lint,
+		baseURL: strings.TrimSuffix(cfg.StatusBaseURL, "/"),
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
+	}
+	e.issuers.Store(&issuers{})
+	return e
+}
+
+// Load replaces what the engine knows of issuers and series, at once.
+func (e *Engine) Load(all []telamon.Issuer, series []telamon.Series) {
+	next := &issuers{
+		byID:   make(map[telamon.IssuerID]*telamon.Issuer, len(all)),
+		active: map[telamon.SeriesID]*telamon.Issuer{}, series: map[telamon.SeriesID]telamon.Series{},
+	}
+	for _, s := range series {
+		next.series[s.ID] = s
+	}
+	for i := range all {
+		issuer := all[i]
+		next.byID[issuer.ID] = &issuer
+		if issuer.Role == telamon.RoleIssuing && issuer.Status == telamon.IssuerActive {
+			next.active[issuer.Series] = &issuer
+		}
+	}
+	e.issuers.Store(next)
+}
+
+// Issuer returns an issuer, which the caller must not change. It reports NotFound.
+func (e *Engine) Issuer(id telamon.IssuerID) (*telamon.Issuer, error) {
+	if issuer := e.issuers.Load().byID[id]; issuer != nil {
+		return issuer, nil
+	}
+	return nil, fault.New(fault.NotFound, "issuer_not_found", "There is no such issuer.")
+}
+
+// Active returns the issuing CA of a series that signs now. It reports Unavailable
+// if the series has none.
+func (e *Engine) Active(id telamon.SeriesID) (*telamon.Issuer, error) {
+	if issuer := e.issuers.Load().active[id]; issuer != nil {
+		return issuer, nil
+	}
+	return nil, fault.New(fault.Unavailable, "no_active_issuer", "No issuing CA is active now.")
+}
+
+// Series returns a series. It reports NotFound.
+func (e *Engine) Series(id telamon.SeriesID) (telamon.Series, error) {
+	if s, ok := e.issuers.Load().series[id]; ok {
+		return s, nil
+	}
+	return telamon.Series{}, fault.New(fault.NotFound, "series_not_found", "There is no such issuer series.")
+}
+
+// SeriesNamed returns the series of a name. It reports NotFound.
+func (e *Engine) SeriesNamed(name string) (telamon.Series, error) {
+	for _, s := range e.issuers.Load().series {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return telamon.Series{}, fault.New(fault.NotFound, "series_not_found", "There is no such issuer series.")
+}
+
+// Chain returns the certificates from an issuer up to its root.
+func (e *Engine) Chain(id telamon.IssuerID) ([]*x509.Certificate, error) {
+	snapshot := e.issuers.Load()
+	var chain []*x509.Certificate
+	for issuer := snapshot.byID[id]; issuer != nil; issuer = snapshot.byID[issuer.Parent] {
+		chain = append(chain, issuer.Certificate)
+	}
+	if len(chain) == 0 {
+		return nil, fault.New(fault.NotFound, "issuer_not_found", "There is no such issuer.")
+	}
+	return chain, nil
+}
+
+// crlURL is where the CRL of a shard is. Like issuerURL it stands in certificates,
+// and so its form cannot change while one of them lives.
+func (e *Engine) crlURL(id telamon.IssuerID, shard int) string {
+	return fmt.Sprintf("%s/crl/%s/%d.crl", e.baseURL, id, shard)
+}
+
+// issuerURL is where an issuer's certificate is.
+func (e *Engine) issuerURL(id telamon.IssuerID) string {
+	return fmt.Sprintf("%s/ca/%s.cer", e.baseURL, id)
+}

@@ -1,0 +1,170 @@
+package issuance
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/tbs"
+)
+
+// A Request is for a certificate that policy and ra have accepted.
+type Request struct {
+	Issuer              telamon.IssuerID
+	NotBefore, NotAfter time.Time // whole seconds
+	Content             telamon.Content
+	PublicKey           *tbs.PublicKey
+	SignatureAlgorithm  string // "RSA", "RSA-PSS" or "ECDSA"; "" is the issuer's default
+	HashAlgorithm       string // "SHA-256", "SHA-384" or "SHA-512"; ""
+}
+
+// A Token holds a certificate that was prepared and not yet signed. It is good for
+// one Sign by the engine that made it.
+type Token struct {
+	engine    *Engine
+	issuer    *telamon.Issuer
+	tbsDER    []byte
+	signature *tbs.SignatureAlgorithm
+	signed    Signed // without DER
+	redeemed  atomic.Bool
+}
+
+// TBS returns the DER of the tbsCertificate that Sign will sign. The caller must
+// not change it.
+func (t *Token) TBS() []byte { return t.tbsDER }
+
+// A Signed is a certificate whose signature was verified.
+type Signed struct {
+	DER                 []byte
+	Serial              telamon.Serial
+	Issuer              telamon.IssuerID
+	CRLShard            int
+	NotBefore, NotAfter time.Time
+	SPKIHash            [32]byte
+}
+
+// Prepare allocates a serial number, builds the tbsCertificate for req, lints it,
+// and returns a token that [Engine.Sign] redeems for exactly those bytes.
+//
+// Prepare signs nothing: a caller may drop the token, which only burns its serial.
+// It reports NotReady unless the issuer is an active issuing CA and within its
+// validity, and Invalid if the certificate would outlive its issuer, carries an
+// extended key usage outside the issuer's family, cannot be encoded, or fails a
+// lint. The second named by notAfter is part of the validity period (RFC 5280,
+// Section 4.1.2.5), so n seconds end at notBefore + n - 1.
+func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
+	snapshot := e.issuers.Load()
+	issuer := snapshot.byID[req.Issuer]
+	now := e.clock.Now()
+	if err := usable(issuer, now); err != nil {
+		return nil, err
+	}
+	if fields := fits(issuer, snapshot.series[issuer.Series], &req); len(fields) > 0 {
+		return nil, &fault.Fault{
+			Kind: fault.Invalid, Code: "issuer_limit", Detail: "The issuing CA cannot sign this certificate.", Fields: fields,
+		}
+	}
+	algorithm, err := tbs.SignatureFor(issuer.Certificate.PublicKey, req.SignatureAlgorithm, req.HashAlgorithm)
+	if err != nil {
+		return nil, &fault.Fault{
+			Kind: fault.Invalid, Code: "signature_algorithm", Detail: "The issuing CA does not sign by this algorithm.",
+			Fields: []fault.Field{{Path: "signature.algorithm", Problem: "is not allowed"}}, Cause: err,
+		}
+	}
+	serial := telamon.NewSerial(now)
+	shard := shardOf(serial, issuer.CRLShards)
+	tbsDER, err := tbs.Build(&tbs.Template{
+		Serial: serial, Issuer: issuer.Certificate, NotBefore: req.NotBefore, NotAfter: req.NotAfter, Content: req.Content,
+		PublicKey: req.PublicKey, Signature: algorithm,
+		CRLURLs: []string{e.crlURL(issuer.ID, shard)}, CAIssuersURLs: []string{e.issuerURL(issuer.ID)},
+	})
+	if err != nil {
+		return nil, &fault.Fault{
+			Kind: fault.Invalid, Code: "not_encodable", Detail: "The certificate cannot be encoded as requested.", Cause: err,
+		}
+	}
+	if e.lint != nil {
+		if fields := e.lint(ctx, issuer, tbsDER); len(fields) > 0 {
+			return nil, &fault.Fault{Kind: fault.Invalid, Code: "lint", Detail: "The certificate would break a rule.", Fields: fields}
+		}
+	}
+	return &Token{
+		engine: e, issuer: issuer, tbsDER: tbsDER, signature: algorithm,
+		signed: Signed{
+			Serial: serial, Issuer: issuer.ID, CRLShard: shard, NotBefore: req.NotBefore, NotAfter: req.NotAfter,
+			SPKIHash: req.PublicKey.Hash,
+		},
+	}, nil
+}
+
+// usable reports NotReady unless the issuer may sign certificates now.
+func usable(issuer *telamon.Issuer, now time.Time) error {
+	switch {
+	case issuer == nil:
+		return fault.New(fault.NotReady, "issuer_unknown", "The issuing CA is not known yet.")
+	case issuer.Role != telamon.RoleIssuing || issuer.Status != telamon.IssuerActive:
+		return fault.New(fault.NotReady, "issuer_not_active", "The issuing CA is not active.")
+	case now.Before(issuer.Certificate.NotBefore) || now.After(issuer.Certificate.NotAfter):
+		return fault.New(fault.NotReady, "issuer_not_valid", "The issuing CA is not valid now.")
+	}
+	return nil
+}
+
+// fits returns how a request exceeds what the issuer may sign.
+func fits(issuer *telamon.Issuer, series telamon.Series, req *Request) []fault.Field {
+	var fields []fault.Field
+	if req.NotBefore.Before(issuer.Certificate.NotBefore) {
+		fields = append(fields, fault.Field{Path: "validity.not_before", Problem: "is before the issuing CA's"})
+	}
+	if req.NotAfter.After(issuer.Certificate.NotAfter) {
+		fields = append(fields, fault.Field{Path: "validity.not_after", Problem: "is too long"})
+	}
+	for _, id := range req.Content.ExtKeyUsage.OIDs {
+		if !series.EKUFamily.Allows(id) {
+			fields = append(fields, fault.Field{Path: "extended_key_usages", Problem: "is not allowed"})
+			break
+		}
+	}
+	return fields
+}
+
+// shardOf spreads certificates evenly over the shards by random octets of the
+// serial number. The shard is recorded and never computed again.
+func shardOf(serial telamon.Serial, shards int) int {
+	return int(binary.BigEndian.Uint64(serial[8:]) % uint64(max(shards, 1)))
+}
+
+// errRedeemed is a bug of the caller.
+var errRedeemed = errors.New("the token was redeemed before")
+
+// Sign has the keystore sign what was prepared and verifies the signature. It
+// redeems the token whatever becomes of it.
+//
+// It reports Unavailable if the keystore cannot sign, and Internal if it signed
+// wrongly; then the certificate must not leave the platform.
+func (e *Engine) Sign(ctx context.Context, t *Token) (*Signed, error) {
+	if t.engine != e || t.redeemed.Swap(true) {
+		return nil, errRedeemed
+	}
+	signature, err := e.keys.SignCertificate(t.issuer.KeyName, t.tbsDER)
+	if err != nil {
+		e.log.ErrorContext(ctx, "the keystore did not sign", "issuer", t.issuer.ID, "error", err)
+		return nil, &fault.Fault{
+			Kind: fault.Unavailable, Code: "signing_failed", Detail: "The service is busy. Retry later.", RetryAfter: 2 * time.Second, Cause: err,
+		}
+	}
+	if err := t.signature.Verify(t.issuer.Certificate.PublicKey, t.tbsDER, signature); err != nil {
+		e.log.ErrorContext(ctx, "the keystore signed wrongly: a fault attack or a broken key", "issuer", t.issuer.ID, "error", err)
+		return nil, fmt.Errorf("signature by issuer %s: %w", t.issuer.ID, err)
+	}
+	signed := t.signed
+	if signed.DER, err = tbs.Assemble(t.tbsDER, t.signature, signature); err != nil {
+		return nil, fmt.Errorf("assemble certificate %s: %w", signed.Serial, err)
+	}
+	return &signed, nil
+}

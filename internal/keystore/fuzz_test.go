@@ -1,0 +1,29 @@
+package keystore
+
+import "testing"
+
+func FuzzParseRecord(f *testing.F) {
+	r := Record{}
+	f.Add(r.marshal())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := parseRecord(b)
+		if err == nil && string(r.marshal()) != string(b) {
+			t.Errorf("record %x is read and written as %x", b, r.marshal())
+		}
+	})
+}
+
+func FuzzOpenBytes(f *testing.F) {
+	kek, _ := NewKEK()
+	sealed, err := sealBytes(kek, "name", []byte("secret"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		plain, err := openBytes(kek, "name", b)
+		if err == nil && string(plain) != "secret" {
+			t.Errorf("%x opens as %x", b, plain)
+		}
+	})
+}

@@ -1,0 +1,222 @@
+package keystore
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/tbs"
+)
+
+// A Purpose says what a CA key may sign. It is sealed with the key.
+type Purpose struct {
+	Role        telamon.IssuerRole
+	EKUFamily   telamon.EKUFamily // of the leaves of an issuing CA
+	Certificate *x509.Certificate // the CA's own
+	Retired     bool              // it signs status only
+}
+
+// clockTolerance is how far the clock may stand behind the last signature: what
+// replicas' clocks may differ by.
+const clockTolerance = 2 * time.Second
+
+// keyFile is the plain text of a key's file.
+type keyFile struct {
+	PKCS8       []byte             `json:"pkcs8"`
+	Role        telamon.IssuerRole `json:"role,omitempty"`
+	EKUFamily   telamon.EKUFamily  `json:"eku_family,omitempty"`
+	Certificate []byte             `json:"certificate,omitempty"`
+	Retired     bool               `json:"retired,omitempty"`
+}
+
+func (k *key) marshal() ([]byte, error) {
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(k.signer)
+	if err != nil {
+		return nil, err
+	}
+	f := keyFile{PKCS8: pkcs8, Role: k.purpose.Role, EKUFamily: k.purpose.EKUFamily, Retired: k.purpose.Retired}
+	if k.purpose.Certificate != nil {
+		f.Certificate = k.purpose.Certificate.Raw
+	}
+	return json.Marshal(&f)
+}
+
+func parseKey(name string, plain []byte) (*key, error) {
+	var f keyFile
+	if err := json.Unmarshal(plain, &f); err != nil {
+		return nil, errors.New("the key cannot be read")
+	}
+	private, err := x509.ParsePKCS8PrivateKey(f.PKCS8)
+	if err != nil {
+		return nil, errors.New("the key cannot be read")
+	}
+	signer, ok := private.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("the key cannot sign")
+	}
+	k := &key{name: name, signer: signer, purpose: Purpose{Role: f.Role, EKUFamily: f.EKUFamily, Retired: f.Retired}}
+	if len(f.Certificate) > 0 {
+		if k.purpose.Certificate, err = x509.ParseCertificate(f.Certificate); err != nil {
+			return nil, fmt.Errorf("read the CA certificate: %w", err)
+		}
+	}
+	return k, nil
+}
+
+// Bind gives a key its purpose, once and for good: the CA certificate must be of
+// this very key. When it returns nil, that is durable.
+func (ks *Keystore) Bind(name string, purpose Purpose) error {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	k, err := ks.key(name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case k.purpose.Certificate != nil:
+		return fmt.Errorf("bind key %s: it has a purpose: %w", name, ErrPurpose)
+	case purpose.Certificate == nil || !purpose.Certificate.IsCA:
+		return fmt.Errorf("bind key %s: a CA certificate is needed: %w", name, ErrPurpose)
+	case purpose.Role != telamon.RoleRoot && purpose.Role != telamon.RoleIssuing:
+		return fmt.Errorf("bind key %s: unknown role %q: %w", name, purpose.Role, ErrPurpose)
+	}
+	public, ok := k.signer.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(purpose.Certificate.PublicKey) {
+		return fmt.Errorf("bind key %s: the certificate is of another key: %w", name, ErrPurpose)
+	}
+	old := k.purpose
+	k.purpose = purpose
+	if err := ks.saveKey(k); err != nil {
+		k.purpose = old
+		return err
+	}
+	return nil
+}
+
+// Retire ends a key's signing of certificates for good.
+func (ks *Keystore) Retire(name string) error {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	k, err := ks.key(name)
+	if err != nil {
+		return err
+	}
+	k.purpose.Retired = true
+	return ks.saveKey(k)
+}
+
+// SelfSign signs a root's own certificate with a key that has no purpose yet.
+func (ks *Keystore) SelfSign(name string, tbsDER []byte) ([]byte, error) {
+	ks.mu.RLock()
+	defer ks.mu.RUnlock()
+	k, err := ks.key(name)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := tbs.Inspect(tbsDER)
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", name, err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(k.signer.Public())
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", name, err)
+	}
+	if k.purpose.Certificate != nil || !facts.IsCA || !bytes.Equal(facts.Issuer, facts.Subject) || !bytes.Equal(facts.SPKI, spki) {
+		return nil, fmt.Errorf("sign with %s: not this key's own root certificate: %w", name, ErrPurpose)
+	}
+	return ks.sign(k, facts, tbsDER)
+}
+
+// SignCertificate signs a tbsCertificate and returns the signature. It refuses,
+// with ErrPurpose, what is not within the key's purpose: another issuer name, a CA
+// from an issuing CA or a leaf from a root, an extended key usage outside the
+// family, a validity beyond the CA's, an algorithm of another key, a serial number
+// of another form, a retired key, and a clock behind the last signature.
+func (ks *Keystore) SignCertificate(name string, tbsDER []byte) ([]byte, error) {
+	ks.mu.RLock()
+	defer ks.mu.RUnlock()
+	k, err := ks.key(name)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := tbs.Inspect(tbsDER)
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", name, err)
+	}
+	if problem := k.purpose.refuses(facts); problem != "" {
+		return nil, fmt.Errorf("sign with %s: %s: %w", name, problem, ErrPurpose)
+	}
+	return ks.sign(k, facts, tbsDER)
+}
+
+// sign journals and signs. The caller holds ks.mu for reading and has checked
+// the purpose.
+func (ks *Keystore) sign(k *key, facts *tbs.Facts, tbsDER []byte) ([]byte, error) {
+	serial, ok := telamon.SerialFromInt(facts.Serial)
+	if !ok {
+		return nil, fmt.Errorf("sign with %s: the serial number is of another form: %w", k.name, ErrPurpose)
+	}
+	algorithm, err := tbs.SignatureFor(k.signer.Public(), facts.Signature.Name(), facts.Signature.HashName())
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w: %w", k.name, err, ErrPurpose)
+	}
+	now := ks.clock.Now()
+	if err := k.advance(now.UnixMilli()); err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", k.name, err)
+	}
+	if err := k.journal.append(Record{At: now, Serial: serial, Hash: sha256.Sum256(tbsDER)}); err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", k.name, err)
+	}
+	signature, err := algorithm.Sign(k.signer, tbsDER)
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", k.name, err)
+	}
+	return signature, nil
+}
+
+// advance moves the time of the last signature on, and refuses a clock that went
+// back: validity and revocation would no longer be what they say.
+func (k *key) advance(now int64) error {
+	k.clockMu.Lock()
+	defer k.clockMu.Unlock()
+	if now < k.last-clockTolerance.Milliseconds() {
+		return fmt.Errorf("the clock is %d ms behind the last signature: %w", k.last-now, ErrPurpose)
+	}
+	k.last = max(k.last, now)
+	return nil
+}
+
+// refuses returns why the purpose does not allow a certificate, or "".
+func (p *Purpose) refuses(f *tbs.Facts) string {
+	ca := p.Certificate
+	switch {
+	case ca == nil:
+		return "the key has no purpose yet"
+	case p.Retired:
+		return "the key is retired"
+	case !bytes.Equal(f.Issuer, ca.RawSubject):
+		return "the issuer's name is not the CA's"
+	case f.NotBefore.Before(ca.NotBefore), f.NotAfter.After(ca.NotAfter):
+		return "the validity exceeds the CA's"
+	case p.Role == telamon.RoleRoot && (!f.IsCA || f.MaxPathLen != 0):
+		return "a root signs only issuing CAs with a path length of 0"
+	case p.Role == telamon.RoleIssuing && f.IsCA:
+		return "an issuing CA signs no CAs"
+	case p.Role == telamon.RoleIssuing && f.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
+		return "a leaf signs neither certificates nor CRLs"
+	}
+	if p.Role == telamon.RoleIssuing {
+		for _, id := range f.ExtKeyUsage {
+			if !p.EKUFamily.Allows(id) {
+				return "extended key usage " + id.String() + " is outside the family " + string(p.EKUFamily)
+			}
+		}
+	}
+	return ""
+}
