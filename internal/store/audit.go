@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/audit"
+)
+
+var eventTable = newTable("audit_event", "id, at, account_id, payload", "")
+
+// encodeEvent returns the bytes of an event that the audit log keeps.
+func encodeEvent(e telamon.Event) ([]byte, error) {
+	payload, err := audit.Encode(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode audit event %s: %w", e.Action, err)
+	}
+	return payload, nil
+}
+
+// appendEvent appends the row of an event to args.
+func appendEvent(args []any, e *telamon.Event, payload []byte) ([]any, error) {
+	id, ok := e.ID.Bytes()
+	if !ok {
+		return nil, errors.New("an audit event has no id")
+	}
+	return append(args, id[:], e.At.UnixMilli(), e.Account.String(), payload), nil
+}
+
+// audit writes an event in the transaction. It gives the event its ID and, if it
+// has none, the transaction's time.
+func (t *txn) audit(ctx context.Context, e telamon.Event) error {
+	e.ID = telamon.NewEventID()
+	if e.At.IsZero() {
+		e.At = t.now
+	}
+	payload, err := encodeEvent(e)
+	if err != nil {
+		return err
+	}
+	row, err := appendEvent(nil, &e, payload)
+	if err != nil {
+		return err
+	}
+	t.objects = append(t.objects, e.Action+" "+e.Object)
+	return t.insert(ctx, eventTable, row)
+}

@@ -1,0 +1,217 @@
+package store
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"slices"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/store/queries"
+)
+
+// CreateClientCert writes a new client certificate with its links, and sets its
+// State and CreatedAt. It reports NotFound if a credential is not the account's,
+// and Conflict if one is deleted or if the key is another account's
+// (key_of_another_account).
+func (db *DB) CreateClientCert(ctx context.Context, actor telamon.Actor, cert *telamon.ClientCert) error {
+	return db.update(ctx, func(t *txn) error {
+		if err := t.mustHaveAccount(ctx, cert.Account); err != nil {
+			return err
+		}
+		return t.insertClientCert(ctx, actor, cert)
+	})
+}
+
+func (t *txn) insertClientCert(ctx context.Context, actor telamon.Actor, cert *telamon.ClientCert) error {
+	if err := t.claimClientKey(ctx, cert.SPKIHash, cert.Account); err != nil {
+		return err
+	}
+	cert.State, cert.CreatedAt = telamon.Active, timeOf(t.millis())
+	err := t.InsertClientCert(ctx, queries.InsertClientCertParams{
+		ID: cert.ID.String(), AccountID: cert.Account.String(), Fingerprint: cert.Fingerprint[:], Serial: cert.Serial[:],
+		IssuerID: cert.Issuer.String(), Der: cert.Certificate.Raw, SpkiHash: cert.SPKIHash[:], CrlShard: int64(cert.CRLShard),
+		NotAfter: cert.NotAfter.UnixMilli(), State: string(cert.State), CreatedAt: t.millis(),
+	})
+	if err != nil {
+		return fmt.Errorf("insert client certificate %s: %w", cert.ID, err)
+	}
+	for _, credential := range cert.Credentials {
+		if _, err := t.link(ctx, cert.Account, cert.ID, credential); err != nil {
+			return err
+		}
+	}
+	if err := t.changed(ctx, ChangeClientCert, cert.ID.String()); err != nil {
+		return err
+	}
+	return t.audit(ctx, telamon.Event{
+		Actor: actor, Account: cert.Account, Action: "client_certificate.issue", Object: cert.ID.String(), Result: "ok",
+		After: map[string]any{
+			"serial": cert.Serial.String(), "issuer": cert.Issuer, "not_after": cert.NotAfter, "credentials": cert.Credentials,
+		},
+	})
+}
+
+// claimClientKey reports Conflict if the key is another account's. The row that it
+// inserts makes two accounts that claim one key at once wait for each other.
+func (t *txn) claimClientKey(ctx context.Context, spki [32]byte, account telamon.AccountID) error {
+	err := t.ClaimClientKey(ctx, queries.ClaimClientKeyParams{SpkiHash: spki[:], AccountID: account.String()})
+	if err != nil {
+		return fmt.Errorf("claim client key: %w", err)
+	}
+	owners, err := t.ClientKeyOwner(ctx, spki[:])
+	if err != nil {
+		return fmt.Errorf("read owner of client key: %w", err)
+	}
+	if !slices.Contains(owners, account.String()) {
+		return errOtherAccount()
+	}
+	return nil
+}
+
+// ClientKeyOwner returns the account that client certificates of the public key
+// belong to, "" if there is none.
+func (db *DB) ClientKeyOwner(ctx context.Context, spki [32]byte) (telamon.AccountID, error) {
+	owners, err := db.queries().ClientKeyOwner(ctx, spki[:])
+	if err != nil || len(owners) == 0 {
+		return "", db.judge(ctx, err)
+	}
+	return telamon.AccountID(owners[0]), nil
+}
+
+// link links a client certificate to a credential of the same account, and reports
+// whether it was not linked before.
+func (t *txn) link(ctx context.Context, account telamon.AccountID, cert telamon.ClientCertID, credential telamon.CredentialID) (bool, error) {
+	if _, err := t.credentialIn(ctx, account, credential); err != nil {
+		return false, err
+	}
+	added, err := t.LinkClientCert(ctx, queries.LinkClientCertParams{
+		ClientCertificateID: cert.String(), CredentialID: credential.String(), CreatedAt: t.millis(),
+	})
+	if err != nil {
+		return false, fmt.Errorf("link certificate %s: %w", cert, err)
+	}
+	return added == 1, nil
+}
+
+// ClientCert returns a client certificate of the account. It reports NotFound.
+func (db *DB) ClientCert(ctx context.Context, account telamon.AccountID, id telamon.ClientCertID) (telamon.ClientCert, error) {
+	q := db.queries()
+	row, err := q.ClientCert(ctx, queries.ClientCertParams{AccountID: account.String(), ID: id.String()})
+	if err != nil {
+		return telamon.ClientCert{}, db.judge(ctx, found(err, "client_certificate_not_found", "client certificate"))
+	}
+	return db.fullClientCert(ctx, q, row)
+}
+
+// ClientCerts lists the client certificates of the account.
+func (db *DB) ClientCerts(ctx context.Context, account telamon.AccountID, page Page) ([]telamon.ClientCert, error) {
+	q := db.queries()
+	rows, err := q.ClientCertsOfAccount(ctx, queries.ClientCertsOfAccountParams{
+		AccountID: account.String(), After: page.After, Lim: page.limit(),
+	})
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("list client certificates of %s: %w", account, err))
+	}
+	return mappedOrError(rows, func(r queries.ClientCertificate) (telamon.ClientCert, error) {
+		return db.fullClientCert(ctx, q, r)
+	})
+}
+
+// fullClientCert adds the parsed certificate and the links.
+func (db *DB) fullClientCert(ctx context.Context, q *queries.Queries, r queries.ClientCertificate) (telamon.ClientCert, error) {
+	cert := clientCertOf(queries.ClientCertFactsRow{
+		ID: r.ID, AccountID: r.AccountID, Fingerprint: r.Fingerprint, Serial: r.Serial, IssuerID: r.IssuerID, SpkiHash: r.SpkiHash,
+		CrlShard: r.CrlShard, NotAfter: r.NotAfter, State: r.State, CreatedAt: r.CreatedAt,
+	})
+	var err error
+	if cert.Certificate, err = x509.ParseCertificate(r.Der); err != nil {
+		return cert, fmt.Errorf("read client certificate %s: %w", r.ID, err)
+	}
+	links, err := q.ClientCertLinks(ctx, r.ID)
+	if err != nil {
+		return cert, db.judge(ctx, fmt.Errorf("read links of client certificate %s: %w", r.ID, err))
+	}
+	cert.Credentials = mapped(links, toCredentialID)
+	return cert, nil
+}
+
+// SetClientCertState disables or enables a client certificate, or revokes it for a
+// reason, which is not used otherwise. It reports NotFound, and Conflict if the
+// certificate's state does not allow it.
+func (db *DB) SetClientCertState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.ClientCertID, to telamon.State, reason telamon.RevocationReason) error {
+	return db.update(ctx, func(t *txn) error {
+		row, err := t.ClientCert(ctx, queries.ClientCertParams{AccountID: account.String(), ID: id.String()})
+		if err != nil {
+			return found(err, "client_certificate_not_found", "client certificate")
+		}
+		from := telamon.State(row.State)
+		if err := checkStateChange(from, to); err != nil {
+			return err
+		}
+		change := queries.SetClientCertStateParams{
+			AccountID: account.String(), ID: id.String(), FromState: string(from), ToState: string(to),
+		}
+		event := stateEvent(actor, account, "client_certificate", id.String(), from, to)
+		if to == telamon.Revoked {
+			now, why := t.millis(), string(reason)
+			change.RevokedAt, change.Reason = &now, &why
+			event.After = map[string]any{"state": to, "reason": reason}
+		}
+		if err := mustChange(t.SetClientCertState(ctx, change)); err != nil {
+			return fmt.Errorf("change state of client certificate %s: %w", id, err)
+		}
+		if err := t.changed(ctx, ChangeClientCert, id.String()); err != nil {
+			return err
+		}
+		return t.audit(ctx, event)
+	})
+}
+
+// ChangeClientCertLinks links a client certificate to the credentials of add and
+// unlinks it from those of remove. It reports NotFound if any of them is not the
+// account's, and Conflict if the certificate is revoked or a credential deleted.
+func (db *DB) ChangeClientCertLinks(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.ClientCertID, add, remove []telamon.CredentialID) error {
+	return db.update(ctx, func(t *txn) error {
+		row, err := t.ClientCert(ctx, queries.ClientCertParams{AccountID: account.String(), ID: id.String()})
+		if err != nil {
+			return found(err, "client_certificate_not_found", "client certificate")
+		}
+		if telamon.State(row.State) == telamon.Revoked {
+			return fault.New(fault.Conflict, "wrong_state", "The client certificate is revoked.")
+		}
+		for _, credential := range add {
+			if _, err := t.link(ctx, account, id, credential); err != nil {
+				return err
+			}
+		}
+		for _, credential := range remove {
+			n, err := t.UnlinkClientCert(ctx, queries.UnlinkClientCertParams{ClientCertificateID: id.String(), CredentialID: credential.String()})
+			if err != nil {
+				return fmt.Errorf("unlink certificate %s: %w", id, err)
+			}
+			if n == 0 {
+				return fault.New(fault.NotFound, "link_not_found", "The client certificate is not linked to this credential.")
+			}
+		}
+		if err := t.changed(ctx, ChangeClientCert, id.String()); err != nil {
+			return err
+		}
+		return t.audit(ctx, telamon.Event{
+			Actor: actor, Account: account, Action: "client_certificate.link", Object: id.String(), Result: "ok",
+			After: map[string]any{"added": add, "removed": remove},
+		})
+	})
+}
+
+// clientCertOf returns a client certificate without its parsed form and links.
+func clientCertOf(r queries.ClientCertFactsRow) telamon.ClientCert {
+	return telamon.ClientCert{
+		ID: telamon.ClientCertID(r.ID), Account: telamon.AccountID(r.AccountID), Fingerprint: [32]byte(r.Fingerprint),
+		Serial: telamon.Serial(r.Serial), Issuer: telamon.IssuerID(r.IssuerID), SPKIHash: [32]byte(r.SpkiHash),
+		CRLShard: int(r.CrlShard), NotAfter: timeOf(r.NotAfter), State: telamon.State(r.State), CreatedAt: timeOf(r.CreatedAt),
+	}
+}
+
+func toCredentialID(s string) telamon.CredentialID { return telamon.CredentialID(s) }

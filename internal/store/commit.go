@@ -1,0 +1,253 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+)
+
+// maxBatch is the largest number of units in one commit.
+const maxBatch = 64
+
+// A unit is what one waiter wants written: it is committed with others, and the
+// waiter is told the outcome of its own.
+type unit struct {
+	draw   telamon.SubscriptionID // draws one certificate of quota; "" draws none
+	cert   *telamon.Certificate   // inserted with blob
+	blob   Blob
+	counts []count
+	event  telamon.Event
+	leaf   []byte // event, encoded
+
+	// apply does what cannot be summed over a batch. A fault that it returns
+	// refuses this unit alone, and then it must not have written anything. Units
+	// that draw quota have none.
+	apply func(context.Context, *txn) error
+	key   string // what apply locks: units are applied in this order
+
+	ctx     context.Context // the waiter's
+	broken  error           // why the unit can never be written: its rows break a rule
+	refused error           // why the unit was not written although the batch was
+	done    chan error
+}
+
+// committer groups the units of concurrent requests: many share one transaction
+// and so one sync of the disk. While one batch is written the next one gathers.
+type committer struct {
+	db *DB
+	in chan *unit
+	wg sync.WaitGroup
+
+	mu      sync.RWMutex
+	stopped bool
+
+	rows batchRows // of the batch in work; owned by run
+}
+
+// batchRows are the columns of the rows of a batch, by table.
+type batchRows struct {
+	certs, ders, events []any
+	sums                counts
+}
+
+func (r *batchRows) reset() {
+	clear(r.certs)
+	clear(r.ders)
+	clear(r.events)
+	r.certs, r.ders, r.events = r.certs[:0], r.ders[:0], r.events[:0]
+	r.sums.reset()
+}
+
+func newCommitter(db *DB) *committer {
+	c := &committer{db: db, in: make(chan *unit, maxBatch)}
+	c.wg.Go(c.run)
+	return c
+}
+
+// stop commits what was accepted and ends the committer.
+func (c *committer) stop() {
+	c.mu.Lock()
+	if !c.stopped {
+		c.stopped = true
+		close(c.in)
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+}
+
+// commit hands u to the committer and waits for its own outcome. When it returns
+// nil, u is durable. If ctx ends first, u may or may not be written.
+func (c *committer) commit(ctx context.Context, u *unit) error {
+	u.ctx = ctx
+	u.event.ID = telamon.NewEventID()
+	if u.event.At.IsZero() {
+		u.event.At = c.db.clock.Now().UTC()
+	}
+	var err error
+	if u.leaf, err = encodeEvent(u.event); err != nil {
+		return err
+	}
+	u.done = make(chan error, 1)
+	if err := c.send(ctx, u); err != nil {
+		return err
+	}
+	select {
+	case err := <-u.done:
+		return err
+	case <-ctx.Done():
+		return c.db.judge(ctx, ctx.Err())
+	}
+}
+
+func (c *committer) send(ctx context.Context, u *unit) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.stopped {
+		return unavailable(errClosed)
+	}
+	select {
+	case c.in <- u:
+		return nil
+	case <-ctx.Done():
+		return c.db.judge(ctx, ctx.Err())
+	}
+}
+
+func (c *committer) run() {
+	for first := range c.in {
+		batch := append(make([]*unit, 0, maxBatch), first)
+	gather:
+		for len(batch) < maxBatch {
+			select {
+			case u, ok := <-c.in:
+				if !ok {
+					break gather
+				}
+				batch = append(batch, u)
+			default:
+				break gather
+			}
+		}
+		c.write(slices.DeleteFunc(batch, gone))
+	}
+}
+
+// gone reports whether nobody waits for u any more: it is not written then, so
+// that no quota is drawn for an answer that cannot be given.
+func gone(u *unit) bool {
+	if err := u.ctx.Err(); err != nil {
+		u.done <- err
+		return true
+	}
+	return false
+}
+
+// write commits the batch and answers its waiters. If a unit's own rows break a
+// rule, the batch is halved until that unit is alone, so that the others commit;
+// of that unit only the audit event is written.
+func (c *committer) write(batch []*unit) {
+	if len(batch) == 0 {
+		return
+	}
+	err := c.db.again(context.Background(), func() error { return c.writeOnce(batch) })
+	if err != nil && isConstraint(err) && len(batch) > 1 {
+		half := len(batch) / 2
+		c.write(batch[:half])
+		c.write(batch[half:])
+		return
+	}
+	if err != nil && isConstraint(err) && batch[0].broken == nil {
+		batch[0].broken = err
+		c.write(batch)
+		return
+	}
+	err = c.db.noteOutcome(context.Background(), err)
+	for _, u := range batch {
+		u.done <- cmp.Or(err, u.refused)
+	}
+}
+
+// writeOnce runs one transaction over the batch and commits it: see [DB.commit].
+func (c *committer) writeOnce(batch []*unit) error {
+	ctx, cancel := context.WithTimeout(context.Background(), transactionLimit)
+	defer cancel()
+	t, end, err := c.db.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if c.db.engine == engineSQLite {
+		ctx = context.Background() // see writer.beginTurn
+	}
+	c.rows.reset()
+	if err := c.rows.write(ctx, t, batch); err != nil {
+		return err
+	}
+	return c.db.commit(ctx, t, end, func() []string {
+		objects := make([]string, len(batch))
+		for i, u := range batch {
+			objects[i] = u.event.Action + " " + u.event.Object
+		}
+		return objects
+	})
+}
+
+// write writes the rows of the batch: first what can refuse a unit, then the rows
+// of those that are left, then the sums.
+func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
+	slices.SortStableFunc(batch, func(a, b *unit) int { return strings.Compare(a.key, b.key) })
+	for _, u := range batch {
+		u.refused = u.broken
+	}
+	if err := drawQuota(ctx, t, batch); err != nil {
+		return err
+	}
+	for _, u := range batch {
+		if u.refused == nil && u.apply != nil {
+			if err := u.apply(ctx, t); isFault(err) {
+				u.refused = err
+			} else if err != nil {
+				return err
+			}
+		}
+		if err := r.add(u); err != nil {
+			return err
+		}
+	}
+	if err := t.insert(ctx, certificateTable, r.certs); err != nil {
+		return err
+	}
+	if err := t.insert(ctx, derTable, r.ders); err != nil {
+		return err
+	}
+	if err := t.insert(ctx, eventTable, r.events); err != nil {
+		return err
+	}
+	return r.sums.write(ctx, t)
+}
+
+// add adds the rows of a unit: all of them, or its refusal.
+func (r *batchRows) add(u *unit) (err error) {
+	if u.refused != nil {
+		refusal := u.event
+		refusal.Result, refusal.Before, refusal.After = fault.From(u.refused).Code, nil, nil
+		leaf, err := encodeEvent(refusal)
+		if err != nil {
+			return err
+		}
+		r.events, err = appendEvent(r.events, &refusal, leaf)
+		return err
+	}
+	if u.cert != nil {
+		r.certs = appendCertificate(r.certs, u.cert)
+		r.ders = append(r.ders, u.cert.Serial[:], u.cert.NotAfter.UnixMilli(), u.blob.DER, u.blob.Request)
+	}
+	r.sums.add(u.counts)
+	r.events, err = appendEvent(r.events, &u.event, u.leaf)
+	return err
+}

@@ -1,0 +1,45 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+)
+
+// Exec runs a statement of the PostgreSQL dialect in a transaction of its own.
+func Exec(ctx context.Context, db *DB, query string, args ...any) error {
+	return db.update(ctx, func(t *txn) error {
+		_, err := t.conn.ExecContext(ctx, query, args...)
+		return err
+	})
+}
+
+// Number returns the one number that a query of the PostgreSQL dialect gives.
+func Number(ctx context.Context, db *DB, query string, args ...any) (n int64, err error) {
+	err = db.reader.QueryRowContext(ctx, query, args...).Scan(&n)
+	return n, err
+}
+
+// Reader returns the pool that reads, to look at the database behind the store's
+// back.
+func Reader(db *DB) *sql.DB { return db.read }
+
+// FailCommit puts f in the place of COMMIT; nil takes it away again. It must not
+// be called while anything is written.
+func FailCommit(db *DB, f func(*sql.Tx) error) { db.faults.commit = f }
+
+// FailBegin makes every transaction that would begin fail with f's error, unless
+// it is nil.
+func FailBegin(db *DB, f func() error) { db.faults.begin = f }
+
+// Unlimit lets SQLite's file grow again after PRAGMA max_page_count.
+func Unlimit(ctx context.Context, db *DB) error {
+	if err := db.writer.take(ctx); err != nil {
+		return err
+	}
+	defer db.writer.end()
+	_, err := db.writer.conn.ExecContext(ctx, "PRAGMA max_page_count = 4294967294")
+	return err
+}
+
+// UniqueColumns is the table by which SQLite's messages are read.
+var UniqueColumns = uniqueColumns

@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/store/queries"
+)
+
+// markerRetention is how long commit markers are kept, and so for how long the
+// outcome of a transaction can be told.
+const markerRetention = time.Hour
+
+// newMarker returns the ID of a marker: 48 bits of milliseconds, so that markers
+// can be dropped by range, and 80 random ones.
+func newMarker(now time.Time) [16]byte {
+	var m [16]byte
+	rand.Read(m[6:]) // does not fail (crypto/rand)
+	binary.BigEndian.PutUint16(m[:2], uint16(now.UnixMilli()>>32))
+	binary.BigEndian.PutUint32(m[2:6], uint32(now.UnixMilli()))
+	return m
+}
+
+// markerTime returns the time of a marker that newMarker made.
+func markerTime(m [16]byte) time.Time {
+	return timeOf(int64(binary.BigEndian.Uint64(m[:8]) >> 16))
+}
+
+// An outcome is what became of a transaction.
+type outcome string
+
+const (
+	outcomeCommitted outcome = "committed" // it is durable
+	outcomeVoid      outcome = "void"      // it was not and never will be committed
+	outcomeForgotten outcome = "forgotten" // its marker would have been dropped by now
+)
+
+// unknowns are the transactions whose outcome could not be told.
+type unknowns struct {
+	mu   sync.Mutex
+	list []unknown
+}
+
+type unknown struct {
+	marker  [16]byte
+	objects []string // what it was about, for the audit log
+}
+
+func (u *unknowns) add(one unknown) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = append(u.list, one)
+}
+
+func (u *unknowns) len() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.list)
+}
+
+// take removes and returns the oldest one.
+func (u *unknowns) take() (one unknown, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.list) == 0 {
+		return one, false
+	}
+	one, u.list = u.list[0], u.list[1:]
+	return one, true
+}
+
+// commit commits t, of which end is the end. objects names what t is about.
+//
+// An error of COMMIT itself tells nothing: the connection may be lost after the
+// server committed, and a disk that failed to sync may hold the rows. So t also
+// writes a marker, and after such an error commit tries to write the same marker
+// as void. It returns nil if t is durable, an error if t was not and never will be
+// committed, and an Unavailable fault if that cannot be told; then t is kept for
+// [DB.Settle].
+func (db *DB) commit(ctx context.Context, t *txn, end func(), objects func() []string) error {
+	marker := newMarker(t.now)
+	if err := t.InsertMarker(ctx, queries.InsertMarkerParams{ID: marker[:]}); err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	cause := db.commitTx(t.tx)
+	if cause == nil {
+		return nil
+	}
+	end()
+	ctx, cancel := context.WithTimeout(context.Background(), transactionLimit)
+	defer cancel()
+	var became outcome
+	err := db.again(ctx, func() (err error) {
+		became, err = db.claim(ctx, marker)
+		return err
+	})
+	switch became {
+	case outcomeCommitted:
+		return nil
+	case outcomeVoid:
+		return fmt.Errorf("commit: %w", cause)
+	}
+	db.unknown.add(unknown{marker, objects()})
+	return unavailable(errors.Join(cause, err))
+}
+
+// claim tells what became of the transaction with the marker. If it was not
+// committed, claim commits the marker as void, so that it never can be: a server
+// that is still at it would be refused, or refuses the claim.
+func (db *DB) claim(ctx context.Context, marker [16]byte) (became outcome, err error) {
+	t, end, err := db.begin(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer end()
+	became, err = claimIn(ctx, t, marker)
+	if err != nil || became == outcomeCommitted {
+		return became, err
+	}
+	if err := db.commitTx(t.tx); err != nil {
+		return "", fmt.Errorf("commit: %w", err)
+	}
+	return became, nil
+}
+
+// claimIn is claim within a transaction, which the caller commits.
+func claimIn(ctx context.Context, t *txn, marker [16]byte) (outcome, error) {
+	rows, err := t.Marker(ctx, marker[:])
+	if err != nil {
+		return "", fmt.Errorf("read marker: %w", err)
+	}
+	switch {
+	case len(rows) > 0 && rows[0]:
+		return outcomeVoid, nil
+	case len(rows) > 0:
+		return outcomeCommitted, nil
+	case t.now.Sub(markerTime(marker)) > markerRetention/2: // another replica may have dropped it
+		return outcomeForgotten, nil
+	}
+	err = t.InsertMarker(ctx, queries.InsertMarkerParams{ID: marker[:], Voided: true})
+	if isConstraint(err) {
+		return "", errAgain // it was committed while we looked
+	}
+	if err != nil {
+		return "", fmt.Errorf("void marker: %w", err)
+	}
+	return outcomeVoid, nil
+}
+
+// Settle finds out what became of the transactions whose outcome could not be
+// told when their callers were answered, and writes it to the audit log. It
+// returns how many are still unknown. [DB.Ready] settles them too before it says
+// that the database is ready.
+func (db *DB) Settle(ctx context.Context) (left int, err error) {
+	for {
+		lost, ok := db.unknown.take()
+		if !ok {
+			return 0, nil
+		}
+		err := db.update(ctx, func(t *txn) error {
+			became, err := claimIn(ctx, t, lost.marker)
+			if err != nil {
+				return err
+			}
+			err = t.audit(ctx, telamon.Event{
+				Actor: telamon.Actor{Kind: telamon.ActorSystem}, Action: "store.settle", Result: "ok",
+				After: map[string]any{"outcome": became, "objects": lost.objects},
+			})
+			t.objects = nil // nobody is told the outcome of this one: it is run again
+			return err
+		})
+		if err != nil {
+			db.unknown.add(lost)
+			return db.unknown.len(), fmt.Errorf("settle: %w", err)
+		}
+	}
+}
+
+// commitTx commits tx, unless a test of this package put a fault in its way.
+func (db *DB) commitTx(tx *sql.Tx) error {
+	if db.faults.commit != nil {
+		return db.faults.commit(tx)
+	}
+	return tx.Commit()
+}

@@ -1,0 +1,140 @@
+-- name: InsertAccount :exec
+INSERT INTO account (id, name, state, created_at)
+VALUES (sqlc.arg(id), sqlc.arg(name), sqlc.arg(state), sqlc.arg(created_at));
+
+-- name: Account :one
+SELECT id, name, state, created_at FROM account WHERE id = sqlc.arg(id);
+
+-- name: AccountByName :one
+SELECT id, name, state, created_at FROM account WHERE name = sqlc.arg(name);
+
+-- name: Accounts :many
+SELECT id, name, state, created_at FROM account WHERE id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: SetAccountState :execrows
+UPDATE account SET state = sqlc.arg(to_state) WHERE id = sqlc.arg(id) AND state = sqlc.arg(from_state);
+
+-- name: InsertUser :exec
+INSERT INTO account_user (id, account_id, email, name, password_hash, roles, state, created_at)
+VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(email), sqlc.arg(name), sqlc.arg(password_hash), sqlc.arg(roles),
+        sqlc.arg(state), sqlc.arg(created_at));
+
+-- name: User :one
+SELECT id, account_id, email, name, password_hash, roles, state, created_at FROM account_user
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
+
+-- name: Users :many
+SELECT id, account_id, email, name, password_hash, roles, state, created_at FROM account_user
+ WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: SetUserState :execrows
+UPDATE account_user SET state = sqlc.arg(to_state)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = sqlc.arg(from_state);
+
+-- name: SetUserPassword :execrows
+UPDATE account_user SET password_hash = sqlc.arg(password_hash)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state <> 'deleted';
+
+-- name: InsertIdentity :exec
+INSERT INTO identity (id, account_id, name, data, state, expires_at, created_at)
+VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(name), sqlc.arg(data), sqlc.arg(state), sqlc.narg(expires_at),
+        sqlc.arg(created_at));
+
+-- name: Identity :one
+SELECT id, account_id, name, data, state, expires_at, created_at FROM identity
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
+
+-- name: IdentityByID :one
+SELECT id, account_id, name, data, state, expires_at, created_at FROM identity WHERE id = sqlc.arg(id);
+
+-- name: Identities :many
+SELECT id, account_id, name, data, state, expires_at, created_at FROM identity
+ WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: AllIdentities :many
+SELECT id, account_id, name, data, state, expires_at, created_at FROM identity;
+
+-- name: EditDraftIdentity :execrows
+UPDATE identity SET name = sqlc.arg(name), data = sqlc.arg(data)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = 'draft';
+
+-- name: MoveIdentity :execrows
+UPDATE identity SET state = sqlc.arg(to_state), expires_at = sqlc.narg(expires_at)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = sqlc.arg(from_state);
+
+-- name: InsertService :exec
+INSERT INTO service (id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa,
+                     strict_mpic, unlimited, created_at, changed_at)
+VALUES (sqlc.arg(id), sqlc.arg(name), sqlc.arg(version), sqlc.arg(policy_template), sqlc.arg(series_id),
+        sqlc.arg(domain_validation), sqlc.arg(strict_content), sqlc.arg(strict_caa), sqlc.arg(strict_mpic),
+        sqlc.arg(unlimited), sqlc.arg(created_at), sqlc.arg(changed_at));
+
+-- name: Service :one
+SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
+       unlimited, created_at, changed_at
+  FROM service WHERE id = sqlc.arg(id);
+
+-- name: ServiceByName :one
+SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
+       unlimited, created_at, changed_at
+  FROM service WHERE name = sqlc.arg(name);
+
+-- name: Services :many
+SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
+       unlimited, created_at, changed_at
+  FROM service WHERE id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: ChangeService :execrows
+UPDATE service
+   SET version = version + 1, policy_template = sqlc.arg(policy_template), series_id = sqlc.arg(series_id),
+       domain_validation = sqlc.arg(domain_validation), strict_content = sqlc.arg(strict_content),
+       strict_caa = sqlc.arg(strict_caa), strict_mpic = sqlc.arg(strict_mpic), unlimited = sqlc.arg(unlimited),
+       changed_at = sqlc.arg(changed_at)
+ WHERE id = sqlc.arg(id) AND version = sqlc.arg(version);
+
+-- name: InsertSubscription :exec
+INSERT INTO subscription (id, account_id, service_id, created_at)
+VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(service_id), sqlc.arg(created_at));
+
+-- name: Subscription :one
+SELECT id, account_id, service_id, created_at FROM subscription
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
+
+-- name: SubscriptionByID :one
+SELECT id, account_id, service_id, created_at FROM subscription WHERE id = sqlc.arg(id);
+
+-- name: Subscriptions :many
+SELECT id, account_id, service_id, created_at FROM subscription
+ WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: AllSubscriptions :many
+SELECT id, account_id, service_id, created_at FROM subscription;
+
+-- name: InsertLot :exec
+INSERT INTO quota_lot (id, subscription_id, amount, used, starts_at, expires_at, created_at)
+VALUES (sqlc.arg(id), sqlc.arg(subscription_id), sqlc.arg(amount), 0, sqlc.arg(starts_at), sqlc.arg(expires_at),
+        sqlc.arg(created_at));
+
+-- name: Lots :many
+SELECT l.id, l.subscription_id, l.amount, l.used, l.starts_at, l.expires_at, l.created_at
+  FROM subscription AS s JOIN quota_lot AS l ON l.subscription_id = s.id
+ WHERE s.account_id = sqlc.arg(account_id) AND s.id = sqlc.arg(subscription_id)
+ ORDER BY l.expires_at, l.id;
+
+-- name: PairOf :one
+SELECT id, account_id, subscription_id, identity_id, created_at FROM pair
+ WHERE account_id = sqlc.arg(account_id) AND subscription_id = sqlc.arg(subscription_id)
+   AND identity_id = sqlc.arg(identity_id);
+
+-- name: PairByID :one
+SELECT id, account_id, subscription_id, identity_id, created_at FROM pair WHERE id = sqlc.arg(id);
+
+-- name: AllPairs :many
+SELECT id, account_id, subscription_id, identity_id, created_at FROM pair;
+
+-- name: NextPairID :one
+SELECT CAST(coalesce(max(id), 0) + 1 AS BIGINT) FROM pair;
+
+-- name: InsertPair :exec
+INSERT INTO pair (id, account_id, subscription_id, identity_id, created_at)
+VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(subscription_id), sqlc.arg(identity_id), sqlc.arg(created_at));

@@ -1,0 +1,70 @@
+-- name: OpenLots :many
+SELECT id, amount, used FROM quota_lot
+ WHERE subscription_id = sqlc.arg(subscription_id) AND starts_at <= sqlc.arg(now) AND expires_at > sqlc.arg(now)
+ ORDER BY expires_at, id FOR UPDATE;
+
+-- name: DrawLot :exec
+UPDATE quota_lot SET used = used + sqlc.arg(n) WHERE id = sqlc.arg(id);
+
+-- name: Remaining :one
+SELECT CAST(coalesce(sum(amount - used), 0) AS BIGINT) FROM quota_lot
+ WHERE subscription_id = sqlc.arg(subscription_id) AND starts_at <= sqlc.arg(now) AND expires_at > sqlc.arg(now);
+
+-- name: Certificate :one
+SELECT serial, pair_id, credential_id, issuer_id, policy_version, crl_shard, spki_hash, not_before, not_after,
+       accepted_at, rekey_of, status, updated_at, revoked_at, reason, compromised_at, attested
+  FROM certificate WHERE pair_id = sqlc.arg(pair_id) AND serial = sqlc.arg(serial);
+
+-- name: CertificateDER :one
+SELECT der, request FROM certificate_der WHERE serial = sqlc.arg(serial) AND not_after = sqlc.arg(not_after);
+
+-- name: RevokeIssued :execrows
+UPDATE certificate
+   SET status = 'revoked', updated_at = sqlc.arg(now), revoked_at = sqlc.arg(now), reason = CAST(sqlc.arg(reason) AS TEXT),
+       compromised_at = sqlc.narg(compromised_at), attested = sqlc.arg(attested)
+ WHERE pair_id = sqlc.arg(pair_id) AND serial = sqlc.arg(serial) AND status = 'issued';
+
+-- name: AttestRevoked :execrows
+UPDATE certificate
+   SET updated_at = sqlc.arg(now), reason = 'keyCompromise',
+       compromised_at = coalesce(sqlc.narg(compromised_at), compromised_at), attested = TRUE
+ WHERE pair_id = sqlc.arg(pair_id) AND serial = sqlc.arg(serial) AND status = 'revoked' AND NOT attested;
+
+-- name: InsertPolicyVersion :exec
+INSERT INTO policy_version (version, model, created_at)
+VALUES (sqlc.arg(version), sqlc.arg(model), sqlc.arg(created_at))
+ON CONFLICT (version) DO NOTHING;
+
+-- name: PolicyVersion :one
+SELECT model FROM policy_version WHERE version = sqlc.arg(version);
+
+-- name: Counter :many
+SELECT n FROM counter WHERE pair_id = sqlc.arg(pair_id) AND kind = sqlc.arg(kind);
+
+-- name: HourCounts :many
+SELECT start, n FROM hour_count
+ WHERE pair_id = sqlc.arg(pair_id) AND kind = sqlc.arg(kind) AND start >= sqlc.arg(first) AND start <= sqlc.arg(last)
+ ORDER BY start;
+
+-- name: SecondCounts :many
+SELECT start, n FROM second_count
+ WHERE pair_id = sqlc.arg(pair_id) AND kind = sqlc.arg(kind) AND start >= sqlc.arg(first) AND start <= sqlc.arg(last)
+ ORDER BY start;
+
+-- name: IssuedFrom :many
+SELECT serial, not_before, not_after FROM certificate
+ WHERE pair_id = sqlc.arg(pair_id) AND accepted_at >= sqlc.arg(first) AND accepted_at <= sqlc.arg(last)
+ ORDER BY accepted_at, serial LIMIT sqlc.arg(lim) OFFSET sqlc.arg(skip);
+
+-- name: ExpiringFrom :many
+SELECT serial, not_before, not_after FROM certificate
+ WHERE pair_id = sqlc.arg(pair_id) AND not_after >= sqlc.arg(first) AND not_after <= sqlc.arg(last)
+ ORDER BY not_after, serial LIMIT sqlc.arg(lim) OFFSET sqlc.arg(skip);
+
+-- name: RevokedFrom :many
+SELECT serial, not_before, not_after FROM certificate
+ WHERE pair_id = sqlc.arg(pair_id) AND revoked_at >= CAST(sqlc.arg(first) AS BIGINT) AND revoked_at <= CAST(sqlc.arg(last) AS BIGINT)
+ ORDER BY revoked_at, serial LIMIT sqlc.arg(lim) OFFSET sqlc.arg(skip);
+
+-- name: DropDER :exec
+DELETE FROM certificate_der WHERE serial = sqlc.arg(serial) AND not_after = sqlc.arg(not_after);

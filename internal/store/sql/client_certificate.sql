@@ -1,0 +1,58 @@
+-- name: ClaimClientKey :exec
+INSERT INTO client_key (spki_hash, account_id) VALUES (sqlc.arg(spki_hash), sqlc.arg(account_id))
+ON CONFLICT (spki_hash) DO NOTHING;
+
+-- name: ClientKeyOwner :many
+SELECT account_id FROM client_key WHERE spki_hash = sqlc.arg(spki_hash);
+
+-- name: InsertClientCert :exec
+INSERT INTO client_certificate (id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after,
+                                state, created_at)
+VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(fingerprint), sqlc.arg(serial), sqlc.arg(issuer_id), sqlc.arg(der),
+        sqlc.arg(spki_hash), sqlc.arg(crl_shard), sqlc.arg(not_after), sqlc.arg(state), sqlc.arg(created_at));
+
+-- name: ClientCert :one
+SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
+       created_at
+  FROM client_certificate WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
+
+-- name: ClientCertsOfAccount :many
+SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
+       created_at
+  FROM client_certificate WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: ClientCertFacts :one
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+  FROM client_certificate WHERE id = sqlc.arg(id);
+
+-- name: ClientCertFactsByFingerprint :one
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+  FROM client_certificate WHERE fingerprint = sqlc.arg(fingerprint);
+
+-- name: AllClientCertFacts :many
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+  FROM client_certificate;
+
+-- name: SetClientCertState :execrows
+UPDATE client_certificate SET state = sqlc.arg(to_state), revoked_at = sqlc.narg(revoked_at), reason = sqlc.narg(reason)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = sqlc.arg(from_state);
+
+-- name: ClientCertLinks :many
+SELECT credential_id FROM client_certificate_link
+ WHERE client_certificate_id = sqlc.arg(client_certificate_id) ORDER BY credential_id;
+
+-- name: ClientCertsOfCredential :many
+SELECT client_certificate_id FROM client_certificate_link
+ WHERE credential_id = sqlc.arg(credential_id) ORDER BY client_certificate_id;
+
+-- name: AllClientCertLinks :many
+SELECT client_certificate_id, credential_id FROM client_certificate_link ORDER BY client_certificate_id, credential_id;
+
+-- name: LinkClientCert :execrows
+INSERT INTO client_certificate_link (client_certificate_id, credential_id, created_at)
+VALUES (sqlc.arg(client_certificate_id), sqlc.arg(credential_id), sqlc.arg(created_at))
+ON CONFLICT (client_certificate_id, credential_id) DO NOTHING;
+
+-- name: UnlinkClientCert :execrows
+DELETE FROM client_certificate_link
+ WHERE client_certificate_id = sqlc.arg(client_certificate_id) AND credential_id = sqlc.arg(credential_id);

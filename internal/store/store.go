@@ -1,0 +1,281 @@
+// Package store is the only speaker of SQL. It keeps the platform's state in
+// SQLite or PostgreSQL behind one set of typed queries, and knows nothing of
+// HTTP, policies or keys.
+//
+// Every method that changes state does so in one transaction together with its
+// audit event; when it returns nil, both are durable. Writes of the issuance
+// path are grouped: see [DB.Commit].
+//
+// Whoever can change the database can forge the ledger, grant quota and link
+// client certificates to credentials, but cannot sign certificates, make API
+// secrets that verify, or alter the audit log without "telamon audit verify"
+// finding it.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // the SQLite driver
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/store/queries"
+)
+
+// transactionLimit is the longest that a transaction may last. The change feed
+// relies on it: what was written at t is visible by t + transactionLimit.
+const transactionLimit = 5 * time.Second
+
+// minSQLite is the first version without the WAL-reset bug (sqlite.org/wal.html).
+const minSQLite = 3_051_003
+
+// Config says which database to open and with what.
+type Config struct {
+	// URL is "sqlite:PATH" or a PostgreSQL connection string.
+	URL   string
+	Clock telamon.Clock
+	Log   *slog.Logger
+	// Create allows a SQLite file that does not exist to be made. Without it a
+	// missing database is an error, so that none is made by a mistyped path.
+	Create bool
+}
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	engine    engine
+	write     *sql.DB
+	read      *sql.DB
+	writer    *writer      // SQLite's one writing connection; nil on PostgreSQL
+	reader    queries.DBTX // read, in the PostgreSQL dialect
+	clock     telamon.Clock
+	log       *slog.Logger
+	holder    string // names this process in leases
+	committer *committer
+	unknown   unknowns
+	health    health
+	faults    faults
+}
+
+// faults are put in the way by tests of this package; nil functions do nothing.
+type faults struct {
+	begin  func() error
+	commit func(*sql.Tx) error
+}
+
+// engine is one of the two databases.
+type engine uint8
+
+const (
+	engineSQLite engine = iota
+	enginePostgres
+)
+
+func (e engine) String() string {
+	if e == enginePostgres {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
+// Open opens the database and brings its schema up to date. The caller closes it.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	db := &DB{clock: cfg.Clock, log: cfg.Log, holder: string(telamon.NewID[holderKind]())}
+	if db.log == nil {
+		db.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if path, ok := strings.CutPrefix(cfg.URL, "sqlite:"); ok {
+		db.engine = engineSQLite
+		db.write, db.read, err = openSQLite(ctx, path, cfg.Create)
+	} else {
+		db.engine = enginePostgres
+		db.write, db.read, err = openPostgres(ctx, cfg.URL)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := db.migrate(ctx); err != nil {
+		db.closePools()
+		return nil, fmt.Errorf("migrate database: %w", err)
+	}
+	db.reader = db.read
+	if db.engine == engineSQLite {
+		db.writer, db.reader = newWriter(db.write), newLite(db.read)
+	}
+	db.committer = newCommitter(db)
+	return db, nil
+}
+
+// holderKind prefixes the name under which a process holds leases.
+type holderKind = telamon.ProcessKind
+
+// Close waits for the commits in flight and closes the database.
+func (db *DB) Close() error {
+	db.committer.stop()
+	if db.writer != nil {
+		db.writer.close()
+	}
+	return db.closePools()
+}
+
+func (db *DB) closePools() error {
+	return errors.Join(db.write.Close(), db.read.Close())
+}
+
+// Engine returns "sqlite" or "postgres".
+func (db *DB) Engine() string { return db.engine.String() }
+
+// openSQLite opens the one writing connection and the pool of reading ones.
+func openSQLite(ctx context.Context, path string, create bool) (write, read *sql.DB, err error) {
+	mode := "rw"
+	if create {
+		mode = "rwc"
+	}
+	// The path of a URI is escaped (sqlite.org/uri.html, Section 3.2).
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode +
+		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"&_pragma=foreign_keys(1)&_pragma=cache_size(-16384)"
+	if write, err = sql.Open("sqlite", dsn+"&_txlock=immediate&_pragma=wal_autocheckpoint(4000)"); err != nil {
+		return nil, nil, err
+	}
+	write.SetMaxOpenConns(1)
+	var version string
+	if err := write.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
+		write.Close()
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if n, err := versionNumber(version); err != nil || n < minSQLite {
+		write.Close()
+		return nil, nil, fmt.Errorf("SQLite %s is too old: need 3.51.3 or later", version)
+	}
+	if read, err = sql.Open("sqlite", dsn+"&_pragma=query_only(1)"); err != nil {
+		write.Close()
+		return nil, nil, err
+	}
+	read.SetMaxOpenConns(2 * runtime.NumCPU())
+	read.SetMaxIdleConns(2 * runtime.NumCPU())
+	return write, read, nil
+}
+
+// versionNumber turns "3.53.4" into 3053004.
+func versionNumber(version string) (int, error) {
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); err != nil {
+		return 0, fmt.Errorf("read version %q: %w", version, err)
+	}
+	return major*1_000_000 + minor*1_000 + patch, nil
+}
+
+// Connections to PostgreSQL, per process. Writers have their own, so that no
+// number of readers keeps them waiting.
+const (
+	postgresWriters = 6
+	postgresReaders = 10
+)
+
+// openPostgres opens a pool for writing and one for reading.
+func openPostgres(ctx context.Context, url string) (write, read *sql.DB, err error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A process that stops in the middle of a transaction must not keep its locks,
+	// nor commit later than the change feed looks back.
+	const idle = "idle_in_transaction_session_timeout"
+	if config.RuntimeParams[idle] == "" {
+		config.RuntimeParams[idle] = strconv.FormatInt(transactionLimit.Milliseconds(), 10)
+	}
+	open := func(connections int) *sql.DB {
+		pool := stdlib.OpenDB(*config)
+		pool.SetMaxOpenConns(connections)
+		pool.SetMaxIdleConns(connections)
+		pool.SetConnMaxLifetime(time.Hour)
+		return pool
+	}
+	write, read = open(postgresWriters), open(postgresReaders)
+	if err := write.PingContext(ctx); err != nil {
+		return nil, nil, errors.Join(err, write.Close(), read.Close())
+	}
+	return write, read, nil
+}
+
+// txn is one transaction: its queries, its connection for statements that sqlc
+// cannot write, and the one time that all of it happens at.
+type txn struct {
+	*queries.Queries
+	conn    queries.DBTX
+	tx      *sql.Tx
+	now     time.Time
+	objects []string // what it audited, by action and object
+}
+
+// millis is the transaction's time as the store keeps it.
+func (t *txn) millis() int64 { return t.now.UnixMilli() }
+
+// update runs fn in one transaction of at most transactionLimit and commits it.
+// It runs fn again if the database asks for it; fn must not keep anything from a
+// run that failed. What it returns is the outcome: see [DB.commit].
+func (db *DB) update(ctx context.Context, fn func(*txn) error) error {
+	err := db.again(ctx, func() error { return db.updateOnce(ctx, fn) })
+	return db.noteOutcome(ctx, err)
+}
+
+func (db *DB) updateOnce(ctx context.Context, fn func(*txn) error) error {
+	limited, cancel := context.WithTimeout(ctx, transactionLimit)
+	defer cancel()
+	t, end, err := db.begin(limited)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := fn(t); err != nil {
+		return err
+	}
+	if len(t.objects) == 0 { // nobody is told what became of it
+		if err := db.commitTx(t.tx); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		return nil
+	}
+	return db.commit(limited, t, end, func() []string { return t.objects })
+}
+
+// again runs fn, which runs a transaction, until the database does not ask for it
+// to be run again.
+func (db *DB) again(ctx context.Context, fn func() error) error {
+	const attempts = 2 + postgresWriters // each may meet a connection that was lost
+	for attempt := 1; ; attempt++ {
+		err := fn()
+		if err == nil || attempt == attempts || ctx.Err() != nil || !retryable(err) {
+			return err
+		}
+	}
+}
+
+// view runs fn in one read-only transaction: all that it reads is of one instant.
+func (db *DB) view(ctx context.Context, fn func(*queries.Queries) error) error {
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback()
+	if db.engine == enginePostgres {
+		return fn(queries.New(tx))
+	}
+	conn := newLite(tx)
+	defer conn.close()
+	return fn(queries.New(conn))
+}
+
+// queries returns the queries over the read pool, outside any transaction.
+func (db *DB) queries() *queries.Queries { return queries.New(db.reader) }

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/store/queries"
+)
+
+// CreateUser writes a new user, who is active, and sets CreatedAt. It reports
+// NotFound if there is no such account, and Conflict if the address is taken on
+// the platform.
+func (db *DB) CreateUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
+	err := db.update(ctx, func(t *txn) error {
+		if err := t.mustHaveAccount(ctx, u.Account); err != nil {
+			return err
+		}
+		u.State, u.CreatedAt = telamon.Active, timeOf(t.millis())
+		err := t.InsertUser(ctx, queries.InsertUserParams{
+			ID: u.ID.String(), AccountID: u.Account.String(), Email: u.Email, Name: u.Name, PasswordHash: u.PasswordHash,
+			Roles: strings.Join(u.Roles, " "), State: string(u.State), CreatedAt: t.millis(),
+		})
+		if err != nil {
+			return fmt.Errorf("insert user %s: %w", u.ID, err)
+		}
+		return t.audit(ctx, telamon.Event{
+			Actor: actor, Account: u.Account, Action: "user.create", Object: u.ID.String(), Result: "ok",
+			After: map[string]any{"email": u.Email, "name": u.Name, "roles": u.Roles},
+		})
+	})
+	if violates(err, "account_user_email_is_unique") {
+		return fault.New(fault.Conflict, "email_taken", "A user of this e-mail address exists.")
+	}
+	return err
+}
+
+// mustHaveAccount reports NotFound unless the account exists and is not deleted.
+func (t *txn) mustHaveAccount(ctx context.Context, id telamon.AccountID) error {
+	row, err := t.Account(ctx, id.String())
+	if err != nil {
+		return found(err, "account_not_found", "account")
+	}
+	if telamon.State(row.State) == telamon.Deleted {
+		return fault.New(fault.Conflict, "wrong_state", "The account is deleted.")
+	}
+	return nil
+}
+
+// User returns a user of the account. It reports NotFound.
+func (db *DB) User(ctx context.Context, account telamon.AccountID, id telamon.UserID) (telamon.User, error) {
+	row, err := db.queries().User(ctx, queries.UserParams{AccountID: account.String(), ID: id.String()})
+	return userOf(row), db.judge(ctx, found(err, "user_not_found", "user"))
+}
+
+// Users lists the users of the account.
+func (db *DB) Users(ctx context.Context, account telamon.AccountID, page Page) ([]telamon.User, error) {
+	rows, err := db.queries().Users(ctx, queries.UsersParams{AccountID: account.String(), After: page.After, Lim: page.limit()})
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("list users of %s: %w", account, err))
+	}
+	return mapped(rows, userOf), nil
+}
+
+// SetUserState disables, enables or deletes a user. It reports NotFound, and
+// Conflict if the user's state does not allow it.
+func (db *DB) SetUserState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, to telamon.State) error {
+	return db.update(ctx, func(t *txn) error {
+		row, err := t.User(ctx, queries.UserParams{AccountID: account.String(), ID: id.String()})
+		if err != nil {
+			return found(err, "user_not_found", "user")
+		}
+		from := telamon.State(row.State)
+		if err := checkStateChange(from, to); err != nil {
+			return err
+		}
+		err = mustChange(t.SetUserState(ctx, queries.SetUserStateParams{
+			AccountID: account.String(), ID: id.String(), FromState: string(from), ToState: string(to),
+		}))
+		if err != nil {
+			return fmt.Errorf("change state of user %s: %w", id, err)
+		}
+		return t.audit(ctx, stateEvent(actor, account, "user", id.String(), from, to))
+	})
+}
+
+// SetUserPassword replaces the hash of a user's password. It reports NotFound for
+// a deleted user too.
+func (db *DB) SetUserPassword(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, hash string) error {
+	return db.update(ctx, func(t *txn) error {
+		changed, err := t.SetUserPassword(ctx, queries.SetUserPasswordParams{
+			AccountID: account.String(), ID: id.String(), PasswordHash: hash,
+		})
+		if err != nil {
+			return fmt.Errorf("change password of user %s: %w", id, err)
+		}
+		if changed != 1 {
+			return fault.New(fault.NotFound, "user_not_found", "There is no such user.")
+		}
+		return t.audit(ctx, telamon.Event{
+			Actor: actor, Account: account, Action: "user.set_password", Object: id.String(), Result: "ok",
+		})
+	})
+}
+
+func userOf(r queries.AccountUser) telamon.User {
+	return telamon.User{
+		ID: telamon.UserID(r.ID), Account: telamon.AccountID(r.AccountID), Email: r.Email, Name: r.Name,
+		PasswordHash: r.PasswordHash, Roles: strings.Fields(r.Roles), State: telamon.State(r.State), CreatedAt: timeOf(r.CreatedAt),
+	}
+}
