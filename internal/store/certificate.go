@@ -45,13 +45,7 @@ type Blob struct {
 // audited and nothing else is written. It reports Unavailable if the database
 // cannot say that the certificate is durable.
 func (db *DB) IssueCertificate(ctx context.Context, subscription telamon.SubscriptionID, cert *telamon.Certificate, blob Blob, event telamon.Event) error {
-	return db.committer.commit(ctx, &unit{
-		draw: subscription, cert: cert, blob: blob, event: event,
-		counts: []count{
-			{cert.Pair, countIssued, cert.AcceptedAt.Unix(), 1},
-			{cert.Pair, countExpiring, cert.NotAfter.Unix(), 1},
-		},
-	})
+	return db.committer.commit(ctx, &unit{draw: subscription, cert: cert, blob: blob, event: event})
 }
 
 // RecordEvent writes an audit event that changes nothing else, grouped with the

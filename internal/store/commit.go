@@ -231,6 +231,16 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 	return r.sums.write(ctx, t)
 }
 
+// addCertificate adds the rows and counts of a newly issued certificate.
+func (r *batchRows) addCertificate(c *telamon.Certificate, blob Blob) {
+	r.certs = appendCertificate(r.certs, c)
+	r.ders = append(r.ders, c.Serial[:], c.NotAfter.UnixMilli(), blob.DER, blob.Request)
+	r.sums.add(
+		count{c.Pair, countIssued, c.AcceptedAt.Unix(), 1},
+		count{c.Pair, countExpiring, c.NotAfter.Unix(), 1},
+	)
+}
+
 // add adds the rows of a unit: all of them, or its refusal.
 func (r *batchRows) add(u *unit) (err error) {
 	if u.refused != nil {
@@ -244,10 +254,9 @@ func (r *batchRows) add(u *unit) (err error) {
 		return err
 	}
 	if u.cert != nil {
-		r.certs = appendCertificate(r.certs, u.cert)
-		r.ders = append(r.ders, u.cert.Serial[:], u.cert.NotAfter.UnixMilli(), u.blob.DER, u.blob.Request)
+		r.addCertificate(u.cert, u.blob)
 	}
-	r.sums.add(u.counts)
+	r.sums.add(u.counts...)
 	r.events, err = appendEvent(r.events, &u.event, u.leaf)
 	return err
 }

@@ -37,7 +37,7 @@ type countKey struct {
 	start int64 // zero for totals
 }
 
-func (c *counts) add(all []count) {
+func (c *counts) add(all ...count) {
 	if c.totals == nil {
 		c.totals, c.hours, c.seconds = map[countKey]int64{}, map[countKey]int64{}, map[countKey]int64{}
 	}
@@ -82,7 +82,7 @@ func (c *counts) write(ctx context.Context, t *txn) error {
 }
 
 func writeCounts(ctx context.Context, t *txn, into *table, sums map[countKey]int64) error {
-	args := make([]any, 0, len(sums)*into.columns)
+	args := make([]any, 0, len(sums)*len(into.columns))
 	for _, k := range sortedCounts(sums) {
 		args = append(args, int64(k.pair), string(k.kind), k.start, sums[k])
 	}

@@ -15,21 +15,22 @@ import (
 // the time of a commit would go otherwise.
 type table struct {
 	name    string
-	columns int
+	columns []string
 	texts   []string // the statement for 1, 2, 4, ... maxBatch rows
 }
 
 // newTable describes a table with its columns, separated by commas, and what
 // follows VALUES.
 func newTable(name, columns, clause string) *table {
-	t := &table{name: name, columns: strings.Count(columns, ",") + 1}
+	t := &table{name: name, columns: strings.Split(columns, ", ")}
+	width := len(t.columns)
 	for rows := 1; rows <= maxBatch; rows *= 2 {
 		var b strings.Builder
 		b.WriteString("INSERT INTO " + name + " (" + columns + ") VALUES (")
-		for i := range rows * t.columns {
+		for i := range rows * width {
 			switch {
 			case i == 0:
-			case i%t.columns == 0:
+			case i%width == 0:
 				b.WriteString("),(")
 			default:
 				b.WriteByte(',')
@@ -46,8 +47,8 @@ func newTable(name, columns, clause string) *table {
 // 64, 32, 16, ... rows, so that few different statements are ever prepared.
 func (t *txn) insert(ctx context.Context, into *table, args []any) error {
 	for len(args) > 0 {
-		size := min(bits.Len(uint(len(args)/into.columns))-1, len(into.texts)-1)
-		n := into.columns << size
+		size := min(bits.Len(uint(len(args)/len(into.columns)))-1, len(into.texts)-1)
+		n := len(into.columns) << size
 		if _, err := t.conn.ExecContext(ctx, into.texts[size], args[:n]...); err != nil {
 			return fmt.Errorf("insert into %s: %w", into.name, err)
 		}

@@ -213,10 +213,11 @@ func openPostgres(ctx context.Context, url string) (write, read *sql.DB, err err
 // cannot write, and the one time that all of it happens at.
 type txn struct {
 	*queries.Queries
-	conn    queries.DBTX
-	tx      *sql.Tx
-	now     time.Time
-	objects []string // what it audited, by action and object
+	conn     queries.DBTX
+	tx       *sql.Tx
+	postgres *sql.Conn // the connection of tx; nil on SQLite
+	now      time.Time
+	objects  []string // what it audited, by action and object
 }
 
 // millis is the transaction's time as the store keeps it.

@@ -103,12 +103,20 @@ func (db *DB) begin(ctx context.Context) (t *txn, end func(), err error) {
 	// A caller that goes away must not end the transaction in the middle of its
 	// COMMIT: the time limit alone may.
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionLimit)
-	tx, err := db.write.BeginTx(limited, nil)
+	conn, err := db.write.Conn(ctx)
 	if err != nil {
 		cancel()
 		return nil, nil, fmt.Errorf("begin: %w", err)
 	}
-	return db.newTxn(tx, tx), func() { tx.Rollback(); cancel() }, nil
+	tx, err := conn.BeginTx(limited, nil)
+	if err != nil {
+		conn.Close()
+		cancel()
+		return nil, nil, fmt.Errorf("begin: %w", err)
+	}
+	t = db.newTxn(tx, tx)
+	t.postgres = conn
+	return t, func() { tx.Rollback(); conn.Close(); cancel() }, nil
 }
 
 func (db *DB) newTxn(tx *sql.Tx, conn queries.DBTX) *txn {
