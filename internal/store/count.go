@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/store/queries"
 )
 
 // countKind says what is counted.
@@ -48,6 +49,40 @@ func (c *counts) add(all ...count) {
 		c.hours[countKey{one.pair, one.kind, floorDiv(one.second, 3600)}] += one.n
 		c.seconds[countKey{one.pair, one.kind, one.second}] += one.n
 	}
+}
+
+// subtract takes the sums of hours and seconds off the rows, and drops those that
+// count nothing any more. Totals are of all times and stay.
+func (c *counts) subtract(ctx context.Context, t *txn) error {
+	for _, k := range sortedCounts(c.hours) {
+		changed, err := t.DropHour(ctx, queries.DropHourParams{PairID: int64(k.pair), Kind: string(k.kind), Start: k.start, N: c.hours[k]})
+		if err == nil && changed == 0 {
+			changed, err = t.LessenHour(ctx, queries.LessenHourParams{PairID: int64(k.pair), Kind: string(k.kind), Start: k.start, N: c.hours[k]})
+		}
+		if err := k.mustChange(changed, err); err != nil {
+			return fmt.Errorf("hour: %w", err)
+		}
+	}
+	for _, k := range sortedCounts(c.seconds) {
+		changed, err := t.DropSecond(ctx, queries.DropSecondParams{PairID: int64(k.pair), Kind: string(k.kind), Start: k.start, N: c.seconds[k]})
+		if err == nil && changed == 0 {
+			changed, err = t.LessenSecond(ctx, queries.LessenSecondParams{PairID: int64(k.pair), Kind: string(k.kind), Start: k.start, N: c.seconds[k]})
+		}
+		if err := k.mustChange(changed, err); err != nil {
+			return fmt.Errorf("second: %w", err)
+		}
+	}
+	return nil
+}
+
+func (k countKey) mustChange(changed int64, err error) error {
+	if err == nil && changed != 1 {
+		err = fmt.Errorf("%d rows", changed)
+	}
+	if err != nil {
+		return fmt.Errorf("lessen the count of %s of pair %d at %d: %w", k.kind, k.pair, k.start, err)
+	}
+	return nil
 }
 
 func (c *counts) reset() {

@@ -99,10 +99,11 @@ func isConstraint(err error) bool {
 }
 
 // isMistake reports whether err is about what we asked and not about the
-// database: a wrong statement, or no row.
+// database: a wrong statement, a lock that others hold, or no row.
 func isMistake(err error) bool {
 	if code, ok := postgresCode(err); ok {
-		return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "0A") // syntax or access rule; not supported
+		// Syntax error or access rule, feature not supported, object in use.
+		return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "0A") || strings.HasPrefix(code, "55")
 	}
 	code, ok := sqliteCode(err)
 	return ok && code == sqliteError || errors.Is(err, sql.ErrNoRows)

@@ -139,6 +139,55 @@ func (q *Queries) DrawLot(ctx context.Context, arg DrawLotParams) error {
 	return err
 }
 
+const dropCertificates = `-- name: DropCertificates :many
+DELETE FROM certificate WHERE serial IN
+    (SELECT c.serial FROM certificate AS c
+      WHERE c.pair_id = $1 AND c.not_after < $2
+      ORDER BY c.not_after, c.serial LIMIT $3)
+RETURNING serial, accepted_at, not_after, revoked_at
+`
+
+type DropCertificatesParams struct {
+	PairID int64
+	Before int64
+	Lim    int32
+}
+
+type DropCertificatesRow struct {
+	Serial     []byte
+	AcceptedAt int64
+	NotAfter   int64
+	RevokedAt  *int64
+}
+
+func (q *Queries) DropCertificates(ctx context.Context, arg DropCertificatesParams) ([]DropCertificatesRow, error) {
+	rows, err := q.db.QueryContext(ctx, dropCertificates, arg.PairID, arg.Before, arg.Lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []DropCertificatesRow
+	for rows.Next() {
+		var i DropCertificatesRow
+		if err := rows.Scan(
+			&i.Serial,
+			&i.AcceptedAt,
+			&i.NotAfter,
+			&i.RevokedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const dropDER = `-- name: DropDER :exec
 DELETE FROM certificate_der WHERE serial = $1 AND not_after = $2
 `
@@ -151,6 +200,56 @@ type DropDERParams struct {
 func (q *Queries) DropDER(ctx context.Context, arg DropDERParams) error {
 	_, err := q.db.ExecContext(ctx, dropDER, arg.Serial, arg.NotAfter)
 	return err
+}
+
+const dropHour = `-- name: DropHour :execrows
+DELETE FROM hour_count
+ WHERE pair_id = $1 AND kind = $2 AND start = $3 AND n = $4
+`
+
+type DropHourParams struct {
+	PairID int64
+	Kind   string
+	Start  int64
+	N      int64
+}
+
+func (q *Queries) DropHour(ctx context.Context, arg DropHourParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropHour,
+		arg.PairID,
+		arg.Kind,
+		arg.Start,
+		arg.N,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropSecond = `-- name: DropSecond :execrows
+DELETE FROM second_count
+ WHERE pair_id = $1 AND kind = $2 AND start = $3 AND n = $4
+`
+
+type DropSecondParams struct {
+	PairID int64
+	Kind   string
+	Start  int64
+	N      int64
+}
+
+func (q *Queries) DropSecond(ctx context.Context, arg DropSecondParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropSecond,
+		arg.PairID,
+		arg.Kind,
+		arg.Start,
+		arg.N,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const expiringFrom = `-- name: ExpiringFrom :many
@@ -314,6 +413,56 @@ func (q *Queries) IssuedFrom(ctx context.Context, arg IssuedFromParams) ([]Issue
 	return items, nil
 }
 
+const lessenHour = `-- name: LessenHour :execrows
+UPDATE hour_count SET n = n - $1
+ WHERE pair_id = $2 AND kind = $3 AND start = $4
+`
+
+type LessenHourParams struct {
+	N      int64
+	PairID int64
+	Kind   string
+	Start  int64
+}
+
+func (q *Queries) LessenHour(ctx context.Context, arg LessenHourParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, lessenHour,
+		arg.N,
+		arg.PairID,
+		arg.Kind,
+		arg.Start,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const lessenSecond = `-- name: LessenSecond :execrows
+UPDATE second_count SET n = n - $1
+ WHERE pair_id = $2 AND kind = $3 AND start = $4
+`
+
+type LessenSecondParams struct {
+	N      int64
+	PairID int64
+	Kind   string
+	Start  int64
+}
+
+func (q *Queries) LessenSecond(ctx context.Context, arg LessenSecondParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, lessenSecond,
+		arg.N,
+		arg.PairID,
+		arg.Kind,
+		arg.Start,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const openLots = `-- name: OpenLots :many
 SELECT id, amount, used FROM quota_lot
  WHERE subscription_id = $1 AND starts_at <= $2 AND expires_at > $2
@@ -344,6 +493,33 @@ func (q *Queries) OpenLots(ctx context.Context, arg OpenLotsParams) ([]OpenLotsR
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const pairIDs = `-- name: PairIDs :many
+SELECT id FROM pair ORDER BY id
+`
+
+func (q *Queries) PairIDs(ctx context.Context) ([]int64, error) {
+	rows, err := q.db.QueryContext(ctx, pairIDs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

@@ -68,3 +68,29 @@ SELECT serial, not_before, not_after FROM certificate
 
 -- name: DropDER :exec
 DELETE FROM certificate_der WHERE serial = sqlc.arg(serial) AND not_after = sqlc.arg(not_after);
+
+-- name: PairIDs :many
+SELECT id FROM pair ORDER BY id;
+
+-- name: DropCertificates :many
+DELETE FROM certificate WHERE serial IN
+    (SELECT c.serial FROM certificate AS c
+      WHERE c.pair_id = sqlc.arg(pair_id) AND c.not_after < sqlc.arg(before)
+      ORDER BY c.not_after, c.serial LIMIT sqlc.arg(lim))
+RETURNING serial, accepted_at, not_after, revoked_at;
+
+-- name: DropHour :execrows
+DELETE FROM hour_count
+ WHERE pair_id = sqlc.arg(pair_id) AND kind = sqlc.arg(kind) AND start = sqlc.arg(start) AND n = sqlc.arg(n);
+
+-- name: LessenHour :execrows
+UPDATE hour_count SET n = n - sqlc.arg(n)
+ WHERE pair_id = sqlc.arg(pair_id) AND kind = sqlc.arg(kind) AND start = sqlc.arg(start);
+
+-- name: DropSecond :execrows
+DELETE FROM second_count
+ WHERE pair_id = sqlc.arg(pair_id) AND kind = sqlc.arg(kind) AND start = sqlc.arg(start) AND n = sqlc.arg(n);
+
+-- name: LessenSecond :execrows
+UPDATE second_count SET n = n - sqlc.arg(n)
+ WHERE pair_id = sqlc.arg(pair_id) AND kind = sqlc.arg(kind) AND start = sqlc.arg(start);
