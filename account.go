@@ -141,9 +141,11 @@ type ClientCert struct {
 	Fingerprint [32]byte // SHA-256 of the DER
 	Serial      Serial
 	Issuer      IssuerID
-	Certificate *x509.Certificate
+	Certificate *x509.Certificate // nil in what package directory returns
 	SPKIHash    [32]byte
+	CRLShard    int
+	NotAfter    time.Time // whole seconds
 	State       State
-	Credentials []CredentialID // those that it is linked to
+	Credentials []CredentialID // those that it is linked to, in order
 	CreatedAt   time.Time
 }

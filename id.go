@@ -95,6 +95,12 @@ func NewEventID() EventID { return NewID[eventKind]() }
 // EventIDFromBytes returns the event ID with these 16 bytes.
 func EventIDFromBytes(b [16]byte) EventID { return IDFromBytes[eventKind](b) }
 
+// CredentialIDFromBytes returns the credential ID with these 16 bytes.
+func CredentialIDFromBytes(b [16]byte) CredentialID { return IDFromBytes[credentialKind](b) }
+
+// IssuerIDFromBytes returns the issuer ID with these 16 bytes.
+func IssuerIDFromBytes(b [16]byte) IssuerID { return IDFromBytes[issuerKind](b) }
+
 // The makers of IDs of new objects.
 var (
 	NewAccountID      = NewID[accountKind]
