@@ -1,0 +1,231 @@
+package ra
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/directory"
+	"github.com/telamon-ca/telamon/internal/dnsname"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/keycheck"
+	"github.com/telamon-ca/telamon/internal/policy"
+	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/tbs"
+)
+
+// A CertificateRequest is what a subscriber asks for.
+type CertificateRequest struct {
+	Policy             policy.Request
+	PublicKey          string // PEM of a SubjectPublicKeyInfo or of a CSR
+	PublicKeySignature string // base64 of a signature over the SubjectPublicKeyInfo; "" if absent
+}
+
+// Issue issues a certificate and returns its serial number. When it returns nil,
+// the certificate is durable and can be retrieved. Otherwise nothing was issued
+// and no quota was used; the refusal is in the audit log.
+//
+// It reports Invalid with a field for each thing that the policy forbids, in the
+// order in which they are checked; Limited with quota_reached; Denied if the
+// account, identity or service may not issue now; Unavailable if the database
+// cannot say that the certificate is durable.
+func (ra *RA) Issue(ctx context.Context, actor telamon.Actor, req *CertificateRequest) (telamon.Serial, error) {
+	return ra.issue(ctx, actor, authz.CertificateIssue, req, nil)
+}
+
+// Check reports what Issue would report of the request itself, and does nothing
+// else: no quota is used and nothing is written.
+func (ra *RA) Check(ctx context.Context, actor telamon.Actor, req *CertificateRequest) error {
+	scope, err := ra.scope(ctx, actor, authz.CertificateIssue)
+	if err != nil {
+		return err
+	}
+	_, _, err = ra.decide(scope, req, ra.clock.Now())
+	return err
+}
+
+// issue runs steps 4 to 12 and audits what it refuses. A rekey passes the
+// certificate whose content the new one must repeat.
+func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Action, req *CertificateRequest, old *rekeyed) (telamon.Serial, error) {
+	accepted := ra.clock.Now()
+	scope, err := ra.scope(ctx, actor, action)
+	if err != nil {
+		return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+	}
+	decision, key, err := ra.decide(scope, req, accepted)
+	if err != nil {
+		return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+	}
+	token, err := ra.issuance.Prepare(ctx, issuance.Request{ // steps 7 to 9
+		Issuer: actor.Issuer, NotBefore: decision.NotBefore, NotAfter: decision.NotAfter, Content: decision.Content,
+		PublicKey: key, SignatureAlgorithm: decision.SignatureAlgorithm, HashAlgorithm: decision.HashAlgorithm,
+	})
+	if err != nil {
+		return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+	}
+	if old != nil {
+		if err := old.mustMatch(token.TBS()); err != nil {
+			return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+		}
+	}
+	signed, err := ra.issuance.Sign(ctx, token) // step 10
+	if err != nil {
+		return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+	}
+	request, err := json.Marshal(&req.Policy)
+	if err != nil {
+		return telamon.Serial{}, fmt.Errorf("keep the request: %w", err)
+	}
+	cert := &telamon.Certificate{
+		Serial: signed.Serial, Pair: actor.Pair, Credential: actor.Credential, Issuer: signed.Issuer,
+		PolicyVersion: scope.PolicyVersion, CRLShard: signed.CRLShard, SPKIHash: signed.SPKIHash,
+		NotBefore: signed.NotBefore, NotAfter: signed.NotAfter, AcceptedAt: accepted, UpdatedAt: accepted,
+		Status: telamon.StatusIssued,
+	}
+	if old != nil {
+		cert.RekeyOf = &old.serial
+	}
+	var draw telamon.SubscriptionID
+	if !scope.Service.Unlimited {
+		draw = scope.Subscription.ID
+	}
+	// Steps 11 and 12.
+	err = ra.store.IssueCertificate(ctx, draw, cert, store.Blob{DER: signed.DER, Request: request}, telamon.Event{
+		Actor: actor, Account: actor.Account, Action: string(action), Object: signed.Serial.String(), Result: "ok",
+		After: issuedFacts{Issuer: signed.Issuer, Policy: scope.PolicyVersion, NotAfter: signed.NotAfter, RekeyOf: cert.RekeyOf},
+	})
+	return signed.Serial, err
+}
+
+// issuedFacts is what the audit log keeps of an issuance beside its serial.
+type issuedFacts struct {
+	Issuer   telamon.IssuerID `json:"issuer"`
+	Policy   string           `json:"policy"`
+	NotAfter time.Time        `json:"not_after"`
+	RekeyOf  *telamon.Serial  `json:"rekey_of,omitempty"`
+}
+
+// refuse audits that a request was refused and returns why. A refusal that
+// cannot be audited is reported all the same.
+func (ra *RA) refuse(ctx context.Context, actor telamon.Actor, action authz.Action, cause error) error {
+	f := fault.From(cause)
+	err := ra.store.RecordEvent(ctx, telamon.Event{
+		Actor: actor, Account: actor.Account, Action: string(action), Result: f.Code,
+		After: refusedFacts{Fields: f.Fields},
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		ra.log.WarnContext(ctx, "a refusal was not audited", "action", string(action), "code", f.Code, "error", err)
+	}
+	return cause
+}
+
+// refusedFacts is what the audit log keeps of a refusal: which rules, no values.
+type refusedFacts struct {
+	Fields []fault.Field `json:"fields,omitempty"`
+}
+
+// decide runs steps 4 to 6: what the certificate will say, or every reason why
+// there will be none. It has no side effects.
+func (ra *RA) decide(scope *directory.Scope, req *CertificateRequest, now time.Time) (*policy.Decision, *tbs.PublicKey, error) {
+	decision, fields := scope.Policy.Evaluate(&req.Policy, now) // step 4
+	key, keyFields := checkKey(scope.Policy.PublicKeyRule(), req)
+	if fields = append(fields, keyFields...); len(fields) > 0 {
+		return nil, nil, &fault.Fault{
+			Kind: fault.Invalid, Code: "policy", Detail: "The request does not meet the validation policy.", Fields: fields,
+		}
+	}
+	if err := checkNames(scope, &decision.Content); err != nil { // step 6
+		return nil, nil, err
+	}
+	return decision, key, nil
+}
+
+// checkKey runs step 5: the key's form, proof of possession, type, size and
+// known weaknesses. It stops at the first failure, since later ones follow from it.
+func checkKey(rule policy.KeyRule, req *CertificateRequest) (*tbs.PublicKey, []fault.Field) {
+	refuse := func(path, problem string) (*tbs.PublicKey, []fault.Field) {
+		return nil, []fault.Field{{Path: path, Problem: problem}}
+	}
+	if req.PublicKey == "" {
+		return refuse("public_key", "is required")
+	}
+	var key *tbs.PublicKey
+	var err error
+	if rule.Format == "PKCS10" {
+		var csr *tbs.CSR
+		if csr, err = tbs.ParseCSR(req.PublicKey); err == nil {
+			key = csr.PublicKey
+		}
+	} else {
+		key, err = tbs.ParsePublicKey(req.PublicKey)
+	}
+	if err != nil {
+		return refuse("public_key", "is invalid")
+	}
+	if key.Algorithm != rule.KeyType || !rule.AllowsLength(key.Bits) {
+		return refuse("public_key", "is not allowed")
+	}
+	if problem := checkPossession(rule, key, req.PublicKeySignature); problem != "" {
+		return refuse("public_key_signature", problem)
+	}
+	if weakness := keycheck.Weakness(key.Key); weakness != "" {
+		return refuse("public_key", "is weak: "+weakness)
+	}
+	return key, nil
+}
+
+// checkPossession returns what is wrong with the proof of possession, or "". A
+// CSR, whose own signature was verified, is one already.
+func checkPossession(rule policy.KeyRule, key *tbs.PublicKey, signature string) string {
+	switch {
+	case signature == "" && rule.Signature == "REQUIRED" && rule.Format != "PKCS10":
+		return "is required"
+	case signature == "":
+		return ""
+	case rule.Signature == "FORBIDDEN":
+		return "is forbidden"
+	case tbs.VerifyPossession(key, signature) != nil:
+		return "is invalid"
+	}
+	return ""
+}
+
+// checkNames runs step 6 for a service with domain validation: every name must
+// be covered by a verified claim. No claim can be verified yet, so every name
+// that would need one is refused.
+func checkNames(scope *directory.Scope, content *telamon.Content) error {
+	if !scope.Service.DomainValidation {
+		return nil
+	}
+	var uncovered []fault.Field
+	add := func(name string) {
+		uncovered = append(uncovered, fault.Field{Path: name, Problem: "no verified claim"})
+	}
+	for _, name := range content.SAN.DNSNames {
+		add(name)
+	}
+	for _, mail := range content.SAN.Emails {
+		add(mail)
+	}
+	for _, ip := range content.SAN.IPAddresses {
+		add(ip.String())
+	}
+	for _, a := range content.Subject {
+		if a.Type.String() == oidCommonName && dnsname.LooksLikeHost(a.Value.Text) {
+			add(a.Value.Text)
+		}
+	}
+	if len(uncovered) == 0 {
+		return nil
+	}
+	return &fault.Fault{
+		Kind: fault.Invalid, Code: "name_not_covered", Detail: "san: failed dns/email domain name verification", Fields: uncovered,
+	}
+}
+
+const oidCommonName = "2.5.4.3" // X.520 id-at-commonName

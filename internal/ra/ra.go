@@ -1,0 +1,85 @@
+// Package ra is the registration authority: the use cases of requesting,
+// rekeying, revoking and reporting certificates. It decides by policy and
+// ownership and then asks package issuance to sign and package store to keep.
+//
+// It knows no HTTP and no SQL, authenticates nobody (package iam does), and holds
+// no keys. Every use case takes the authenticated actor first and is scoped to
+// the actor's pair of subscription and identity: what belongs to another pair is
+// not found.
+//
+// The numbered steps in its comments are those of docs/ISSUANCE.md.
+package ra
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/directory"
+	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/policy"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// UnlimitedQuota is what a service without a quota reports: clients decode an
+// integer and know no word for "unlimited".
+const UnlimitedQuota = 2147483647
+
+// Config names what a registration authority is made of.
+type Config struct {
+	Store     *store.DB
+	Directory *directory.Directory
+	Issuance  *issuance.Engine
+	Clock     telamon.Clock
+	Log       *slog.Logger
+}
+
+// RA serves the use cases. It is safe for concurrent use.
+type RA struct {
+	store     *store.DB
+	directory *directory.Directory
+	issuance  *issuance.Engine
+	clock     telamon.Clock
+	log       *slog.Logger
+}
+
+// New returns a registration authority.
+func New(cfg Config) *RA {
+	return &RA{store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log}
+}
+
+// scope returns what the actor may use, after checking that it may do action.
+func (ra *RA) scope(ctx context.Context, actor telamon.Actor, action authz.Action) (*directory.Scope, error) {
+	if err := authz.Check(actor, action, actor.Account); err != nil {
+		return nil, err
+	}
+	return ra.directory.Scope(ctx, actor.Pair)
+}
+
+// readScope is scope for what an identity that is not active any more may still do.
+func (ra *RA) readScope(ctx context.Context, actor telamon.Actor, action authz.Action) (*directory.Scope, error) {
+	if err := authz.Check(actor, action, actor.Account); err != nil {
+		return nil, err
+	}
+	return ra.directory.ReadScope(ctx, actor.Pair)
+}
+
+// Policy returns the effective validation policy of the actor's pair.
+func (ra *RA) Policy(ctx context.Context, actor telamon.Actor) (*policy.Policy, error) {
+	scope, err := ra.scope(ctx, actor, authz.PolicyRead)
+	if err != nil {
+		return nil, err
+	}
+	return scope.Policy, nil
+}
+
+// TrustChain returns the chain of the issuer that signs for the actor's token:
+// the issuing CA first, the root last.
+func (ra *RA) TrustChain(ctx context.Context, actor telamon.Actor) ([]*x509.Certificate, error) {
+	if _, err := ra.readScope(ctx, actor, authz.PolicyRead); err != nil {
+		return nil, err
+	}
+	return ra.issuance.Chain(actor.Issuer)
+}
