@@ -43,3 +43,18 @@ func Unlimit(ctx context.Context, db *DB) error {
 
 // UniqueColumns is the table by which SQLite's messages are read.
 var UniqueColumns = uniqueColumns
+
+// KeepWAL writes SQLite's WAL back, begins a new one, and from then on lets it
+// grow, so that what is written can be measured by its size.
+func KeepWAL(ctx context.Context, db *DB) error {
+	if err := db.writer.take(ctx); err != nil {
+		return err
+	}
+	defer db.writer.end()
+	for _, pragma := range []string{"PRAGMA wal_checkpoint(TRUNCATE)", "PRAGMA wal_autocheckpoint = 0"} {
+		if _, err := db.writer.conn.ExecContext(ctx, pragma); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -24,9 +25,18 @@ func newLite(conn queries.DBTX) *lite { return &lite{conn: conn, stmts: map[stri
 
 var dollar = regexp.MustCompile(`\$(\d+)`)
 
-// liteText translates a query.
+// liteText translates a query. Parameters that are used once each and in their
+// order lose their numbers: the driver looks numbered ones up by name.
 func liteText(query string) string {
-	text := dollar.ReplaceAllString(query, "?$1")
+	inOrder := true
+	for i, n := range dollar.FindAllStringSubmatch(query, -1) {
+		inOrder = inOrder && n[1] == strconv.Itoa(i+1)
+	}
+	parameter := "?$1"
+	if inOrder {
+		parameter = "?"
+	}
+	text := dollar.ReplaceAllString(query, parameter)
 	text = strings.ReplaceAll(text, "FOR UPDATE SKIP LOCKED", "")
 	return strings.ReplaceAll(text, "FOR UPDATE", "")
 }

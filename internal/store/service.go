@@ -99,6 +99,13 @@ func (db *DB) Services(ctx context.Context, page Page) ([]telamon.Service, error
 	return mapped(rows, serviceOf), nil
 }
 
+// PolicyVersion returns the JSON of an effective policy that SavePolicyVersion
+// kept. It reports NotFound.
+func (db *DB) PolicyVersion(ctx context.Context, version string) ([]byte, error) {
+	model, err := db.queries().PolicyVersion(ctx, version)
+	return []byte(model), db.judge(ctx, found(err, "policy_version_not_found", "policy version"))
+}
+
 func serviceOf(r queries.Service) telamon.Service {
 	return telamon.Service{
 		ID: telamon.ServiceID(r.ID), Name: r.Name, Version: int(r.Version), PolicyTemplate: []byte(r.PolicyTemplate),

@@ -144,7 +144,7 @@ func openSQLite(ctx context.Context, path string, create bool) (write, read *sql
 	// The path of a URI is escaped (sqlite.org/uri.html, Section 3.2).
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode +
 		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=cache_size(-16384)"
+		"&_pragma=foreign_keys(1)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)"
 	if write, err = sql.Open("sqlite", dsn+"&_txlock=immediate&_pragma=wal_autocheckpoint(4000)"); err != nil {
 		return nil, nil, err
 	}
