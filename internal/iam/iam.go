@@ -1,0 +1,140 @@
+// Package iam holds the use cases of accounts and of what they authenticate by:
+// users, identities, services, subscriptions, API credentials, mTLS certificates,
+// logins and tokens. It decides by states and rules, has package issuance sign and
+// package store keep, and tells package directory at once what it changed.
+//
+// It knows no HTTP and no SQL, holds no keys, and never keeps a secret: API secrets
+// are shown once and stored as MACs under a pepper of the keystore, and tokens are
+// not stored at all. It trusts its caller for the actor and for the client's
+// address and certificate, whose possession the TLS handshake proved.
+package iam
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/directory"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// Keys gives MACs under secrets that never leave the keystore. The keystore of
+// this process is one; a signer process of its own can be another.
+type Keys interface {
+	// MAC returns the HMAC-SHA-256 of data under the secret of a label and version.
+	MAC(label string, version int, data []byte) []byte
+	// PepperVersion returns the version under which new API secrets are kept.
+	PepperVersion() int
+}
+
+// Config names what the use cases are made of.
+type Config struct {
+	Store     *store.DB
+	Directory *directory.Directory
+	Issuance  *issuance.Engine
+	Keys      Keys
+	Clock     telamon.Clock
+	Log       *slog.Logger
+	// ClientKeyTypes are the key types that mTLS certificates may have: "RSA" (2048
+	// to 8192 bits), "EC-P256", "EC-P384". None means RSA alone.
+	ClientKeyTypes []string
+	// ClientSeriesRSA and ClientSeriesEC name the issuer series of the client-auth
+	// hierarchy that sign mTLS certificates for RSA and for EC keys.
+	ClientSeriesRSA, ClientSeriesEC string
+}
+
+// maxRefusals is how many different refused logins, and as many refused tokens,
+// are counted at a time.
+const maxRefusals = 4096
+
+// IAM serves the use cases. It is safe for concurrent use.
+type IAM struct {
+	store          *store.DB
+	directory      *directory.Directory
+	issuance       *issuance.Engine
+	keys           Keys
+	clock          telamon.Clock
+	log            *slog.Logger
+	clientKeyTypes []string
+	clientSeries   map[string]string   // by the key's algorithm
+	hashing        *semaphore.Weighted // bounds the memory of password hashes
+
+	refusedLogins, refusedTokens *audit.Counter
+	unwrittenMu                  sync.Mutex
+	unwritten                    []telamon.Event // refusals whose writing failed; guarded by unwrittenMu
+}
+
+// New returns the use cases.
+func New(cfg Config) *IAM {
+	s := &IAM{
+		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log,
+		clientKeyTypes: cfg.ClientKeyTypes, hashing: semaphore.NewWeighted(int64(runtime.NumCPU())),
+		clientSeries:  map[string]string{"RSA": cfg.ClientSeriesRSA, "ECDSA": cfg.ClientSeriesEC},
+		refusedLogins: audit.NewCounter(cfg.Clock, string(authz.CredentialLogin), maxRefusals),
+		refusedTokens: audit.NewCounter(cfg.Clock, actionToken, maxRefusals),
+	}
+	if len(s.clientKeyTypes) == 0 {
+		s.clientKeyTypes = []string{keyRSA}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s
+}
+
+// changed tells the directory of a change before the use case returns, so that it
+// takes effect at once.
+func (s *IAM) changed(ctx context.Context, kind store.ChangeKind, object string) {
+	s.directory.Refresh(ctx, store.Change{Kind: kind, Object: object})
+}
+
+// problems gathers what is wrong with a request.
+type problems []fault.Field
+
+func (p *problems) add(path, problem string) {
+	*p = append(*p, fault.Field{Path: path, Problem: problem})
+}
+
+// fault returns an Invalid fault with all problems, or nil if there are none.
+func (p problems) fault(code string) error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &fault.Fault{
+		Kind: fault.Invalid, Code: code, Detail: fmt.Sprintf("%s: %s", p[0].Path, p[0].Problem), Fields: p,
+	}
+}
+
+// text checks a text of 1 to limit characters for display.
+func (p *problems) text(path, value string, limit int) {
+	switch {
+	case value == "":
+		p.add(path, "is required")
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }):
+		p.add(path, "holds characters that cannot be shown")
+	case strings.TrimSpace(value) != value:
+		p.add(path, "begins or ends with a blank")
+	case utf8.RuneCountInString(value) > limit:
+		p.add(path, fmt.Sprintf("has more than %d characters", limit))
+	}
+}
+
+// oneOf checks that a value is one of a list.
+func (p *problems) oneOf(path, value string, list []string) {
+	if !slices.Contains(list, value) {
+		p.add(path, "is none of "+strings.Join(list, ", "))
+	}
+}
