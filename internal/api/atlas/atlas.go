@@ -1,0 +1,286 @@
+// Package atlas speaks the wire dialect of the Atlas Certificate Management API
+// v2: paths, headers, JSON, statuses and error texts, so that clients written for
+// that service work unchanged. It parses a request, calls one use case of package
+// ra or iam, and renders the outcome; it holds no rule about certificates,
+// accounts or domains.
+//
+// It trusts nothing of a request but what package web established of the
+// connection: the peer's address and client certificate. It never redirects, and
+// answers 401 only where a new login can help. Where the documents of the API are
+// silent, docs/ATLAS-DIVERGENCES.md says what was chosen and why.
+package atlas
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/policy"
+	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/web"
+)
+
+// registration is what the dialect asks of the registration authority.
+type registration interface {
+	Issue(ctx context.Context, actor telamon.Actor, req *ra.CertificateRequest) (telamon.Serial, error)
+	Check(ctx context.Context, actor telamon.Actor, req *ra.CertificateRequest) error
+	Rekey(ctx context.Context, actor telamon.Actor, serial telamon.Serial, req *ra.RekeyRequest) (telamon.Serial, error)
+	Certificate(ctx context.Context, actor telamon.Actor, serial telamon.Serial) (*telamon.Certificate, []byte, error)
+	Revoke(ctx context.Context, actor telamon.Actor, serial telamon.Serial, rev ra.Revocation) error
+	Policy(ctx context.Context, actor telamon.Actor) (*policy.Policy, error)
+	TrustChain(ctx context.Context, actor telamon.Actor) ([]*x509.Certificate, error)
+	IssuedCount(ctx context.Context, actor telamon.Actor) (int64, error)
+	RevokedCount(ctx context.Context, actor telamon.Actor) (int64, error)
+	Quota(ctx context.Context, actor telamon.Actor) (int64, error)
+	List(ctx context.Context, actor telamon.Actor, l store.Listing, from, to time.Time, page, perPage int64) ([]store.ListedCertificate, int64, error)
+}
+
+// access is what the dialect asks of identity and access management.
+type access interface {
+	Login(ctx context.Context, address netip.Addr, peerDER []byte, key, secret string) (token string, err error)
+	Authorize(ctx context.Context, token string, address netip.Addr, peerDER []byte) (telamon.Actor, error)
+}
+
+// Config names what the API is made of.
+type Config struct {
+	RA    registration
+	IAM   access
+	Clock telamon.Clock
+	Log   *slog.Logger
+
+	// Addresses and Credentials bound how often one address and one credential
+	// may call. Nil sets no bound.
+	Addresses, Credentials *web.Limiter
+
+	// MaxBody is the longest request body in bytes; 0 is DefaultMaxBody.
+	MaxBody int64
+	// AtRoot serves the routes at the root too, for clients whose base URL has no
+	// /v2. Location and Links start with /v2 all the same.
+	AtRoot bool
+}
+
+// DefaultMaxBody holds a request of a hundred of the longest names and an 8192
+// bit key more than ten times.
+const DefaultMaxBody = 512 << 10
+
+// base is the path under which the API is mounted.
+const base = "/v2"
+
+// API serves the dialect. It is safe for concurrent use.
+type API struct {
+	ra          registration
+	iam         access
+	clock       telamon.Clock
+	log         *slog.Logger
+	addresses   *web.Limiter
+	credentials *web.Limiter
+	maxBody     int64
+	mux         *http.ServeMux
+}
+
+// New returns the API.
+func New(cfg Config) *API {
+	a := &API{
+		ra: cfg.RA, iam: cfg.IAM, clock: cfg.Clock, log: cfg.Log,
+		addresses: cfg.Addresses, credentials: cfg.Credentials, maxBody: cfg.MaxBody,
+		mux: http.NewServeMux(),
+	}
+	if a.maxBody == 0 {
+		a.maxBody = DefaultMaxBody
+	}
+	for path, methods := range a.routes() {
+		a.mux.Handle(base+path, a.dispatch(methods))
+		if cfg.AtRoot {
+			a.mux.Handle(path, a.dispatch(methods))
+		}
+	}
+	a.mux.Handle("/", a.handler(func(*call) error {
+		return fault.New(fault.NotFound, codeNoRoute, "Not found")
+	}))
+	return a
+}
+
+// A route is what serves one method of one path.
+type route struct {
+	serve func(*call) error
+	open  bool // needs no token
+	body  bool // needs a JSON body
+}
+
+// routes returns the routes by path below the base and method.
+func (a *API) routes() map[string]map[string]route {
+	get := func(serve func(*call) error) map[string]route {
+		return map[string]route{http.MethodGet: {serve: serve}}
+	}
+	post := func(r route) map[string]route {
+		r.body = true
+		return map[string]route{http.MethodPost: r}
+	}
+	return map[string]map[string]route{
+		"/login":            post(route{serve: a.login, open: true}),
+		"/validationpolicy": get(a.policy),
+		"/trustchain":       get(a.trustChain),
+		"/certificates":     post(route{serve: a.issue}),
+		"/certificates/{sn}": {
+			http.MethodGet:    {serve: a.certificate},
+			http.MethodPatch:  {serve: a.revoke, body: true},
+			http.MethodDelete: {serve: a.revokeUnspecified},
+		},
+		"/certificates/{sn}/rekey":       post(route{serve: a.rekey}),
+		"/counters/certificates/issued":  get(a.counter(a.ra.IssuedCount)),
+		"/counters/certificates/revoked": get(a.counter(a.ra.RevokedCount)),
+		"/quotas/issuance":               get(a.counter(a.ra.Quota)),
+		"/stats/issued":                  get(a.statistics(store.Issued)),
+		"/stats/revoked":                 get(a.statistics(store.Revoked)),
+		"/stats/expiring":                get(a.statistics(store.Expiring)),
+	}
+}
+
+// A call is one request on its way through its route.
+type call struct {
+	w     http.ResponseWriter
+	r     *http.Request
+	actor telamon.Actor // zero on an open route
+	body  []byte        // nil unless the route needs one
+}
+
+// ServeHTTP serves the API. Paths are read as clients spell them: with a slash at
+// the end, with doubled ones, percent-encoded.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	defer a.recovered(w, r)
+	if err := a.addresses.Allow(addressKey(web.ClientOf(r.Context()).Address)); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	u, ok := canonicalURL(r.URL)
+	if !ok {
+		a.fail(w, r, fault.New(fault.NotFound, codeNoRoute, "Not found"))
+		return
+	}
+	canonical := *r
+	canonical.URL = u
+	defer func() { r.Pattern = canonical.Pattern }() // for whoever labels metrics by r
+	a.mux.ServeHTTP(w, &canonical)
+}
+
+// addressKey names what an address counts as: an IPv6 client has a /64 of them.
+func addressKey(address netip.Addr) string {
+	if address.Is6() {
+		if prefix, err := address.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return address.String()
+}
+
+// recovered makes of a panic the answer that clients expect of a server's error.
+func (a *API) recovered(w http.ResponseWriter, r *http.Request) {
+	switch cause := recover(); cause {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(cause)
+	default:
+		a.fail(w, r, fmt.Errorf("panic: %v\n%s", cause, debug.Stack()))
+	}
+}
+
+// dispatch serves the methods of one path in the documented order of checks:
+// route, token, length, type, JSON and semantics.
+func (a *API) dispatch(methods map[string]route) http.Handler {
+	if get, ok := methods[http.MethodGet]; ok {
+		methods[http.MethodHead] = get
+	}
+	var allowed []string
+	for method := range methods {
+		allowed = append(allowed, method)
+	}
+	slices.Sort(allowed)
+	allow := strings.Join(allowed, ", ")
+	return a.handler(func(c *call) error {
+		route, ok := methods[c.r.Method]
+		if !ok {
+			return fault.New(fault.Malformed, codeMethod, allow)
+		}
+		if !route.open {
+			if err := a.authorize(c); err != nil {
+				return err
+			}
+		}
+		if route.body {
+			var err error
+			if c.body, err = a.readBody(c.w, c.r); err != nil {
+				return err
+			}
+		}
+		return route.serve(c)
+	})
+}
+
+// handler makes an http.Handler of a function that may return an error.
+func (a *API) handler(serve func(*call) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := serve(&call{w: w, r: r}); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+// errNoToken is every way in which a request can fail to bring a token.
+var errNoToken = fault.New(fault.Unauthenticated, "token_missing", "Unauthorized")
+
+// authorize finds the call's actor by its token (docs/ISSUANCE.md, step 2), and
+// holds the actor's rate.
+func (a *API) authorize(c *call) error {
+	token, ok := bearer(c.r.Header)
+	if !ok {
+		return errNoToken
+	}
+	client := web.ClientOf(c.r.Context())
+	actor, err := a.iam.Authorize(c.r.Context(), token, client.Address, client.Certificate)
+	if err != nil {
+		return err
+	}
+	actor.RequestID = web.RequestID(c.r.Context())
+	c.actor = actor
+	return a.credentials.Allow(actor.Credential.String())
+}
+
+// maxToken is the longest token that clients may be given.
+const maxToken = 4096
+
+// bearer returns the token of the Authorization header, whose scheme older
+// clients spell in lower case.
+func bearer(h http.Header) (string, bool) {
+	values := h.Values("Authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, token, _ := strings.Cut(strings.TrimSpace(values[0]), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxToken {
+		return "", false
+	}
+	return token, true
+}
+
+// fail answers with the fault in err and logs what is not the caller's doing.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	f := fault.From(err)
+	id := web.RequestID(r.Context())
+	if (f.Kind == fault.Internal || f.Kind == fault.Unavailable) && !errors.Is(err, context.Canceled) {
+		a.log.ErrorContext(r.Context(), "request failed", "request_id", id, "method", r.Method, "route", r.Pattern, "code", f.Code, "error", err)
+	}
+	writeFault(w, r, f, id)
+}

@@ -1,0 +1,54 @@
+package atlas
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/telamon-ca/telamon/internal/fault"
+)
+
+// readBody reads the body of a request that needs one. It reports Malformed, in
+// this order: without a length or chunks, of another media type, too long.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	_, announced := r.Header["Content-Length"]
+	if !announced && r.ContentLength == 0 {
+		return nil, fault.New(fault.Malformed, codeLengthRequired, "Content-Length required")
+	}
+	if r.ContentLength != 0 && !isJSON(r.Header) {
+		return nil, fault.New(fault.Malformed, codeMediaType, "Bad Content-Type")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.maxBody))
+	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
+		return nil, malformed([]fault.Field{{Path: "body", Problem: "is too long"}})
+	}
+	if err != nil {
+		return nil, &fault.Fault{Kind: fault.Malformed, Code: "body_unread", Detail: "Bad Request", Cause: err}
+	}
+	return body, nil
+}
+
+// isJSON reports whether the headers announce plain JSON in UTF-8. Clients spell
+// that in five ways, so case, blanks and quotes do not count, and no charset means
+// UTF-8. Another parameter is ignored.
+func isJSON(h http.Header) bool {
+	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return false
+	}
+	values := h.Values("Content-Type")
+	if len(values) != 1 {
+		return false
+	}
+	plain := strings.NewReplacer(" ", "", "\t", "", `"`, "").Replace(strings.ToLower(values[0]))
+	media, parameters, _ := strings.Cut(plain, ";")
+	if media != "application/json" {
+		return false
+	}
+	for parameter := range strings.SplitSeq(parameters, ";") {
+		if charset, ok := strings.CutPrefix(parameter, "charset="); ok && charset != "utf-8" {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,35 @@
+package atlas
+
+import (
+	"net/url"
+	"strings"
+)
+
+// canonicalURL returns u with the path that was meant: doubled slashes are one,
+// and one at the end is none, because clients make paths by putting strings
+// together and a redirect would turn their POST into a GET. Each segment is
+// decoded once; an encoded slash stays inside its segment. It reports false for a
+// path that cannot be of this API: a relative one, or one with dot segments.
+func canonicalURL(u *url.URL) (*url.URL, bool) {
+	escaped := u.EscapedPath()
+	if !strings.HasPrefix(escaped, "/") {
+		return nil, false
+	}
+	var path, raw strings.Builder
+	for segment := range strings.SplitSeq(escaped, "/") {
+		if segment == "" {
+			continue
+		}
+		text, err := url.PathUnescape(segment)
+		if err != nil || text == "." || text == ".." {
+			return nil, false
+		}
+		path.WriteString("/" + text)
+		raw.WriteString("/" + url.PathEscape(text))
+	}
+	if path.Len() == 0 {
+		path.WriteByte('/')
+		raw.WriteByte('/')
+	}
+	return &url.URL{Path: path.String(), RawPath: raw.String(), RawQuery: u.RawQuery}, true
+}
