@@ -119,7 +119,8 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 // holderKind prefixes the name under which a process holds leases.
 type holderKind = telamon.ProcessKind
 
-// Close waits for the commits in flight and closes the database.
+// Close waits for the commits in flight and closes the database. Closing it again
+// does nothing.
 func (db *DB) Close() error {
 	db.committer.stop()
 	if db.writer != nil {

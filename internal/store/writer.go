@@ -78,11 +78,15 @@ func (w *writer) drop() {
 	}
 }
 
-// close waits for the transaction in flight and refuses later ones.
+// close waits for the transaction in flight and refuses later ones. Closing it
+// again does nothing.
 func (w *writer) close() {
-	<-w.turn
-	w.drop()
-	close(w.closed)
+	select {
+	case <-w.turn:
+		w.drop()
+		close(w.closed)
+	case <-w.closed:
+	}
 }
 
 // begin starts a transaction. The caller calls end after its commit, or instead
