@@ -143,7 +143,7 @@ func ParseClientCert(h http.Header) ([]byte, error) {
 		return nil, ErrClientCert
 	}
 	text := strings.TrimSpace(values[0])
-	if len(text) < 3 || text[0] != ':' || text[len(text)-1] != ':' {
+	if len(text) < 3 || text[0] != ':' || text[len(text)-1] != ':' || strings.ContainsAny(text, "\r\n") { // which base64 ignores
 		return nil, ErrClientCert
 	}
 	der, err := base64.StdEncoding.Strict().DecodeString(text[1 : len(text)-1])
