@@ -217,11 +217,11 @@ func (db *DB) AuditProof(ctx context.Context, account telamon.AccountID, event t
 	}
 	proof, err := db.placeOf(ctx, account, id)
 	if err != nil {
-		return nil, db.judge(ctx, err)
+		return nil, db.judgeLog(ctx, err)
 	}
 	proof.Proof, err = audit.ProveInclusion(ctx, proof.Tree, db.readTiles, proof.Seq)
 	if err != nil {
-		return nil, db.judge(ctx, err)
+		return nil, db.judgeLog(ctx, err)
 	}
 	return proof, nil
 }
@@ -238,34 +238,51 @@ func (db *DB) placeOf(ctx context.Context, account telamon.AccountID, id [16]byt
 			return fault.New(fault.NotFound, "event_not_found", "There is no such event.")
 		}
 		proof.Payload = rows[0].Payload
-		segments, err := q.SegmentsOf(ctx, id[:])
+		var placed bool
+		if proof.Seq, placed, err = seqOf(ctx, q, id); err != nil {
+			return err
+		}
+		if !placed {
+			return &fault.Fault{
+				Kind: fault.NotReady, Code: "event_not_sequenced", Detail: "The event has no place in the log yet.",
+				RetryAfter: 2 * time.Second,
+			}
+		}
+		head, err := auditHead(ctx, q)
+		proof.Tree, proof.Checkpoint = head.Tree, head.Checkpoint
+		return err
+	})
+	return &proof, err
+}
+
+// segmentSpan is how much newer than an event the newest of its segment is, but for
+// the segments of a sequencer that was idle or away for longer.
+const segmentSpan = time.Hour
+
+// seqOf returns an event's place, and false if it has none.
+func seqOf(ctx context.Context, q *queries.Queries, id [16]byte) (seq int64, placed bool, err error) {
+	near := audit.FirstID(audit.EventTime(id).Add(segmentSpan))
+	for _, last := range [][]byte{near[:], endOfEvents} { // all segments that are newer are many
+		segments, err := q.SegmentsOf(ctx, queries.SegmentsOfParams{ID: id[:], Last: last})
 		if err != nil {
-			return fmt.Errorf("read segments: %w", err)
+			return 0, false, fmt.Errorf("read segments: %w", err)
 		}
 		for _, s := range segments {
 			for i := 0; 16*(i+1) <= len(s.Ids); i++ {
-				if [16]byte(s.Ids[16*i:]) != id {
-					continue
+				if [16]byte(s.Ids[16*i:]) == id {
+					return s.FirstSeq + int64(i), true, nil
 				}
-				proof.Seq = s.FirstSeq + int64(i)
-				head, err := auditHead(ctx, q)
-				proof.Tree, proof.Checkpoint = head.Tree, head.Checkpoint
-				return err
 			}
 		}
-		return &fault.Fault{
-			Kind: fault.NotReady, Code: "event_not_sequenced", Detail: "The event has no place in the log yet.",
-			RetryAfter: 2 * time.Second,
-		}
-	})
-	return &proof, err
+	}
+	return 0, false, nil
 }
 
 // AuditHead returns the tree of the audit log and its signed checkpoint, which is
 // empty for an empty log.
 func (db *DB) AuditHead(ctx context.Context) (audit.Head, error) {
 	head, err := auditHead(ctx, db.queries())
-	return head, db.judge(ctx, err)
+	return head, db.judgeLog(ctx, err)
 }
 
 // AuditConsistency returns the head of the log and the proof that it began with
@@ -282,7 +299,7 @@ func (db *DB) AuditConsistency(ctx context.Context, old int64) (audit.Head, tlog
 	}
 	proof, err := audit.ProveConsistency(ctx, head.Tree, db.readTiles, old)
 	if err != nil {
-		return audit.Head{}, nil, db.judge(ctx, err)
+		return audit.Head{}, nil, db.judgeLog(ctx, err)
 	}
 	return head, proof, nil
 }
@@ -323,18 +340,20 @@ func (db *DB) AuditLag(ctx context.Context) (audit.Lag, error) {
 		lag.Pending += n
 		return err
 	})
-	return lag, db.judge(ctx, err)
+	return lag, db.judgeLog(ctx, err)
 }
 
 // VerifyAudit verifies the whole audit log: see [audit.Verify]. It reads the log in
 // pages outside any transaction, and lasts as long as the log is long.
 func (db *DB) VerifyAudit(ctx context.Context, opts audit.Options) (audit.Result, error) {
-	result, err := audit.Verify(ctx, auditLog{db.queries()}, opts)
-	return result, db.judge(ctx, err)
+	return audit.Verify(ctx, auditLog{db, db.queries()}, opts)
 }
 
 // auditLog is the stored log as [audit.Verify] reads it.
-type auditLog struct{ q *queries.Queries }
+type auditLog struct {
+	db *DB
+	q  *queries.Queries
+}
 
 // Rows of a page of each stream of a verification.
 const (
@@ -343,11 +362,11 @@ const (
 	tilePage    = 32 // each up to 8 KB
 )
 
-func (l auditLog) Head(ctx context.Context) (audit.Head, error) { return auditHead(ctx, l.q) }
+func (l auditLog) Head(ctx context.Context) (audit.Head, error) { return l.db.AuditHead(ctx) }
 
 func (l auditLog) Segments(ctx context.Context) iter.Seq2[audit.Segment, error] {
 	first, done := int64(-1<<63), false
-	return pages(segmentPage, func() ([]queries.AuditSegment, error) {
+	return pages(ctx, l.db, segmentPage, func() ([]queries.AuditSegment, error) {
 		if done {
 			return nil, nil
 		}
@@ -367,7 +386,7 @@ func (l auditLog) Segments(ctx context.Context) iter.Seq2[audit.Segment, error] 
 
 func (l auditLog) Events(ctx context.Context) iter.Seq2[audit.Row, error] {
 	cursor := []byte{}
-	return pages(eventPage, func() ([]queries.AuditEvent, error) {
+	return pages(ctx, l.db, eventPage, func() ([]queries.AuditEvent, error) {
 		rows, err := l.q.EventsAfter(ctx, queries.EventsAfterParams{ID: cursor, Before: endOfEvents, Lim: eventPage})
 		if len(rows) > 0 {
 			cursor = rows[len(rows)-1].ID
@@ -381,7 +400,7 @@ func (l auditLog) Events(ctx context.Context) iter.Seq2[audit.Row, error] {
 
 func (l auditLog) Tiles(ctx context.Context, level int) iter.Seq2[audit.Tile, error] {
 	first, done := int64(-1<<63), false
-	return pages(tilePage, func() ([]queries.TilesFromRow, error) {
+	return pages(ctx, l.db, tilePage, func() ([]queries.TilesFromRow, error) {
 		if done {
 			return nil, nil
 		}
@@ -397,13 +416,13 @@ func (l auditLog) Tiles(ctx context.Context, level int) iter.Seq2[audit.Tile, er
 }
 
 // pages gives the rows of page after page, until one has fewer than size.
-func pages[R, T any](size int, page func() ([]R, error), row func(*R) (T, error)) iter.Seq2[T, error] {
+func pages[R, T any](ctx context.Context, db *DB, size int, page func() ([]R, error), row func(*R) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for {
 			rows, err := page()
 			if err != nil {
 				var none T
-				yield(none, err)
+				yield(none, db.judge(ctx, err))
 				return
 			}
 			for i := range rows {

@@ -53,27 +53,29 @@ func (db *DB) NewSequencer(signer note.Signer) *Sequencer {
 // signs a checkpoint over the log. It returns how many they were: 0 too if another
 // process holds the lease, or overtook this one. What was counted is durable.
 //
-// A turn writes nothing if there is nothing to sequence, and otherwise a number of
-// rows that does not grow with the number of events. It reports an error that wraps
-// [audit.ErrTiles], and appends nothing, if the stored log was altered at its end.
+// A turn writes nothing if there is nothing to sequence, and otherwise a row for
+// every 256 events and a few more. It reports an error that wraps [audit.ErrTiles],
+// and appends nothing, if the stored log was altered at its end.
 func (s *Sequencer) Turn(ctx context.Context) (n int, err error) {
 	for {
 		segment, err := s.segment(ctx)
 		if err != nil {
-			return n, s.db.judge(ctx, fmt.Errorf("sequence audit events: %w", err))
+			return n, s.db.judgeLog(ctx, fmt.Errorf("sequence audit events: %w", err))
 		}
-		if len(segment.ids) == 0 {
-			return n, nil
-		}
-		done, err := s.append(ctx, segment)
-		if err != nil {
-			return n, s.db.judge(ctx, fmt.Errorf("sequence audit events: %w", err))
-		}
-		if !done {
-			return n, nil
+		if len(segment.ids) > 0 {
+			done, err := s.append(ctx, segment)
+			if err != nil {
+				return n, s.db.judgeLog(ctx, fmt.Errorf("sequence audit events: %w", err))
+			}
+			if !done {
+				return n, nil
+			}
 		}
 		n += len(segment.ids)
 		if len(segment.ids) < maxSegment {
+			if segment.deep {
+				s.deepAt = s.db.clock.Now().Add(auditDeepEvery)
+			}
 			return n, nil
 		}
 	}
@@ -87,6 +89,7 @@ type unsequenced struct {
 	tree   audit.Tree
 	ids    [][16]byte
 	leaves []tlog.Hash
+	deep   bool // whether the deep look was among what found them
 }
 
 func (u *unsequenced) add(row *queries.AuditEvent) error {
@@ -99,10 +102,13 @@ func (u *unsequenced) add(row *queries.AuditEvent) error {
 	return nil
 }
 
+// errEventID says that somebody wrote an event that the store did not.
+var errEventID = errors.New("not the id of an audit event")
+
 // eventID is what a column of an event's ID holds.
 func eventID(column []byte) ([16]byte, error) {
 	if len(column) != 16 {
-		return [16]byte{}, fmt.Errorf("an audit event's id has %d octets", len(column))
+		return [16]byte{}, fmt.Errorf("%w: %x", errEventID, column)
 	}
 	return [16]byte(column), nil
 }
@@ -126,12 +132,9 @@ func (s *Sequencer) segment(ctx context.Context) (*unsequenced, error) {
 		if err != nil {
 			return err
 		}
-		segment.tree = head.Tree
+		segment.tree, segment.deep = head.Tree, lookBack == auditDeepLookBack
 		return segment.read(ctx, q, now, lookBack)
 	})
-	if err == nil && lookBack == auditDeepLookBack && len(segment.ids) < maxSegment {
-		s.deepAt = now.Add(auditDeepEvery)
-	}
 	return segment, err
 }
 
@@ -193,7 +196,7 @@ func lateEvents(ctx context.Context, q *queries.Queries, newest [16]byte, now ti
 	end := audit.EventTime(newest)
 	start := end.Add(-lookBack)
 	if now.Before(end) {
-		start = now.Add(-lookBack)
+		start = now.Add(-lookBack).Truncate(time.Millisecond) // as IDs are
 	}
 	step := max(auditDeepStep, end.Sub(start)/16) // bounds the queries if the clock was put back
 	var late [][16]byte
@@ -299,6 +302,14 @@ func (s *Sequencer) append(ctx context.Context, u *unsequenced) (done bool, err 
 	return done && err == nil, err
 }
 
+// judgeLog is [DB.judge], but for a log that was altered: the database works.
+func (db *DB) judgeLog(ctx context.Context, err error) error {
+	if errors.Is(err, audit.ErrTiles) || errors.Is(err, errEventID) {
+		return err
+	}
+	return db.judge(ctx, err)
+}
+
 // readTiles implements [audit.ReadTiles].
 func (db *DB) readTiles(ctx context.Context, keys []audit.TileKey) (map[audit.TileKey][]byte, error) {
 	q, out := db.queries(), make(map[audit.TileKey][]byte, len(keys))
@@ -325,7 +336,7 @@ func auditHead(ctx context.Context, q *queries.Queries) (audit.Head, error) {
 	}
 	row := rows[0]
 	if len(row.Root) != tlog.HashSize {
-		return audit.Head{}, errors.New("read the audit log's head: its root is not a hash")
+		return audit.Head{}, fmt.Errorf("%w: its root has %d octets", audit.ErrTiles, len(row.Root))
 	}
 	return audit.Head{
 		Tree: audit.Tree{Size: row.Size, Root: tlog.Hash(row.Root)}, Checkpoint: row.Checkpoint, At: timeOf(row.At),

@@ -534,16 +534,21 @@ func (q *Queries) SegmentsFrom(ctx context.Context, arg SegmentsFromParams) ([]A
 
 const segmentsOf = `-- name: SegmentsOf :many
 SELECT first_seq, ids FROM audit_segment
- WHERE last_id >= $1 AND first_id <= $1 ORDER BY last_id LIMIT 64
+ WHERE last_id >= $1 AND last_id <= $2 AND first_id <= $1 ORDER BY last_id
 `
+
+type SegmentsOfParams struct {
+	ID   []byte
+	Last []byte
+}
 
 type SegmentsOfRow struct {
 	FirstSeq int64
 	Ids      []byte
 }
 
-func (q *Queries) SegmentsOf(ctx context.Context, id []byte) ([]SegmentsOfRow, error) {
-	rows, err := q.db.QueryContext(ctx, segmentsOf, id)
+func (q *Queries) SegmentsOf(ctx context.Context, arg SegmentsOfParams) ([]SegmentsOfRow, error) {
+	rows, err := q.db.QueryContext(ctx, segmentsOf, arg.ID, arg.Last)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ SELECT first_seq, ids FROM audit_segment
 
 -- name: SegmentsOf :many
 SELECT first_seq, ids FROM audit_segment
- WHERE last_id >= sqlc.arg(id) AND first_id <= sqlc.arg(id) ORDER BY last_id LIMIT 64;
+ WHERE last_id >= sqlc.arg(id) AND last_id <= sqlc.arg(last) AND first_id <= sqlc.arg(id) ORDER BY last_id;
 
 -- name: SegmentsFrom :many
 SELECT first_seq, events, first_id, last_id, ids, leaves FROM audit_segment
