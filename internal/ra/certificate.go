@@ -2,6 +2,7 @@ package ra
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -45,35 +46,48 @@ type Revocation struct {
 // the revocation cannot stand, and Conflict with already_revoked, except that a
 // revoked certificate is changed to an attested key compromise if this is one.
 func (ra *RA) Revoke(ctx context.Context, actor telamon.Actor, serial telamon.Serial, rev Revocation) error {
-	scope, err := ra.readScope(ctx, actor, authz.CertificateRevoke)
+	cert, entry, err := ra.revocation(ctx, actor, serial, rev)
 	if err != nil {
-		return err
-	}
-	cert, err := ra.store.Certificate(ctx, actor.Pair, serial)
-	if err != nil {
-		return err
-	}
-	entry := telamon.Revocation{Reason: rev.Reason}
-	if rev.Reason == telamon.ReasonPrivilegeWithdrawn && scope.Service.StrictContent {
-		return ra.refuse(ctx, actor, authz.CertificateRevoke, invalid("revocation_reason", "is not allowed"))
-	}
-	if rev.Reason == telamon.ReasonKeyCompromise {
-		if rev.CompromisedAt.After(ra.clock.Now().Add(futureTolerance)) {
-			return ra.refuse(ctx, actor, authz.CertificateRevoke, invalid("revocation_time", "is in the future"))
-		}
-		entry.CompromisedAt = rev.CompromisedAt
-		if rev.Attestation != "" {
-			csr, err := tbs.ParseCSR(rev.Attestation)
-			if err != nil || csr.PublicKey.Hash != cert.SPKIHash {
-				return ra.refuse(ctx, actor, authz.CertificateRevoke, invalid("key_compromise_attestation", "is invalid"))
-			}
-			entry.Attested = true
-		}
+		return ra.refuse(ctx, actor, authz.CertificateRevoke, serial.String(), err)
 	}
 	return ra.store.RevokeCertificate(ctx, actor.Pair, serial, entry, telamon.Event{
 		Actor: actor, Account: actor.Account, Action: string(authz.CertificateRevoke), Object: serial.String(), Result: "ok",
 		Before: map[string]any{"status": cert.Status}, After: map[string]any{"reason": entry.Reason, "attested": entry.Attested},
 	})
+}
+
+// revocation returns one of the pair's certificates and what its revocation says.
+func (ra *RA) revocation(ctx context.Context, actor telamon.Actor, serial telamon.Serial, rev Revocation) (*telamon.Certificate, telamon.Revocation, error) {
+	entry := telamon.Revocation{Reason: rev.Reason}
+	scope, err := ra.readScope(ctx, actor, authz.CertificateRevoke)
+	if err != nil {
+		return nil, entry, err
+	}
+	cert, err := ra.store.Certificate(ctx, actor.Pair, serial)
+	if err != nil {
+		return nil, entry, err
+	}
+	if !slices.Contains(telamon.RevocationReasons, rev.Reason) {
+		return nil, entry, invalid("revocation_reason", "is unknown")
+	}
+	if rev.Reason == telamon.ReasonPrivilegeWithdrawn && scope.Service.StrictContent {
+		return nil, entry, invalid("revocation_reason", "is not allowed")
+	}
+	if rev.Reason != telamon.ReasonKeyCompromise {
+		return cert, entry, nil
+	}
+	if rev.CompromisedAt.After(ra.clock.Now().Add(futureTolerance)) {
+		return nil, entry, invalid("revocation_time", "is in the future")
+	}
+	entry.CompromisedAt = rev.CompromisedAt
+	if rev.Attestation != "" {
+		csr, err := tbs.ParseCSR(rev.Attestation)
+		if err != nil || csr.PublicKey.Hash != cert.SPKIHash {
+			return nil, entry, invalid("key_compromise_attestation", "is invalid")
+		}
+		entry.Attested = true
+	}
+	return cert, entry, nil
 }
 
 func invalid(path, problem string) error {

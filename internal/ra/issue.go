@@ -3,7 +3,6 @@ package ra
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -52,30 +51,33 @@ func (ra *RA) Check(ctx context.Context, actor telamon.Actor, req *CertificateRe
 // issue runs steps 4 to 12 and audits what it refuses. A rekey passes the
 // certificate whose content the new one must repeat.
 func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Action, req *CertificateRequest, old *rekeyed) (telamon.Serial, error) {
-	accepted := ra.clock.Now()
+	accepted, object := ra.clock.Now(), ""
+	if old != nil {
+		object = old.serial.String()
+	}
 	scope, err := ra.scope(ctx, actor, action)
 	if err != nil {
-		return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
 	decision, key, err := ra.decide(scope, req, accepted)
 	if err != nil {
-		return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
 	token, err := ra.issuance.Prepare(ctx, issuance.Request{ // steps 7 to 9
 		Issuer: actor.Issuer, NotBefore: decision.NotBefore, NotAfter: decision.NotAfter, Content: decision.Content,
 		PublicKey: key, SignatureAlgorithm: decision.SignatureAlgorithm, HashAlgorithm: decision.HashAlgorithm,
 	})
 	if err != nil {
-		return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
 	if old != nil {
 		if err := old.mustMatch(token.TBS()); err != nil {
-			return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+			return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 		}
 	}
 	signed, err := ra.issuance.Sign(ctx, token) // step 10
 	if err != nil {
-		return telamon.Serial{}, ra.refuse(ctx, actor, action, err)
+		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
 	request, err := json.Marshal(&req.Policy)
 	if err != nil {
@@ -110,15 +112,21 @@ type issuedFacts struct {
 	RekeyOf  *telamon.Serial  `json:"rekey_of,omitempty"`
 }
 
-// refuse audits that a request was refused and returns why. A refusal that
-// cannot be audited is reported all the same.
-func (ra *RA) refuse(ctx context.Context, actor telamon.Actor, action authz.Action, cause error) error {
+// refusalLimit bounds how long a refused request waits for its audit event.
+const refusalLimit = 5 * time.Second
+
+// refuse audits that a request was refused, even if its client does not wait for
+// the answer, and returns why. The object is the certificate that the request
+// named, "" if none. A refusal that cannot be audited is reported all the same.
+func (ra *RA) refuse(ctx context.Context, actor telamon.Actor, action authz.Action, object string, cause error) error {
 	f := fault.From(cause)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalLimit)
+	defer cancel()
 	err := ra.store.RecordEvent(ctx, telamon.Event{
-		Actor: actor, Account: actor.Account, Action: string(action), Result: f.Code,
+		Actor: actor, Account: actor.Account, Action: string(action), Object: object, Result: f.Code,
 		After: refusedFacts{Fields: f.Fields},
 	})
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil {
 		ra.log.WarnContext(ctx, "a refusal was not audited", "action", string(action), "code", f.Code, "error", err)
 	}
 	return cause

@@ -29,34 +29,43 @@ type RekeyRequest struct {
 // It reports what Issue reports, NotFound if the pair has no such certificate, and
 // Invalid with not_issued if that is revoked or has expired.
 func (ra *RA) Rekey(ctx context.Context, actor telamon.Actor, serial telamon.Serial, req *RekeyRequest) (telamon.Serial, error) {
+	old, asked, err := ra.repeat(ctx, actor, serial)
+	if err != nil {
+		return telamon.Serial{}, ra.refuse(ctx, actor, authz.CertificateRekey, serial.String(), err)
+	}
+	asked.SignatureAlgorithm, asked.HashAlgorithm = req.SignatureAlgorithm, req.HashAlgorithm
+	return ra.issue(ctx, actor, authz.CertificateRekey, &CertificateRequest{
+		Policy: *asked, PublicKey: req.PublicKey, PublicKeySignature: req.PublicKeySignature,
+	}, old)
+}
+
+// repeat returns one of the pair's certificates that can be rekeyed, and the
+// request that asks for the same content and end from now on.
+func (ra *RA) repeat(ctx context.Context, actor telamon.Actor, serial telamon.Serial) (*rekeyed, *policy.Request, error) {
 	if _, err := ra.scope(ctx, actor, authz.CertificateRekey); err != nil {
-		return telamon.Serial{}, err
+		return nil, nil, err
 	}
 	cert, err := ra.store.Certificate(ctx, actor.Pair, serial)
 	if err != nil {
-		return telamon.Serial{}, err
+		return nil, nil, err
 	}
 	if cert.Status != telamon.StatusIssued || !cert.NotAfter.After(ra.clock.Now()) {
-		err := fault.New(fault.Invalid, "not_issued", "Only an ISSUED and unexpired certificate can be rekeyed")
-		return telamon.Serial{}, ra.refuse(ctx, actor, authz.CertificateRekey, err)
+		return nil, nil, fault.New(fault.Invalid, "not_issued", "Only an ISSUED and unexpired certificate can be rekeyed")
 	}
 	blob, err := ra.store.CertificateBlob(ctx, cert)
 	if err != nil {
-		return telamon.Serial{}, err
+		return nil, nil, err
 	}
 	var asked policy.Request
 	if err := json.Unmarshal(blob.Request, &asked); err != nil {
-		return telamon.Serial{}, fmt.Errorf("read the request of certificate %s: %w", serial, err)
+		return nil, nil, fmt.Errorf("read the request of certificate %s: %w", serial, err)
 	}
 	asked.NotBefore, asked.NotAfter = 0, cert.NotAfter.Unix()
-	asked.SignatureAlgorithm, asked.HashAlgorithm = req.SignatureAlgorithm, req.HashAlgorithm
 	content, err := tbs.ContentOf(blob.DER)
 	if err != nil {
-		return telamon.Serial{}, fmt.Errorf("read certificate %s: %w", serial, err)
+		return nil, nil, fmt.Errorf("read certificate %s: %w", serial, err)
 	}
-	return ra.issue(ctx, actor, authz.CertificateRekey, &CertificateRequest{
-		Policy: asked, PublicKey: req.PublicKey, PublicKeySignature: req.PublicKeySignature,
-	}, &rekeyed{serial: serial, content: content})
+	return &rekeyed{serial: serial, content: content}, &asked, nil
 }
 
 // rekeyed is a certificate whose content another one repeats.
