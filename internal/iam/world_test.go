@@ -232,3 +232,5 @@ func ids[T, I any](list []T, id func(T) I) []I {
 }
 
 func sqlite(t testing.TB) string { t.Helper(); return dbtest.SQLite(t) }
+
+func errorOf3[A, B any](_ A, _ B, err error) error { return err }
