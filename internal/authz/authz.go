@@ -47,10 +47,12 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 	// operator's certificate would have no subscription to draw on.
 	telamon.ActorOperator: reachOf(Any, except(Actions(),
 		CertificateIssue, CertificateRekey, CredentialLogin)),
-	// Jobs and the start of the platform make and rotate issuers, renew the
-	// platform's own certificates, and keep the log.
+	// Jobs and the start of the platform make and rotate issuers, issue the
+	// platform's own certificates under an account of its own, and keep the log.
 	telamon.ActorSystem: reachOf(Any, []Action{
-		CertificateRead, CertificateRevoke, StatisticsRead, ClientCertificateRead, ClientCertificateRevoke,
+		AccountCreate, AccountRead, ServiceCreate, ServiceRead, SubscriptionCreate, SubscriptionRead,
+		IdentityCreate, IdentitySubmit, IdentityProcess, IdentityActivate, CredentialCreate, CredentialRead, CredentialDisable,
+		CertificateIssue, CertificateRead, CertificateRevoke, StatisticsRead, ClientCertificateRead, ClientCertificateRevoke,
 		IdentityRead, IdentityExpire, HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
 		AuditRead, AuditVerify,
 	}),
