@@ -1,0 +1,300 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/iam"
+)
+
+// An Account is a tenant.
+type Account struct {
+	ID        telamon.AccountID `json:"id"`
+	Name      string            `json:"name"`
+	State     telamon.State     `json:"state"`
+	CreatedAt time.Time         `json:"created_at"`
+}
+
+func accountOf(a telamon.Account) Account {
+	return Account{ID: a.ID, Name: a.Name, State: a.State, CreatedAt: a.CreatedAt}
+}
+
+// NewAccount is the body that makes an account.
+type NewAccount struct {
+	Name string `json:"name"`
+}
+
+// A User is a person of an account.
+type User struct {
+	ID        telamon.UserID `json:"id"`
+	Email     string         `json:"email"`
+	Name      string         `json:"name"`
+	Roles     []string       `json:"roles"`
+	State     telamon.State  `json:"state"`
+	CreatedAt time.Time      `json:"created_at"`
+}
+
+func userOf(u telamon.User) User {
+	return User{ID: u.ID, Email: u.Email, Name: u.Name, Roles: u.Roles, State: u.State, CreatedAt: u.CreatedAt}
+}
+
+// NewUser is the body that makes a user. Without a password none is set yet.
+type NewUser struct {
+	Email    string   `json:"email"`
+	Name     string   `json:"name"`
+	Roles    []string `json:"roles"`
+	Password string   `json:"password,omitempty"`
+}
+
+// Password is the body that sets a user's password.
+type Password struct {
+	Password string `json:"password"`
+}
+
+// An Identity is vetted data whose members a subject may carry.
+type Identity struct {
+	ID        telamon.IdentityID    `json:"id"`
+	Name      string                `json:"name"`
+	Data      map[string]string     `json:"data"`
+	State     telamon.IdentityState `json:"state"`
+	ExpiresAt *time.Time            `json:"expires_at,omitempty"`
+	CreatedAt time.Time             `json:"created_at"`
+}
+
+func identityOf(i telamon.Identity) Identity {
+	return Identity{ID: i.ID, Name: i.Name, Data: i.Data, State: i.State, ExpiresAt: timeOf(i.ExpiresAt), CreatedAt: i.CreatedAt}
+}
+
+// IdentityData is the body that makes an identity, or edits a draft.
+type IdentityData struct {
+	Name string            `json:"name"`
+	Data map[string]string `json:"data"`
+}
+
+// IdentityMove is the body that moves an identity to another state.
+type IdentityMove struct {
+	To        telamon.IdentityState `json:"to"`
+	Reason    string                `json:"reason,omitempty"`
+	ExpiresAt *time.Time            `json:"expires_at,omitempty"`
+}
+
+// timeOf leaves out a time that is not set.
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// valueOf is the reverse of timeOf.
+func valueOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// account returns the account that the path names, by ID or by name.
+func (c *call) account(ctx context.Context) (telamon.Account, error) {
+	text := c.r.PathValue("account")
+	if id, err := telamon.ParseAccountID(text); err == nil {
+		return c.IAM.Account(ctx, c.actor, id)
+	}
+	return c.IAM.AccountNamed(ctx, c.actor, text)
+}
+
+// id reads an ID in the path. What cannot be one is not found.
+func id[T any](c *call, name string, parse func(string) (T, error)) (T, error) {
+	value, err := parse(c.r.PathValue(name))
+	if err != nil {
+		what := strings.ReplaceAll(name, "_", " ")
+		return value, fault.New(fault.NotFound, name+"_not_found", "There is no such "+what+".")
+	}
+	return value, nil
+}
+
+func (s *server) accountRoutes() {
+	s.route("GET /accounts", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
+		page, err := c.page()
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.IAM.Accounts(ctx, c.actor, page)
+		return listOf(rows, page, accountOf, func(a telamon.Account) string { return a.ID.String() }), err
+	})
+	s.route("POST /accounts", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
+		var in NewAccount
+		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		account, err := s.IAM.CreateAccount(ctx, c.actor, in.Name)
+		if err != nil {
+			return nil, err
+		}
+		return accountOf(*account), nil
+	})
+	s.route("GET /accounts/{account}", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
+		account, err := c.account(ctx)
+		return accountOf(account), err
+	})
+	s.accountAction("POST /accounts/{account}/disable", s.IAM.DisableAccount)
+	s.accountAction("POST /accounts/{account}/enable", s.IAM.EnableAccount)
+	s.accountAction("DELETE /accounts/{account}", s.IAM.DeleteAccount)
+	s.userRoutes()
+	s.identityRoutes()
+}
+
+func (s *server) accountAction(pattern string, do func(context.Context, telamon.Actor, telamon.AccountID) error) {
+	s.route(pattern, http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
+		account, err := c.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, do(ctx, c.actor, account.ID)
+	})
+}
+
+func (s *server) userRoutes() {
+	s.route("GET /accounts/{account}/users", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
+		account, err := c.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		page, err := c.page()
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.IAM.Users(ctx, c.actor, account.ID, page)
+		return listOf(rows, page, userOf, func(u telamon.User) string { return u.ID.String() }), err
+	})
+	s.route("POST /accounts/{account}/users", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
+		var in NewUser
+		account, err := c.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		user, err := s.IAM.CreateUser(ctx, c.actor, iam.NewUser{
+			Account: account.ID, Email: in.Email, Name: in.Name, Roles: in.Roles, Password: in.Password,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return userOf(*user), nil
+	})
+	const one = "/accounts/{account}/users/{user}"
+	s.route("GET "+one, http.StatusOK, func(ctx context.Context, c *call) (any, error) {
+		account, user, err := object(ctx, c, "user", telamon.ParseUserID)
+		if err != nil {
+			return nil, err
+		}
+		found, err := s.IAM.User(ctx, c.actor, account, user)
+		return userOf(found), err
+	})
+	objectAction(s, "POST "+one+"/disable", "user", telamon.ParseUserID, s.IAM.DisableUser)
+	objectAction(s, "POST "+one+"/enable", "user", telamon.ParseUserID, s.IAM.EnableUser)
+	objectAction(s, "DELETE "+one, "user", telamon.ParseUserID, s.IAM.DeleteUser)
+	s.route("POST "+one+"/password", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
+		var in Password
+		account, user, err := object(ctx, c, "user", telamon.ParseUserID)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		return nil, s.IAM.SetPassword(ctx, c.actor, account, user, in.Password)
+	})
+}
+
+func (s *server) identityRoutes() {
+	s.route("GET /accounts/{account}/identities", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
+		account, err := c.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		page, err := c.page()
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.IAM.Identities(ctx, c.actor, account.ID, page)
+		return listOf(rows, page, identityOf, func(i telamon.Identity) string { return i.ID.String() }), err
+	})
+	s.route("POST /accounts/{account}/identities", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
+		var in IdentityData
+		account, err := c.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		identity, err := s.IAM.CreateIdentity(ctx, c.actor, account.ID, in.Name, in.Data)
+		if err != nil {
+			return nil, err
+		}
+		return identityOf(*identity), nil
+	})
+	const one = "/accounts/{account}/identities/{identity}"
+	s.route("GET "+one, http.StatusOK, func(ctx context.Context, c *call) (any, error) {
+		account, identity, err := object(ctx, c, "identity", telamon.ParseIdentityID)
+		if err != nil {
+			return nil, err
+		}
+		found, err := s.IAM.Identity(ctx, c.actor, account, identity)
+		return identityOf(found), err
+	})
+	s.route("PUT "+one, http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
+		var in IdentityData
+		account, identity, err := object(ctx, c, "identity", telamon.ParseIdentityID)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		return nil, s.IAM.EditIdentity(ctx, c.actor, account, identity, in.Name, in.Data)
+	})
+	s.route("POST "+one+"/move", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
+		var in IdentityMove
+		account, identity, err := object(ctx, c, "identity", telamon.ParseIdentityID)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		return nil, s.IAM.MoveIdentity(ctx, c.actor, account, identity,
+			iam.IdentityMove{To: in.To, Reason: in.Reason, ExpiresAt: valueOf(in.ExpiresAt)})
+	})
+}
+
+// object reads the account and the ID of an object of it in the path.
+func object[T any](ctx context.Context, c *call, name string, parse func(string) (T, error)) (telamon.AccountID, T, error) {
+	var none T
+	account, err := c.account(ctx)
+	if err != nil {
+		return "", none, err
+	}
+	value, err := id(c, name, parse)
+	return account.ID, value, err
+}
+
+// objectAction serves a pattern with a change of state of an account's object.
+func objectAction[T any](s *server, pattern, name string, parse func(string) (T, error),
+	do func(context.Context, telamon.Actor, telamon.AccountID, T) error) {
+	s.route(pattern, http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
+		account, value, err := object(ctx, c, name, parse)
+		if err != nil {
+			return nil, err
+		}
+		return nil, do(ctx, c.actor, account, value)
+	})
+}

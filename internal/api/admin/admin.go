@@ -1,0 +1,226 @@
+// Package admin serves the operator's API: every use case of package iam, the
+// issuers and the audit log, as JSON over HTTP on a Unix socket. Its Client is what
+// the commands of "telamon admin" are made of.
+//
+// It authenticates nobody: whoever can open the socket, which its owner alone may,
+// is the operator. Errors are application/problem+json (RFC 9457) with a code, the
+// request's ID and a list of fields. Bodies are read strictly.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/web"
+)
+
+// Config names what the API is made of.
+type Config struct {
+	IAM      *iam.IAM
+	Store    *store.DB // the audit log and the issuers
+	Issuance *issuance.Engine
+	Clock    telamon.Clock
+	Log      *slog.Logger
+	Verifier note.Verifier // of the audit log's checkpoints
+	// VerifierKey is the text of Verifier, for those who verify elsewhere.
+	VerifierKey string
+	// Ready reports why the process cannot do its work.
+	Ready func(context.Context) error
+	// Version is the program's.
+	Version string
+}
+
+type server struct {
+	Config
+	mux *http.ServeMux
+}
+
+// New returns the API.
+func New(cfg Config) http.Handler {
+	s := &server{Config: cfg, mux: http.NewServeMux()}
+	s.accountRoutes()
+	s.serviceRoutes()
+	s.credentialRoutes()
+	s.platformRoutes()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if handler, pattern := s.mux.Handler(r); pattern == "" {
+			// The mux's own answer has the status: 404, or 405 with Allow.
+			recorded := &statusOnly{header: w.Header()}
+			handler.ServeHTTP(recorded, r)
+			s.refuse(w, r, recorded.status, fault.New(fault.NotFound, "no_such_route", "There is no such route, or not with this method."))
+			return
+		}
+		s.mux.ServeHTTP(w, r)
+	})
+}
+
+// statusOnly takes the status and header of an answer and drops its body.
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (w *statusOnly) Header() http.Header         { return w.header }
+func (w *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (w *statusOnly) WriteHeader(status int)      { w.status = status }
+
+// A call is one request of the operator.
+type call struct {
+	*server
+	r     *http.Request
+	actor telamon.Actor
+}
+
+// route serves a pattern with a use case, whose result is answered as JSON with
+// the status, or with 204 if there is none.
+func (s *server) route(pattern string, status int, do func(ctx context.Context, c *call) (any, error)) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		c := &call{server: s, r: r, actor: telamon.Actor{Kind: telamon.ActorOperator, RequestID: web.RequestID(r.Context())}}
+		result, err := do(r.Context(), c)
+		switch {
+		case err != nil:
+			f := fault.From(err)
+			s.refuse(w, r, statusOf[f.Kind], f)
+		case result == nil:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			s.write(w, r, "application/json", status, result)
+		}
+	})
+}
+
+// may reports Denied unless the operator may do the action.
+func (c *call) may(action authz.Action) error { return authz.Check(c.actor, action, "") }
+
+// statusOf is the status of each kind of fault.
+var statusOf = map[fault.Kind]int{
+	fault.Internal: http.StatusInternalServerError, fault.Malformed: http.StatusBadRequest,
+	fault.Invalid: http.StatusUnprocessableEntity, fault.Unauthenticated: http.StatusUnauthorized,
+	fault.Denied: http.StatusForbidden, fault.NotFound: http.StatusNotFound, fault.Conflict: http.StatusConflict,
+	fault.NotReady: http.StatusConflict, fault.Limited: http.StatusTooManyRequests,
+	fault.Unavailable: http.StatusServiceUnavailable,
+}
+
+// A Problem is the body of a refusal, and the error that Client returns for it.
+type Problem struct {
+	Type      string         `json:"type"`
+	Title     string         `json:"title"`
+	Status    int            `json:"status"`
+	Detail    string         `json:"detail,omitempty"`
+	Code      string         `json:"code"`
+	Fields    []ProblemField `json:"fields,omitempty"`
+	RequestID string         `json:"request_id,omitempty"`
+}
+
+// A ProblemField says what is wrong with one member of a request.
+type ProblemField struct {
+	Path    string `json:"path"`
+	Problem string `json:"problem"`
+}
+
+// Error returns the problem for a person at a terminal.
+func (p *Problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	for _, f := range p.Fields {
+		text += "\n  " + f.Path + ": " + f.Problem
+	}
+	if p.Status >= http.StatusInternalServerError {
+		text += " (request " + p.RequestID + ")"
+	}
+	return text
+}
+
+func (s *server) refuse(w http.ResponseWriter, r *http.Request, status int, f *fault.Fault) {
+	if f.Kind == fault.Internal || f.Kind == fault.Unavailable {
+		s.Log.ErrorContext(r.Context(), "request failed", "request_id", web.RequestID(r.Context()), "route", r.Pattern, "error", f)
+	}
+	problem := &Problem{
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: f.Detail, Code: f.Code,
+		RequestID: web.RequestID(r.Context()),
+	}
+	for _, field := range f.Fields {
+		problem.Fields = append(problem.Fields, ProblemField(field))
+	}
+	s.write(w, r, "application/problem+json", status, problem)
+}
+
+func (s *server) write(w http.ResponseWriter, r *http.Request, contentType string, status int, body any) {
+	text, err := json.MarshalIndent(body, "", "  ")
+	if err != nil {
+		s.Log.ErrorContext(r.Context(), "answer cannot be encoded", "route", r.Pattern, "error", err)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store") // some answers are secrets
+	w.WriteHeader(status)
+	w.Write(append(text, '\n'))
+}
+
+// body reads the request's body: one JSON value with no member that is not known.
+func (c *call) body(into any) error {
+	decoder := json.NewDecoder(c.r.Body)
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(into)
+	if err == nil {
+		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is more after the JSON value")
+		}
+	}
+	if err != nil {
+		return &fault.Fault{Kind: fault.Malformed, Code: "body_unreadable", Detail: "The body cannot be read: " + err.Error() + ".", Cause: err}
+	}
+	return nil
+}
+
+// defaultPage is how many objects a list holds if the request does not say.
+const defaultPage = 100
+
+// page reads the parameters after and limit.
+func (c *call) page() (store.Page, error) {
+	query := c.r.URL.Query()
+	page := store.Page{After: query.Get("after"), Limit: defaultPage}
+	if text := query.Get("limit"); text != "" {
+		limit, err := strconv.Atoi(text)
+		if err != nil || limit < 1 || limit > 1000 {
+			return page, fault.New(fault.Malformed, "limit", "The limit must be a number from 1 to 1000.")
+		}
+		page.Limit = limit
+	}
+	return page, nil
+}
+
+// A List is a part of a list. Next, if it is not empty, is the parameter "after" of
+// the next part.
+type List[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// listOf returns the part of a list that a page asked for.
+func listOf[T, W any](rows []T, page store.Page, wire func(T) W, id func(T) string) List[W] {
+	list := List[W]{Items: make([]W, len(rows))}
+	for i, row := range rows {
+		list.Items[i] = wire(row)
+	}
+	if len(rows) == page.Limit {
+		list.Next = id(rows[len(rows)-1])
+	}
+	return list
+}

@@ -1,0 +1,239 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// An Issuer is a root or an issuing CA.
+type Issuer struct {
+	ID          telamon.IssuerID     `json:"id"`
+	Role        telamon.IssuerRole   `json:"role"`
+	Status      telamon.IssuerStatus `json:"status"`
+	Series      string               `json:"series,omitempty"`
+	Parent      telamon.IssuerID     `json:"parent,omitempty"`
+	Subject     string               `json:"subject"`
+	Serial      string               `json:"serial"`
+	NotBefore   time.Time            `json:"not_before"`
+	NotAfter    time.Time            `json:"not_after"`
+	CRLShards   int                  `json:"crl_shards"`
+	Certificate string               `json:"certificate"` // PEM
+}
+
+// Status says how the server does.
+type Status struct {
+	Version       string     `json:"version"`
+	Database      string     `json:"database"` // "sqlite" or "postgres"
+	Schema        int64      `json:"schema"`
+	Ready         bool       `json:"ready"`
+	NotReady      string     `json:"not_ready,omitempty"` // why
+	AuditEvents   int64      `json:"audit_events"`        // that have a place in the log
+	AuditPending  int64      `json:"audit_pending"`       // that have none yet
+	AuditOldest   *time.Time `json:"audit_oldest_pending,omitempty"`
+	AuditVerifier string     `json:"audit_verifier"` // the key by which checkpoints are verified
+}
+
+// An AuditList is a part of the list of events, which may be empty although there
+// is a next one.
+type AuditList struct {
+	Items      []*audit.Payload  `json:"items"`
+	Unreadable []telamon.EventID `json:"unreadable,omitempty"` // were altered so that they cannot be read
+	Next       telamon.EventID   `json:"next,omitempty"`
+}
+
+// Verify is the body that asks for a verification of the audit log.
+type Verify struct {
+	// Checkpoints are signed notes that were kept elsewhere: the log must hold
+	// all that they hold. Without one, whoever can sign can shorten the log.
+	Checkpoints []string `json:"checkpoints,omitempty"`
+	// PurgedBefore is the end of the time whose events may be missing.
+	PurgedBefore *time.Time `json:"purged_before,omitempty"`
+}
+
+// A Verification is what was found.
+type Verification struct {
+	OK         bool       `json:"ok"`
+	Events     int64      `json:"events"`
+	Purged     int64      `json:"purged"`
+	Pending    int64      `json:"pending"` // too new to have a place
+	TreeSize   int64      `json:"tree_size"`
+	RootHash   string     `json:"root_hash"`
+	Checkpoint string     `json:"checkpoint"` // keep it elsewhere for the next time
+	Problems   []string   `json:"problems"`   // the first of them
+	Count      int64      `json:"problem_count"`
+	FinishedAt *time.Time `json:"finished_at,omitempty"`
+}
+
+// maxProblems is how many problems a verification lists.
+const maxProblems = 1000
+
+func (s *server) platformRoutes() {
+	s.route("GET /status", http.StatusOK, s.status)
+	s.route("GET /issuers", http.StatusOK, s.issuers)
+	s.route("GET /audit/events", http.StatusOK, s.auditEvents)
+	s.route("GET /audit/checkpoint", http.StatusOK, s.auditCheckpoint)
+	s.route("POST /audit/verify", http.StatusOK, s.auditVerify)
+}
+
+func (s *server) status(ctx context.Context, c *call) (any, error) {
+	if err := c.may(authz.AuditRead); err != nil {
+		return nil, err
+	}
+	out := Status{Version: s.Version, Database: s.Store.Engine(), Ready: true, AuditVerifier: s.VerifierKey}
+	if err := s.Ready(ctx); err != nil {
+		out.Ready, out.NotReady = false, err.Error()
+		return out, nil
+	}
+	var err error
+	if out.Schema, err = s.Store.SchemaVersion(ctx); err != nil {
+		return nil, err
+	}
+	head, err := s.Store.AuditHead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lag, err := s.Store.AuditLag(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.AuditEvents, out.AuditPending, out.AuditOldest = head.Tree.Size, lag.Pending, timeOf(lag.Oldest)
+	return out, nil
+}
+
+func (s *server) issuers(ctx context.Context, c *call) (any, error) {
+	if err := c.may(authz.IssuerRead); err != nil {
+		return nil, err
+	}
+	issuers, series, err := s.Store.Issuers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := map[telamon.SeriesID]string{}
+	for _, one := range series {
+		names[one.ID] = one.Name
+	}
+	list := List[Issuer]{Items: []Issuer{}}
+	for _, i := range issuers {
+		serial, _ := telamon.SerialFromInt(i.Certificate.SerialNumber)
+		list.Items = append(list.Items, Issuer{
+			ID: i.ID, Role: i.Role, Status: i.Status, Series: names[i.Series], Parent: i.Parent,
+			Subject: i.Certificate.Subject.String(), Serial: serial.String(), NotBefore: i.Certificate.NotBefore,
+			NotAfter: i.Certificate.NotAfter, CRLShards: i.CRLShards, Certificate: pemOf(i.Certificate),
+		})
+	}
+	return list, nil
+}
+
+func (s *server) auditEvents(ctx context.Context, c *call) (any, error) {
+	if err := c.may(authz.AuditRead); err != nil {
+		return nil, err
+	}
+	query := c.r.URL.Query()
+	filter := store.AuditFilter{
+		Actor: query.Get("actor"), Action: query.Get("action"), Object: query.Get("object"), Result: query.Get("result"),
+		After: telamon.EventID(query.Get("after")), Limit: defaultPage,
+	}
+	var err error
+	if text := query.Get("account"); text != "" {
+		c.r.SetPathValue("account", text)
+		account, err := c.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		filter.Account = account.ID
+	}
+	if filter.From, err = timeParameter(query.Get("from"), "from"); err != nil {
+		return nil, err
+	}
+	if filter.To, err = timeParameter(query.Get("to"), "to"); err != nil {
+		return nil, err
+	}
+	if text := query.Get("newest"); text != "" {
+		if filter.Newest, err = strconv.ParseBool(text); err != nil {
+			return nil, fault.New(fault.Malformed, "newest", "The parameter newest must be true or false.")
+		}
+	}
+	page, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	filter.Limit = page.Limit
+	found, err := s.Store.AuditEvents(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	if found.Events == nil {
+		found.Events = []*audit.Payload{}
+	}
+	return AuditList{Items: found.Events, Unreadable: found.Unreadable, Next: found.Next}, nil
+}
+
+func timeParameter(text, name string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, fault.New(fault.Malformed, name, "The parameter "+name+" must be a time such as 2026-01-31T12:00:00Z.")
+	}
+	return at, nil
+}
+
+func (s *server) auditCheckpoint(ctx context.Context, c *call) (any, error) {
+	if err := c.may(authz.AuditRead); err != nil {
+		return nil, err
+	}
+	head, err := s.Store.AuditHead(ctx)
+	return map[string]any{"checkpoint": head.Checkpoint, "verifier": s.VerifierKey, "at": timeOf(head.At)}, err
+}
+
+func (s *server) auditVerify(ctx context.Context, c *call) (any, error) {
+	if err := c.may(authz.AuditVerify); err != nil {
+		return nil, err
+	}
+	var in Verify
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	return VerifyLog(ctx, s.Store, s.Verifier, in, s.Clock.Now())
+}
+
+// VerifyLog verifies the audit log of a database: by a server of its own, or by the
+// command for one that does not run.
+func VerifyLog(ctx context.Context, db *store.DB, verifier note.Verifier, in Verify, now time.Time) (*Verification, error) {
+	out := &Verification{Problems: []string{}}
+	opts := audit.Options{Verifier: verifier, PurgedBefore: valueOf(in.PurgedBefore), Report: func(p audit.Problem) {
+		if len(out.Problems) < maxProblems {
+			out.Problems = append(out.Problems, p.String())
+		}
+	}}
+	for _, text := range in.Checkpoints {
+		checkpoint, err := audit.OpenCheckpoint(text, verifier)
+		if err != nil {
+			return nil, &fault.Fault{Kind: fault.Invalid, Code: "checkpoint", Detail: "A checkpoint is not one of this log.", Cause: err}
+		}
+		opts.Trusted = append(opts.Trusted, checkpoint)
+	}
+	result, err := db.VerifyAudit(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	head, err := db.AuditHead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out.OK, out.Events, out.Purged, out.Pending = result.Problems == 0, result.Events, result.Purged, result.Lag.Pending
+	out.TreeSize, out.RootHash, out.Checkpoint = result.Tree.Size, result.Tree.Root.String(), head.Checkpoint
+	out.Count, out.FinishedAt = result.Problems, timeOf(now)
+	return out, nil
+}
