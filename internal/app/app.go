@@ -1,0 +1,116 @@
+// Package app turns a configuration into a running server: it opens the keystore
+// and the database, wires engines, use cases and faces, runs the listeners and the
+// background work, and stops them in order. It holds no rule of the business.
+//
+// It is the only package but cmd and playground that reads files, environment and
+// signals.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/directory"
+	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// System is the actor of what the platform does by itself.
+var System = telamon.Actor{Kind: telamon.ActorSystem}
+
+// App is a wired program. Its fields are safe for concurrent use.
+type App struct {
+	Config    Config
+	Clock     telamon.Clock
+	Log       *slog.Logger
+	Level     *slog.LevelVar // of Log
+	Registry  *prometheus.Registry
+	Keys      *keystore.Keystore
+	Store     *store.DB
+	Issuance  *issuance.Engine
+	Directory *directory.Directory
+	IAM       *iam.IAM
+	RA        *ra.RA
+
+	sequencer    *store.Sequencer // used by one goroutine at a time
+	verifier     note.Verifier    // of the audit log's checkpoints
+	verifierKey  string
+	writable     atomic.Bool  // the last look found that the database can write
+	auditPending atomic.Int64 // events
+	auditLag     atomic.Int64 // nanoseconds
+}
+
+// auditLog names the audit log in its checkpoints.
+const auditLog = "telamon-audit"
+
+// Open opens what the configuration names. The keystore and the database must
+// exist; see Init. The caller closes the App.
+func Open(ctx context.Context, cfg Config, clock telamon.Clock, log *slog.Logger, level *slog.LevelVar) (*App, error) {
+	kek, err := cfg.Keys.kek()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keystore.Open(keystore.Config{Dir: cfg.Keys.Dir, KEK: kek, Clock: clock})
+	if err != nil {
+		return nil, err
+	}
+	db, err := store.Open(ctx, store.Config{URL: cfg.Database, Clock: clock, Log: log})
+	if err != nil {
+		return nil, errors.Join(err, keys.Close())
+	}
+	a := &App{Config: cfg, Clock: clock, Log: log, Level: level, Keys: keys, Store: db, Registry: prometheus.NewRegistry()}
+	if err := a.wire(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// wire makes everything above the store and the keystore.
+func (a *App) wire(ctx context.Context) error {
+	a.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.Issuance = issuance.New(issuance.Config{Keys: a.Keys, Clock: a.Clock, Log: a.Log, StatusBaseURL: a.Config.StatusBaseURL})
+	signer, key, err := a.Keys.CheckpointSigner(auditLog)
+	if err != nil {
+		return err
+	}
+	if a.verifier, err = note.NewVerifier(key); err != nil {
+		return fmt.Errorf("read the checkpoint key: %w", err)
+	}
+	a.sequencer, a.verifierKey = a.Store.NewSequencer(signer), key
+	a.Directory, err = directory.New(ctx, directory.Config{
+		Store: a.Store, Clock: a.Clock, Log: a.Log, OnIssuers: a.Issuance.Load,
+	})
+	if err != nil {
+		return fmt.Errorf("read the directory: %w", err)
+	}
+	a.IAM = iam.New(iam.Config{
+		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Keys: a.Keys, Clock: a.Clock, Log: a.Log,
+		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
+	})
+	a.RA = ra.New(ra.Config{Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log})
+	return nil
+}
+
+// Close closes the database and the keystore. Nothing may be running any more.
+func (a *App) Close() error {
+	return errors.Join(a.Store.Close(), a.Keys.Close())
+}
+
+// kek returns the key-encryption key that the configuration names.
+func (c KeysConfig) kek() (keystore.KEK, error) {
+	if c.KEK != "" {
+		return keystore.ParseKEK(string(c.KEK))
+	}
+	return keystore.ReadKEK(c.KEKFile)
+}

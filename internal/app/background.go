@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/telamon-ca/telamon/internal/directory"
+)
+
+// How often the background work is done. Each has an upper bound on the harm of
+// missing a turn: none of it is needed for a request to be answered.
+const (
+	recoverEvery   = time.Second
+	refusalsEvery  = 10 * time.Second
+	purgeEvery     = 10 * time.Minute
+	partitionEvery = 12 * time.Hour
+	sequenceEvery  = time.Second
+)
+
+// startBackground starts what runs beside the listeners until ctx ends.
+func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certificate *serverCertificate) {
+	gauge := func(name, help string, value func() float64) {
+		a.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("telamon_ready", "1 if the database can write and the directory is fresh.", func() float64 {
+		if a.Directory.Fresh() && a.writable.Load() {
+			return 1
+		}
+		return 0
+	})
+	gauge("telamon_audit_pending_events", "Audit events that have no place in the log yet.",
+		func() float64 { return float64(a.auditPending.Load()) })
+	gauge("telamon_audit_lag_seconds", "How long the oldest of them has waited.",
+		func() float64 { return time.Duration(a.auditLag.Load()).Seconds() })
+	work.Go(func() {
+		ticker := time.NewTicker(directory.PollInterval)
+		defer ticker.Stop()
+		a.Directory.Run(ctx, ticker.C)
+	})
+	a.every(ctx, work, recoverEvery, "recover the store", a.recoverStore)
+	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.IAM.WriteRefusals(ctx, false) })
+	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
+	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
+	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)
+	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
+}
+
+// every does the work now and then at the interval, a little apart from other
+// replicas, until ctx ends. A failure is logged when it begins and when it ends.
+func (a *App) every(ctx context.Context, work *sync.WaitGroup, interval time.Duration, what string, do func(context.Context) error) {
+	work.Go(func() {
+		ticker := time.NewTicker(interval + rand.N(interval/10+1))
+		defer ticker.Stop()
+		failing := false
+		for {
+			err := do(ctx)
+			switch {
+			case err != nil && ctx.Err() != nil:
+			case err != nil && !failing:
+				a.Log.ErrorContext(ctx, "background work fails: "+what, "error", err)
+			case err == nil && failing:
+				a.Log.InfoContext(ctx, "background work succeeds again: "+what)
+			}
+			failing = err != nil
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	})
+}
+
+// recoverStore tries whether a database that failed can write again, and then
+// tells what became of the commits whose outcome was unknown.
+func (a *App) recoverStore(ctx context.Context) error {
+	err := a.Store.Ready(ctx)
+	a.writable.Store(err == nil)
+	if err != nil {
+		return err
+	}
+	left, err := a.Store.Settle(ctx)
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%d commits have an unknown outcome", left)
+	}
+	return err
+}
+
+// auditAlarm is how long an event may wait for its place in the log before that is
+// an error that somebody must look at.
+const auditAlarm = time.Minute
+
+// sequenceAudit gives the audit events that have come their places in the log, if
+// this process holds the lease, and measures how far the log is behind. The
+// measure is taken by every process: one of them sees that nobody sequences.
+func (a *App) sequenceAudit(ctx context.Context) error {
+	_, err := a.sequencer.Turn(ctx)
+	lag, lagErr := a.Store.AuditLag(ctx)
+	if err = errors.Join(err, lagErr); err != nil {
+		return err
+	}
+	now := a.Clock.Now()
+	a.auditPending.Store(lag.Pending)
+	a.auditLag.Store(int64(lag.Age(now)))
+	if lag.IsLate(now, auditAlarm) {
+		return fmt.Errorf("%d audit events have no place in the log, the oldest for %s", lag.Pending, lag.Age(now).Round(time.Second))
+	}
+	return nil
+}
+
+// errStale is why a process that cannot follow the change feed is not ready.
+var errStale = errors.New("the directory is stale")
+
+// ready reports why the process cannot do its work.
+func (a *App) ready(ctx context.Context) error {
+	if !a.Directory.Fresh() {
+		return errStale
+	}
+	return a.Store.Ready(ctx)
+}
+
+// finish does what must not be lost when the process stops.
+func (a *App) finish(ctx context.Context) error {
+	return errors.Join(a.IAM.WriteRefusals(ctx, true), a.sequenceAudit(ctx))
+}

@@ -1,0 +1,264 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/goccy/go-yaml"
+)
+
+// Config is the configuration file. Each field's comment is its manual. Fields
+// with an env tag may be given by that environment variable instead, which wins;
+// they are those that hold secrets or differ between replicas.
+type Config struct {
+	// Database is "sqlite:PATH" for the embedded database, or a PostgreSQL
+	// connection string for replicas that share one.
+	Database string `yaml:"database" env:"TELAMON_DATABASE"`
+	// Keys says where the keystore is and what it is encrypted under.
+	Keys KeysConfig `yaml:"keys"`
+	// Listen is the address of the TLS listener of all faces.
+	Listen string `yaml:"listen" env:"TELAMON_LISTEN"`
+	// StatusListen is the address of the plain HTTP listener: issuer
+	// certificates, /healthz and /readyz.
+	StatusListen string `yaml:"status_listen" env:"TELAMON_STATUS_LISTEN"`
+	// MetricsListen is the private address of /metrics; "" turns it off.
+	MetricsListen string `yaml:"metrics_listen" env:"TELAMON_METRICS_LISTEN"`
+	// AdminSocket is the path of the Unix socket of the admin API, mode 0600.
+	AdminSocket string `yaml:"admin_socket" env:"TELAMON_ADMIN_SOCKET"`
+	// StatusBaseURL is the http URL under which StatusListen is reached from
+	// outside, without a final slash. It goes into every certificate, for that
+	// certificate's life: there is no default and it must not change.
+	StatusBaseURL string `yaml:"status_base_url"`
+	// Names are the host names of the faces.
+	Names NamesConfig `yaml:"names"`
+	// TLS is the server's own certificate. Without files, the server issues
+	// itself one from its TLS hierarchy and renews it.
+	TLS TLSConfig `yaml:"tls"`
+	// Proxy names proxies that end TLS in front of this server.
+	Proxy ProxyConfig `yaml:"proxy"`
+	// Atlas holds the settings of the Atlas face.
+	Atlas AtlasConfig `yaml:"atlas"`
+	// MTLSKeyTypes are the key types that mTLS certificates may have: RSA
+	// (2048 to 8192 bits), EC-P256, EC-P384.
+	MTLSKeyTypes []string `yaml:"mtls_key_types"`
+	// Limits bound what one caller may take.
+	Limits LimitsConfig `yaml:"limits"`
+	// Log says what is logged, to standard error.
+	Log LogConfig `yaml:"log"`
+	// Tracing sends OpenTelemetry traces; off without an endpoint.
+	Tracing TracingConfig `yaml:"tracing"`
+	// DrainTimeout is how long requests in flight may take after a signal to stop.
+	DrainTimeout time.Duration `yaml:"drain_timeout"`
+}
+
+// KeysConfig says where the keystore is. Give exactly one of the last two.
+type KeysConfig struct {
+	// Dir is the keystore's directory, mode 0700.
+	Dir string `yaml:"dir"`
+	// KEKFile is a file of 32 bytes, as 64 hexadecimal digits, that encrypts
+	// the keystore. Keep it apart from backups of Dir.
+	KEKFile string `yaml:"kek_file"`
+	// KEK is the content of such a file. It cannot stand in the file of the
+	// configuration; only the environment gives it.
+	KEK Secret `yaml:"-" env:"TELAMON_KEK"`
+}
+
+// NamesConfig holds the host names by which the face of a connection is chosen.
+// A connection that names none of them gets the Atlas face.
+type NamesConfig struct {
+	// Atlas are the names of the Atlas API.
+	Atlas []string `yaml:"atlas"`
+}
+
+// TLSConfig names the files of the server's certificate; give both or none.
+type TLSConfig struct {
+	// CertFile is a PEM chain, the server's certificate first.
+	CertFile string `yaml:"cert_file"`
+	// KeyFile is its private key in PEM.
+	KeyFile string `yaml:"key_file"`
+}
+
+// ProxyConfig names the proxies whose headers are believed.
+type ProxyConfig struct {
+	// Trusted are the addresses of proxies, as prefixes.
+	Trusted []netip.Prefix `yaml:"trusted"`
+	// Fingerprints are SHA-256 fingerprints of the client certificates by which
+	// proxies authenticate themselves. Without any, client certificate headers
+	// are not believed.
+	Fingerprints []string `yaml:"fingerprints"`
+	// InsecureSerialOnly believes X-SSL-Client-Serial from a trusted proxy: a
+	// serial number alone names no issuer.
+	InsecureSerialOnly bool `yaml:"insecure_serial_only"`
+}
+
+// AtlasConfig holds the settings of the Atlas face.
+type AtlasConfig struct {
+	// AtRoot serves the routes without /v2 as well.
+	AtRoot bool `yaml:"at_root"`
+}
+
+// LimitsConfig bounds what one caller may take.
+type LimitsConfig struct {
+	// BodyBytes is the largest request body.
+	BodyBytes int64 `yaml:"body_bytes"`
+	// CredentialRate is how many requests a second one credential may make, on
+	// average; CredentialBurst how many at once.
+	CredentialRate  float64 `yaml:"credential_rate"`
+	CredentialBurst int     `yaml:"credential_burst"`
+	// AddressRate and AddressBurst are the same for requests of one address that
+	// are not authenticated: logins and refused tokens.
+	AddressRate  float64 `yaml:"address_rate"`
+	AddressBurst int     `yaml:"address_burst"`
+	// RequestTimeout is how long a request may take in all.
+	RequestTimeout time.Duration `yaml:"request_timeout"`
+}
+
+// LogConfig says what is logged.
+type LogConfig struct {
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level" env:"TELAMON_LOG_LEVEL"`
+	// Format is json or text.
+	Format string `yaml:"format"`
+}
+
+// TracingConfig sends traces over OTLP/HTTP.
+type TracingConfig struct {
+	// Endpoint is the URL of a collector, such as http://127.0.0.1:4318; "" is off.
+	Endpoint string `yaml:"endpoint"`
+	// Ratio is the part of requests that is traced, from 0 to 1.
+	Ratio float64 `yaml:"ratio"`
+}
+
+// DefaultConfig returns the values of fields that the file leaves out.
+func DefaultConfig() Config {
+	return Config{
+		Listen: ":8443", StatusListen: ":8080", MetricsListen: "127.0.0.1:9090",
+		AdminSocket: "/run/telamon/admin.sock", MTLSKeyTypes: []string{"RSA"},
+		Limits: LimitsConfig{
+			BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
+			RequestTimeout: 30 * time.Second,
+		},
+		Log: LogConfig{Level: "info", Format: "json"}, Tracing: TracingConfig{Ratio: 0.1},
+		DrainTimeout: 20 * time.Second,
+	}
+}
+
+// LoadConfig reads a configuration file over the defaults and the environment
+// over both. An unknown key is an error that names its line.
+func LoadConfig(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	return ParseConfig(text)
+}
+
+// ParseConfig is LoadConfig for text.
+func ParseConfig(text []byte) (Config, error) {
+	cfg := DefaultConfig()
+	if len(strings.TrimSpace(string(text))) > 0 {
+		if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
+			return Config{}, fmt.Errorf("read configuration: %w", err)
+		}
+	}
+	if err := env.Parse(&cfg); err != nil {
+		return Config{}, fmt.Errorf("read environment: %w", err)
+	}
+	return cfg, nil
+}
+
+// Check reports everything that is wrong with the configuration for "serve".
+func (c *Config) Check() error {
+	var problems []error
+	problem := func(field, text string) { problems = append(problems, fmt.Errorf("%s: %s", field, text)) }
+	if c.Database == "" {
+		problem("database", "is required")
+	}
+	if c.Keys.Dir == "" {
+		problem("keys.dir", "is required")
+	}
+	if (c.Keys.KEKFile == "") == (c.Keys.KEK == "") {
+		problem("keys", "give either kek_file or the environment variable TELAMON_KEK")
+	}
+	if err := checkStatusBaseURL(c.StatusBaseURL); err != nil {
+		problem("status_base_url", err.Error())
+	}
+	for field, address := range map[string]string{"listen": c.Listen, "status_listen": c.StatusListen, "metrics_listen": c.MetricsListen} {
+		if address == "" && field == "metrics_listen" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			problem(field, err.Error())
+		}
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		problem("tls", "give both cert_file and key_file, or none")
+	}
+	if c.TLS.CertFile == "" && len(c.Names.Atlas) == 0 {
+		problem("names.atlas", "is required if the server issues its own certificate")
+	}
+	for _, keyType := range c.MTLSKeyTypes {
+		switch keyType {
+		case "RSA", "EC-P256", "EC-P384":
+		default:
+			problem("mtls_key_types", fmt.Sprintf("%q is none of RSA, EC-P256, EC-P384", keyType))
+		}
+	}
+	if c.Limits.BodyBytes < 64<<10 {
+		problem("limits.body_bytes", "must be at least 65536")
+	}
+	if c.Limits.CredentialRate <= 0 || c.Limits.CredentialBurst < 1 || c.Limits.AddressRate <= 0 || c.Limits.AddressBurst < 1 {
+		problem("limits", "rates and bursts must be positive")
+	}
+	if c.Limits.RequestTimeout <= 0 || c.DrainTimeout <= 0 {
+		problem("limits.request_timeout, drain_timeout", "must be positive")
+	}
+	if _, err := logLevel(c.Log.Level); err != nil {
+		problem("log.level", err.Error())
+	}
+	if c.Log.Format != "json" && c.Log.Format != "text" {
+		problem("log.format", "must be json or text")
+	}
+	if c.Tracing.Ratio < 0 || c.Tracing.Ratio > 1 {
+		problem("tracing.ratio", "must be from 0 to 1")
+	}
+	return errors.Join(problems...)
+}
+
+func checkStatusBaseURL(text string) error {
+	if text == "" {
+		return errors.New("is required: it goes into every certificate")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return err
+	case u.Scheme != "http":
+		return errors.New("must be an http URL: relying parties fetch it before they can check TLS (RFC 5280, Section 8)")
+	case u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		return errors.New("must be http://host/path and nothing else")
+	case strings.HasSuffix(text, "/"):
+		return errors.New("must not end in a slash")
+	}
+	return nil
+}
+
+// A Secret is a text that neither logs nor "config print" show.
+type Secret string
+
+const hidden = "[hidden]"
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}

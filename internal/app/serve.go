@@ -1,0 +1,256 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/telamon-ca/telamon/internal/api/admin"
+	"github.com/telamon-ca/telamon/internal/api/atlas"
+	"github.com/telamon-ca/telamon/internal/status"
+	"github.com/telamon-ca/telamon/internal/web"
+)
+
+// Server is an App with its listeners open.
+type Server struct {
+	app         *App
+	certificate *serverCertificate
+	servers     []*http.Server
+	listeners   []net.Listener
+	stopTraces  func(context.Context) error
+	socket      string // path of the admin socket, "" if there is none
+
+	// The addresses that are listened on; MetricsAddr is nil if it is off.
+	Addr, StatusAddr, MetricsAddr net.Addr
+}
+
+// Listen opens the listeners, so that connections wait in line until Run serves
+// them. The caller must call Run or Close.
+func (a *App) Listen(ctx context.Context) (*Server, error) {
+	s := &Server{app: a, stopTraces: func(context.Context) error { return nil }}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context) error {
+	a := s.app
+	var err error
+	if s.certificate, err = newServerCertificate(ctx, a); err != nil {
+		return err
+	}
+	handler, faces, err := s.faces(ctx)
+	if err != nil {
+		return err
+	}
+	plain, err := s.listen("tcp", a.Config.Listen, handler, true)
+	if err != nil {
+		return err
+	}
+	s.Addr = plain.Addr()
+	s.listeners[len(s.listeners)-1] = tls.NewListener(plain, faces.TLSConfig())
+	instrument := web.Instrument{Face: "status", Log: a.Log, Timeout: a.Config.Limits.RequestTimeout, MaxBody: 1 << 16}
+	public := instrument.Wrap(status.New(status.Config{Issuers: a.Issuance, Ready: a.ready}))
+	listener, err := s.listen("tcp", a.Config.StatusListen, public, true)
+	if err != nil {
+		return err
+	}
+	s.StatusAddr = listener.Addr()
+	if a.Config.MetricsListen != "" {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{Registry: a.Registry}))
+		if listener, err = s.listen("tcp", a.Config.MetricsListen, mux, true); err != nil {
+			return err
+		}
+		s.MetricsAddr = listener.Addr()
+	}
+	return s.listenAdmin()
+}
+
+// faces returns the handler of the TLS listener and the faces behind it.
+func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
+	a, limits := s.app, s.app.Config.Limits
+	api := atlas.New(atlas.Config{
+		RA: a.RA, IAM: a.IAM, Clock: a.Clock, Log: a.Log, MaxBody: limits.BodyBytes, AtRoot: a.Config.Atlas.AtRoot,
+		Addresses:   web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
+		Credentials: web.NewLimiter(a.Clock, limits.CredentialRate, limits.CredentialBurst),
+	})
+	metrics := web.NewMetrics(a.Registry)
+	instrument := web.Instrument{
+		Face: "atlas", Log: a.Log, Observe: metrics.Observe, Timeout: limits.RequestTimeout, MaxBody: limits.BodyBytes + 1,
+	}
+	faces := web.NewFaces(&web.Face{
+		Name: "atlas", Hosts: a.Config.Names.Atlas, Handler: instrument.Wrap(api), Certificate: s.certificate.get, AsksClientCert: true,
+	})
+	clients, err := a.Config.Proxy.clients()
+	if err != nil {
+		return nil, nil, err
+	}
+	handler, err := s.traced(ctx, clients.Wrap(faces))
+	return handler, faces, err
+}
+
+func (c ProxyConfig) clients() (web.Clients, error) {
+	clients := web.Clients{Trusted: c.Trusted, SerialOnly: c.InsecureSerialOnly}
+	for _, text := range c.Fingerprints {
+		fingerprint, err := web.ParseFingerprint(text)
+		if err != nil {
+			return web.Clients{}, fmt.Errorf("proxy.fingerprints: %w", err)
+		}
+		clients.Fingerprints = append(clients.Fingerprints, fingerprint)
+	}
+	return clients, nil
+}
+
+// traced sends traces of the handler's requests if the configuration names a
+// collector.
+func (s *Server) traced(ctx context.Context, handler http.Handler) (http.Handler, error) {
+	cfg := s.app.Config.Tracing
+	if cfg.Endpoint == "" {
+		return handler, nil
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(cfg.Endpoint))
+	if err != nil {
+		return nil, fmt.Errorf("tracing: %w", err)
+	}
+	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithSampler(trace.ParentBased(trace.TraceIDRatioBased(cfg.Ratio))))
+	s.stopTraces = provider.Shutdown
+	return otelhttp.NewHandler(handler, "telamon", otelhttp.WithTracerProvider(provider)), nil
+}
+
+// listenAdmin opens the admin API on its Unix socket, which its owner alone can
+// open: whoever can is the operator.
+func (s *Server) listenAdmin() error {
+	a, path := s.app, s.app.Config.AdminSocket
+	if path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("admin_socket: %w", err)
+	}
+	if err := removeStale(path); err != nil {
+		return fmt.Errorf("admin_socket: %w", err)
+	}
+	// Made in a directory that nobody else can enter, and moved when its mode is
+	// right, so that nobody else can open it for a moment.
+	private, err := os.MkdirTemp(filepath.Dir(path), ".admin-")
+	if err != nil {
+		return fmt.Errorf("admin_socket: %w", err)
+	}
+	defer os.RemoveAll(private)
+	made := filepath.Join(private, "s")
+	api := admin.New(admin.Config{
+		IAM: a.IAM, Store: a.Store, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
+		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(),
+	})
+	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: 4 << 20}
+	listener, err := s.listen("unix", made, instrument.Wrap(api), false)
+	if err != nil {
+		return fmt.Errorf("admin_socket: %w", err)
+	}
+	listener.(*net.UnixListener).SetUnlinkOnClose(false) // it is elsewhere by then
+	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
+		return fmt.Errorf("admin_socket: %w", err)
+	}
+	s.socket = path
+	return nil
+}
+
+// removeStale removes the socket that a killed server left, but not one that a
+// running server answers on.
+func removeStale(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return fmt.Errorf("a server is running on %s", path)
+	}
+	return os.Remove(path)
+}
+
+func (s *Server) listen(network, address string, handler http.Handler, limited bool) (net.Listener, error) {
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	server := web.NewServer(handler, s.app.Log)
+	if !limited {
+		server.ReadTimeout, server.WriteTimeout = 0, 0
+	}
+	s.servers, s.listeners = append(s.servers, server), append(s.listeners, listener)
+	return listener, nil
+}
+
+// Run serves until ctx ends, then drains: what is in flight may finish within
+// drain_timeout. It returns when everything has stopped.
+func (s *Server) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var work sync.WaitGroup
+	s.app.startBackground(background, &work, s.certificate)
+	failed := make(chan error, len(s.servers))
+	for i, server := range s.servers {
+		go func() {
+			if err := server.Serve(s.listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", s.listeners[i].Addr(), err)
+			}
+		}()
+	}
+	s.app.Log.InfoContext(ctx, "serving", "address", s.Addr.String(), "status_address", s.StatusAddr.String())
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+	}
+	s.app.Log.InfoContext(ctx, "draining")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.app.Config.DrainTimeout)
+	defer cancel()
+	err := web.Drain(drain, s.servers...)
+	stop()
+	work.Wait()
+	return errors.Join(cause, err, s.app.finish(drain), s.stopTraces(drain), s.removeSocket())
+}
+
+func (s *Server) removeSocket() error {
+	if s.socket == "" {
+		return nil
+	}
+	return os.Remove(s.socket)
+}
+
+// Close closes the listeners of a server that does not run.
+func (s *Server) Close() error {
+	var errs []error
+	for _, l := range s.listeners {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(append(errs, s.removeSocket())...)
+}
+
+// Reload reads the files of the server certificate anew and sets the log level of
+// cfg. Everything else of the configuration needs a restart.
+func (s *Server) Reload(ctx context.Context, cfg Config) error {
+	level, err := logLevel(cfg.Log.Level)
+	if err != nil {
+		return fmt.Errorf("log.level: %w", err)
+	}
+	if err := s.certificate.refresh(ctx); err != nil {
+		return err
+	}
+	s.app.Level.Set(level)
+	s.app.Log.InfoContext(ctx, "reloaded", "level", level)
+	return nil
+}
