@@ -27,13 +27,13 @@ var limits = policy.Limits{EKUFamily: telamon.EKUTLS, KeyType: "RSA-2048"}
 
 func fullModel(t testing.TB) *policy.Model {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "full.json"))
+	text, err := os.ReadFile(filepath.Join("..", "playground", "policies", "full.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	template, err := policy.ParseModel(text)
 	if err != nil {
-		t.Fatalf("testdata/full.json: %v", err)
+		t.Fatalf("full.json: %v", err)
 	}
 	model, err := template.Bind(identity)
 	if err != nil {
@@ -481,7 +481,7 @@ func TestStrict(t *testing.T) {
 }
 
 func TestBind(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("testdata", "full.json"))
+	text, err := os.ReadFile(filepath.Join("..", "playground", "policies", "full.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -610,7 +610,7 @@ func TestOrder(t *testing.T) {
 }
 
 func FuzzParseModel(f *testing.F) {
-	full, err := os.ReadFile(filepath.Join("testdata", "full.json"))
+	full, err := os.ReadFile(filepath.Join("..", "playground", "policies", "full.json"))
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,0 +1,238 @@
+// Package playground is "telamon dev": a whole platform in a directory, with an
+// account, services and credentials for each way that clients work, which performs
+// its main job as a client of itself. It is for trying and for tests; the secrets of
+// its directory protect nothing else.
+//
+// It makes everything through the use cases that operators have, and trusts its
+// directory.
+package playground
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/app"
+)
+
+// DefaultDir is where "telamon dev" keeps its playground.
+const DefaultDir = ".telamon-dev"
+
+// The files of a playground, beside those of each credential.
+const (
+	descriptionFile = "dev.json"
+	configFile      = "telamon.yaml"
+	databaseFile    = "telamon.db"
+	keysDir         = "keys"
+	kekFile         = "kek"
+	socketFile      = "admin.sock"
+	serverCAFile    = "server-ca.pem"
+)
+
+// Options say where and how a playground runs.
+type Options struct {
+	Dir          string
+	Listen       string         // of the TLS faces
+	StatusListen string         // of plain HTTP
+	Database     string         // a connection string; "" is SQLite in Dir
+	Reset        bool           // removes what an earlier playground left in Dir
+	Clock        telamon.Clock  // nil: the system's
+	Out          io.Writer      // for people
+	Log          io.Writer      // for the log
+	Started      func(*Running) // called when the main job is done; may be nil
+}
+
+// Running is a playground that serves.
+type Running struct {
+	Description *Description
+	App         *app.App
+	Certificate string // the path of the certificate that the main job made
+}
+
+// Run makes the playground if it is not there, serves it, performs the main job,
+// prints "ready: URL", and goes on until ctx ends; then it drains.
+func Run(ctx context.Context, options Options) (err error) {
+	if options.Clock == nil {
+		options.Clock = telamon.SystemClock{}
+	}
+	p, err := open(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.app.Close()) }()
+	server, err := p.app.Listen(ctx)
+	if err != nil {
+		return err
+	}
+	description, err := p.describe(ctx, server)
+	if err != nil {
+		return errors.Join(err, server.Close())
+	}
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Run(serving) }()
+	certificate, err := p.mainJob(ctx, description)
+	if err != nil {
+		stop()
+		return errors.Join(err, <-stopped)
+	}
+	fmt.Fprintf(options.Out, "described in %s\nready: %s\n", filepath.Join(options.Dir, descriptionFile), description.AtlasURL)
+	if options.Started != nil {
+		options.Started(&Running{Description: description, App: p.app, Certificate: certificate})
+	}
+	return <-stopped
+}
+
+// playground is what Run works on.
+type playground struct {
+	Options
+	app *app.App
+	cfg app.Config
+	log *slog.Logger
+}
+
+// open opens the playground of a directory, and makes it first if it is not there
+// or was not finished.
+func open(ctx context.Context, options Options) (*playground, error) {
+	dir, err := filepath.Abs(options.Dir)
+	if err != nil {
+		return nil, err
+	}
+	options.Dir = dir
+	p := &playground{Options: options}
+	_, err = os.Stat(p.path(descriptionFile))
+	exists := err == nil
+	if options.Reset || !exists {
+		if err := p.clear(); err != nil {
+			return nil, err
+		}
+		exists = false
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if !exists {
+		if err := p.writeConfig(); err != nil {
+			return nil, err
+		}
+	}
+	if p.cfg, err = app.LoadConfig(p.path(configFile)); err != nil {
+		return nil, err
+	}
+	if options.Listen != "" {
+		p.cfg.Listen = options.Listen
+	}
+	if options.StatusListen != "" && exists {
+		p.cfg.StatusListen = options.StatusListen
+	}
+	if err := p.cfg.Check(); err != nil {
+		return nil, err
+	}
+	log, level, err := app.NewLog(p.cfg.Log, options.Log)
+	if err != nil {
+		return nil, err
+	}
+	p.log = log
+	if !exists {
+		fmt.Fprintf(p.Out, "making a playground in %s\n", p.Options.Dir)
+		init := app.InitOptions{Organization: "Telamon Playground", MakeKEK: true}
+		if err := app.Init(ctx, p.cfg, init, p.Clock, log); err != nil {
+			return nil, err
+		}
+	}
+	p.app, err = app.Open(ctx, p.cfg, p.Clock, log, level)
+	return p, err
+}
+
+func (p *playground) path(name string) string { return filepath.Join(p.Dir, name) }
+
+// clear removes what an earlier playground made, and nothing else. A directory
+// that holds no playground and is not empty is refused.
+func (p *playground) clear() error {
+	entries, err := os.ReadDir(p.Dir)
+	if errors.Is(err, os.ErrNotExist) || (err == nil && len(entries) == 0) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(p.path(configFile)); err != nil {
+		return fmt.Errorf("%s holds other things than a playground: give an empty directory", p.Dir)
+	}
+	names := []string{
+		descriptionFile, databaseFile, databaseFile + "-wal", databaseFile + "-shm", keysDir, kekFile, serverCAFile, certificateFile, configFile,
+	}
+	for _, c := range credentials {
+		names = append(names, c.name+".crt", c.name+".key", "hvclient-"+c.name+".json")
+	}
+	for _, name := range names {
+		if err := os.RemoveAll(p.path(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeConfig writes the configuration of a new playground. The address of the
+// plain listener is settled here, since it goes into every certificate.
+func (p *playground) writeConfig() error {
+	status, err := settle(p.StatusListen)
+	if err != nil {
+		return fmt.Errorf("status address: %w", err)
+	}
+	host, _, err := net.SplitHostPort(p.Listen)
+	if err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	if host != "" && host != "localhost" && host != "127.0.0.1" && host != "::1" && host != "0.0.0.0" && host != "::" {
+		names = append(names, host)
+	}
+	database := p.Database
+	if database == "" {
+		database = "sqlite:" + p.path(databaseFile)
+	}
+	cfg := map[string]any{
+		"database":        database,
+		"keys":            map[string]any{"dir": p.path(keysDir), "kek_file": p.path(kekFile)},
+		"listen":          p.Listen,
+		"status_listen":   status,
+		"metrics_listen":  "",
+		"admin_socket":    p.path(socketFile),
+		"status_base_url": "http://" + status,
+		"names":           map[string]any{"atlas": names},
+		"mtls_key_types":  []string{"RSA", "EC-P256", "EC-P384"},
+		"limits":          map[string]any{"credential_rate": 100000, "credential_burst": 100000, "address_rate": 10000, "address_burst": 10000},
+		"log":             map[string]any{"level": "warn", "format": "text"},
+	}
+	var text bytes.Buffer
+	text.WriteString("# Written by \"telamon dev\". Changes are kept until -reset.\n")
+	if err := yaml.NewEncoder(&text).Encode(cfg); err != nil {
+		return err
+	}
+	return writeFile(p.path(configFile), text.Bytes())
+}
+
+// settle returns the address with a free port in the place of port 0.
+func settle(address string) (string, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || port != "0" {
+		return address, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
