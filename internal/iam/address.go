@@ -42,7 +42,7 @@ func parseAddress(text string) (netip.Prefix, error) {
 			prefix = netip.PrefixFrom(address, address.BitLen())
 		}
 	}
-	if err != nil || prefix.Addr().Zone() != "" {
+	if err != nil || strings.Contains(text, "%") { // a zone, which a prefix drops
 		return netip.Prefix{}, errors.New("is not an IP address or prefix")
 	}
 	if prefix.Addr().Is4In6() {

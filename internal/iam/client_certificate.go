@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -129,18 +130,21 @@ func keyFault(path string, err error) error {
 
 // mustBeClientKey checks a key's type, size and known weaknesses.
 func (s *IAM) mustBeClientKey(path string, key *tbs.PublicKey) error {
-	code, problem := "", ""
-	switch allowed := clientKeyType(key); {
-	case allowed == "" || !slices.Contains(s.clientKeyTypes, allowed):
-		code, problem = "key_not_allowed", "has a key that is not allowed: make an RSA key of 2048 bits or more"
-	default:
-		if weakness := keycheck.Weakness(key.Key); weakness != "" {
-			code, problem = "key_weak", "has a key that is weak: "+weakness
-		}
+	if kind := clientKeyType(key); kind == "" || !slices.Contains(s.clientKeyTypes, kind) {
+		return keyRefused(path, "key_not_allowed", "has a key of a type or size that is not allowed: make one of "+strings.Join(s.clientKeyTypes, ", ")+", RSA of 2048 to 8192 bits")
 	}
-	if problem == "" {
-		return nil
+	return mustBeStrong(path, key)
+}
+
+// mustBeStrong checks a key for known weaknesses.
+func mustBeStrong(path string, key *tbs.PublicKey) error {
+	if weakness := keycheck.Weakness(key.Key); weakness != "" {
+		return keyRefused(path, "key_weak", "has a key that is weak: "+weakness)
 	}
+	return nil
+}
+
+func keyRefused(path, code, problem string) error {
 	return &fault.Fault{
 		Kind: fault.Invalid, Code: code, Detail: path + ": " + problem, Fields: []fault.Field{{Path: path, Problem: problem}},
 	}
@@ -259,6 +263,9 @@ func (s *IAM) EnableClientCert(ctx context.Context, actor telamon.Actor, account
 // RevokeClientCert revokes the certificate for ever; an empty reason is
 // unspecified. It reports Invalid for a reason that is not known.
 func (s *IAM) RevokeClientCert(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.ClientCertID, reason telamon.RevocationReason) error {
+	if err := authz.Check(actor, authz.ClientCertificateRevoke, account); err != nil {
+		return err
+	}
 	if reason == "" {
 		reason = telamon.ReasonUnspecified
 	}
@@ -291,9 +298,17 @@ func (s *IAM) ChangeClientCertLinks(ctx context.Context, actor telamon.Actor, ac
 	var p problems
 	if len(add)+len(remove) == 0 || len(add)+len(remove) > maxLinks {
 		p.add("credentials", fmt.Sprintf("are not 1 to %d", maxLinks))
+		return p.fault("invalid_links")
 	}
-	if err := p.fault("invalid_links"); err != nil {
+	cert, err := s.store.ClientCert(ctx, account, id)
+	if err != nil {
 		return err
+	}
+	links := slices.Compact(slices.Sorted(slices.Values(append(cert.Credentials, add...))))
+	links = slices.DeleteFunc(links, func(c telamon.CredentialID) bool { return slices.Contains(remove, c) })
+	if len(links) > maxLinks { // a bound on what is read per login; two changes at once may pass it
+		p.add("credentials", fmt.Sprintf("would be more than %d", maxLinks))
+		return p.fault("invalid_links")
 	}
 	if err := s.store.ChangeClientCertLinks(ctx, actor, account, id, add, remove); err != nil {
 		return err

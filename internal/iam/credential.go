@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -15,19 +17,27 @@ import (
 )
 
 // A Secret is an API secret on its way to its owner, the only time it is known.
-// Printing, logging and encoding it hide it; Reveal does not.
-type Secret struct{ text string }
+// Printing, logging and encoding it hide it, also in a field of something else;
+// Reveal does not. The zero value is no secret.
+type Secret struct {
+	text *string // behind a pointer, which is all that fmt sees of an unexported field
+}
 
 const hidden = "[hidden]"
 
 // Reveal returns the secret's text, 40 hexadecimal digits.
-func (s Secret) Reveal() string { return s.text }
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// Format hides the secret from every verb of fmt.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
 
 // String hides the secret.
 func (Secret) String() string { return hidden }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return hidden }
 
 // LogValue hides the secret.
 func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
@@ -91,9 +101,9 @@ func (s *IAM) newCredential(ctx context.Context, actor telamon.Actor, spec Crede
 		ID: telamon.NewCredentialID(), Account: spec.Account, Name: spec.Name, Key: randomHex(8), PepperVersion: s.keys.PepperVersion(),
 		MTLS: spec.MTLS, AllowedIPs: allowed,
 	}
-	secret := Secret{randomHex(20)}
-	c.SecretMAC = s.secretMAC(c.ID, c.PepperVersion, secret.text)
-	return c, secret, nil
+	text := randomHex(20)
+	c.SecretMAC = s.secretMAC(c.ID, c.PepperVersion, text)
+	return c, Secret{&text}, nil
 }
 
 // randomHex returns n octets of the CSPRNG as hexadecimal digits.

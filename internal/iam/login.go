@@ -239,10 +239,14 @@ func (s *IAM) refuse(counter *audit.Counter, address netip.Addr, credential *tel
 
 // WriteRefusals writes the counts of refusals to the audit log: those of a minute
 // ago and earlier, or all of them at the end of the process. It is called every few
-// seconds. What it could not write it keeps for the next time.
+// seconds. What it could not write it keeps for the next time, and takes no more
+// from the counters until then: they are bounded, and go on counting.
 func (s *IAM) WriteRefusals(ctx context.Context, all bool) error {
 	s.unwrittenMu.Lock()
 	defer s.unwrittenMu.Unlock()
+	if err := s.writeUnwritten(ctx); err != nil {
+		return err
+	}
 	for _, counter := range []*audit.Counter{s.refusedLogins, s.refusedTokens} {
 		if all {
 			s.unwritten = append(s.unwritten, counter.Drain()...)
@@ -250,12 +254,15 @@ func (s *IAM) WriteRefusals(ctx context.Context, all bool) error {
 			s.unwritten = append(s.unwritten, counter.Flush()...)
 		}
 	}
-	for len(s.unwritten) > 0 {
-		if err := s.store.RecordEvent(ctx, s.unwritten[0]); err != nil {
-			return err
-		}
-		s.unwritten = s.unwritten[1:]
+	return s.writeUnwritten(ctx)
+}
+
+// writeUnwritten writes what was taken from the counters. The caller holds
+// unwrittenMu.
+func (s *IAM) writeUnwritten(ctx context.Context) error {
+	n, err := s.store.RecordEvents(ctx, s.unwritten)
+	if s.unwritten = s.unwritten[n:]; len(s.unwritten) == 0 {
+		s.unwritten = nil
 	}
-	s.unwritten = nil
-	return nil
+	return err
 }

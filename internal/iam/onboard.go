@@ -45,7 +45,7 @@ func deliver(key *tbs.PublicKey, apiKey string, secret Secret) (Delivery, error)
 
 // deliveryKey reads the public key of a delivery: the PEM of a public key or of a
 // CSR, RSA of 2048 bits or more.
-func (s *IAM) deliveryKey(text string) (*tbs.PublicKey, error) {
+func deliveryKey(text string) (*tbs.PublicKey, error) {
 	const path = "public_key"
 	var key *tbs.PublicKey
 	var err error
@@ -63,12 +63,16 @@ func (s *IAM) deliveryKey(text string) (*tbs.PublicKey, error) {
 	if clientKeyType(key) != keyRSA {
 		return nil, keyFault(path, tbs.ErrKey)
 	}
-	return key, s.mustBeClientKey(path, key)
+	if err := mustBeStrong(path, key); err != nil {
+		return nil, err
+	}
+	return key, nil
 }
 
 // CreateEncryptedCredential is CreateCredential for a secret that goes to the
 // holder of an RSA key alone: PEM of the public key or of a CSR. It also reports
-// Invalid with private_key, public_key_unreadable, key_not_allowed or key_weak.
+// Invalid with private_key, public_key_unreadable, csr_signature, key_not_allowed or
+// key_weak.
 func (s *IAM) CreateEncryptedCredential(ctx context.Context, actor telamon.Actor, spec CredentialSpec, publicKey string) (*telamon.Credential, Delivery, error) {
 	c, _, delivery, err := s.newDelivery(ctx, actor, spec, publicKey)
 	if err != nil {
@@ -85,7 +89,7 @@ func (s *IAM) newDelivery(ctx context.Context, actor telamon.Actor, spec Credent
 	if err := authz.Check(actor, authz.CredentialCreate, spec.Account); err != nil {
 		return nil, nil, nil, err
 	}
-	key, err := s.deliveryKey(publicKey)
+	key, err := deliveryKey(publicKey)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -115,6 +119,9 @@ func (s *IAM) Onboard(ctx context.Context, actor telamon.Actor, spec CredentialS
 	spec.MTLS = telamon.MTLSRequired
 	c, key, delivery, err := s.newDelivery(ctx, actor, spec, publicKey)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.mustBeClientKey("public_key", key); err != nil {
 		return nil, err
 	}
 	cert, err := s.signClientCert(ctx, spec.Account, c.ID, key)
