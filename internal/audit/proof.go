@@ -2,20 +2,23 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
 
 // ProveInclusion proves that the tree has a leaf at seq, which counts from 0. The
-// tiles that it reads are checked against the tree's root.
+// tiles that it reads are checked against the tree's root: it reports ErrTiles if
+// they do not match.
 func ProveInclusion(ctx context.Context, tree Tree, read ReadTiles, seq int64) (tlog.RecordProof, error) {
 	if seq < 0 || seq >= tree.Size {
 		return nil, fmt.Errorf("prove event %d: the audit log has %d", seq, tree.Size)
 	}
-	proof, err := tlog.ProveRecord(tree.Size, seq, hashReader(ctx, tree, read))
+	tiles := &tileReader{ctx: ctx, read: read}
+	proof, err := tlog.ProveRecord(tree.Size, seq, tiles.hashes(tree))
 	if err != nil {
-		return nil, fmt.Errorf("prove event %d: %w", seq, err)
+		return nil, fmt.Errorf("prove event %d: %w", seq, tiles.judge(err))
 	}
 	return proof, nil
 }
@@ -29,7 +32,8 @@ func CheckInclusion(proof tlog.RecordProof, tree Tree, seq int64, leaf tlog.Hash
 }
 
 // ProveConsistency proves that the tree began with all of the tree of size old,
-// unchanged. The proof is empty if old is 0.
+// unchanged. The proof is empty if old is 0. It reports ErrTiles as ProveInclusion
+// does.
 func ProveConsistency(ctx context.Context, tree Tree, read ReadTiles, old int64) (tlog.TreeProof, error) {
 	if old < 0 || old > tree.Size {
 		return nil, fmt.Errorf("prove the first %d events: the audit log has %d", old, tree.Size)
@@ -37,9 +41,10 @@ func ProveConsistency(ctx context.Context, tree Tree, read ReadTiles, old int64)
 	if old == 0 {
 		return nil, nil
 	}
-	proof, err := tlog.ProveTree(tree.Size, old, hashReader(ctx, tree, read))
+	tiles := &tileReader{ctx: ctx, read: read}
+	proof, err := tlog.ProveTree(tree.Size, old, tiles.hashes(tree))
 	if err != nil {
-		return nil, fmt.Errorf("prove the first %d events: %w", old, err)
+		return nil, fmt.Errorf("prove the first %d events: %w", old, tiles.judge(err))
 	}
 	return proof, nil
 }
@@ -58,15 +63,25 @@ func CheckConsistency(proof tlog.TreeProof, tree, old Tree) error {
 	return nil
 }
 
-// hashReader reads hashes of the tree from tiles, which it checks.
-func hashReader(ctx context.Context, tree Tree, read ReadTiles) tlog.HashReader {
-	return tlog.TileHashReader(tlog.Tree{N: tree.Size, Hash: tree.Root}, &tileReader{ctx, read})
-}
-
 // tileReader is one call's ReadTiles as tlog wants it.
 type tileReader struct {
-	ctx  context.Context
-	read ReadTiles
+	ctx    context.Context
+	read   ReadTiles
+	failed bool // in read
+}
+
+// hashes reads hashes of the tree from tiles, which it checks.
+func (r *tileReader) hashes(tree Tree) tlog.HashReader {
+	return tlog.TileHashReader(tlog.Tree{N: tree.Size, Hash: tree.Root}, r)
+}
+
+// judge tells an error of read from tlog's, which has no other than that the tiles
+// are not those of the root.
+func (r *tileReader) judge(err error) error {
+	if r.failed || errors.Is(err, ErrTiles) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrTiles, err)
 }
 
 func (r *tileReader) Height() int { return tileHeight }
@@ -78,6 +93,7 @@ func (r *tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 	}
 	data, err := r.read(r.ctx, keys)
 	if err != nil {
+		r.failed = true
 		return nil, err
 	}
 	out := make([][]byte, len(tiles))

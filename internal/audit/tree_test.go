@@ -253,8 +253,15 @@ func TestProofsRefuse(t *testing.T) {
 		t.Error("a proof of nothing that is not empty holds")
 	}
 	tiles[audit.TileKey{Level: 0, N: 1}][40] ^= 1
-	if _, err := audit.ProveInclusion(t.Context(), tree, tiles.read, 256); err == nil {
-		t.Error("ProveInclusion succeeds from an altered tile")
+	if _, err := audit.ProveInclusion(t.Context(), tree, tiles.read, 256); !errors.Is(err, audit.ErrTiles) {
+		t.Errorf("ProveInclusion reports %v from an altered tile, want ErrTiles", err)
+	}
+	if _, err := audit.ProveConsistency(t.Context(), tree, tiles.read, 257); !errors.Is(err, audit.ErrTiles) {
+		t.Errorf("ProveConsistency reports %v from an altered tile, want ErrTiles", err)
+	}
+	broken := func(context.Context, []audit.TileKey) (map[audit.TileKey][]byte, error) { return nil, errBroken }
+	if _, err := audit.ProveInclusion(t.Context(), tree, broken, 256); !errors.Is(err, errBroken) || errors.Is(err, audit.ErrTiles) {
+		t.Errorf("ProveInclusion reports %v if tiles cannot be read", err)
 	}
 	delete(tiles, audit.TileKey{Level: 0, N: 0})
 	if _, err := audit.ProveInclusion(t.Context(), tree, tiles.read, 3); !errors.Is(err, audit.ErrTiles) {

@@ -91,7 +91,7 @@ type verification struct {
 	result Result
 
 	head    Head  // as it was at the start
-	latest  int64 // its size when all was read: what is beyond the head is judged by it
+	latest  int64 // its size as it was last read: what is beyond the head is judged by it
 	trusted []Checkpoint
 
 	nextEvent   func() (Row, error, bool)
@@ -126,7 +126,7 @@ func (v *verification) run() (err error) {
 	for level := range v.tiles {
 		next, stop := iter.Pull2(v.log.Tiles(v.ctx, level))
 		defer stop()
-		v.tiles[level].next = next
+		v.tiles[level].next = v.skipNegative(next)
 	}
 	beyond, err := v.walkSegments()
 	if err != nil {
@@ -135,11 +135,9 @@ func (v *verification) run() (err error) {
 	if err := v.skipTo(v.head.Tree.Size, "the log goes on after its last segment"); err != nil {
 		return err
 	}
-	latest, err := v.log.Head(v.ctx)
-	if err != nil {
-		return fmt.Errorf("read head: %w", err)
+	if err := v.readLatest(); err != nil {
+		return err
 	}
-	v.latest = max(latest.Tree.Size, v.head.Tree.Size)
 	for _, s := range beyond {
 		if s.FirstSeq >= v.latest {
 			v.report(Problem{Kind: Inserted, What: "segment", Seq: s.FirstSeq, Count: s.Events, Text: "it is beyond the end of the log"})
@@ -150,6 +148,17 @@ func (v *verification) run() (err error) {
 	}
 	v.checkRoot()
 	return v.finishEvents()
+}
+
+// readLatest reads how far the log goes now. All that was read before has its place
+// up to there.
+func (v *verification) readLatest() error {
+	latest, err := v.log.Head(v.ctx)
+	if err != nil {
+		return fmt.Errorf("read head: %w", err)
+	}
+	v.latest = max(v.latest, v.head.Tree.Size, latest.Tree.Size)
+	return nil
 }
 
 // checkHead compares the stored head with its signed checkpoint, which is believed

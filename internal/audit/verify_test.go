@@ -27,17 +27,18 @@ type memory struct {
 	events   []audit.Row
 	tiles    []audit.Tile
 
-	afterHead func() // called once, after the head was read
-	failing   string // the stream that fails
+	afterHead []func() // called one by one, each time the head was read
+	failing   string   // the stream that fails
 }
 
 var errBroken = errors.New("the database is broken")
 
 func (m *memory) Head(context.Context) (audit.Head, error) {
 	head := m.head
-	if m.afterHead != nil {
-		m.afterHead()
-		m.afterHead = nil
+	if len(m.afterHead) > 0 {
+		next := m.afterHead[0]
+		m.afterHead = m.afterHead[1:]
+		next()
 	}
 	if m.failing == "head" {
 		return head, errBroken
@@ -289,14 +290,16 @@ func TestVerifyLateEvents(t *testing.T) {
 	}
 }
 
-// TestVerifyGrowingLog lets the log grow after its head was read.
+// TestVerifyGrowingLog lets the log grow each time after its head was read: what is
+// read later goes further than the head does.
 func TestVerifyGrowingLog(t *testing.T) {
-	for _, sizes := range [][2]int{{1, 1}, {100, 100}, {100, 1000}, {256, 256}, {0, 300}, {511, 2}} {
+	for _, sizes := range [][2]int{{1, 1}, {100, 100}, {100, 1000}, {256, 256}, {0, 300}, {511, 2}, {300, 700}, {60_000, 3000}} {
 		b := newBuilder(t)
 		if sizes[0] > 0 {
 			b.turn(sizes[0])
 		}
-		b.memory.afterHead = func() { b.turn(sizes[1]); b.event() }
+		grow := func() { b.turn(sizes[1]); b.event() }
+		b.memory.afterHead = []func(){grow, grow, grow, grow}
 		result, problems := b.verify(b.memory)
 		if len(problems) > 0 || result.Tree.Size != int64(sizes[0]) {
 			t.Errorf("a log that grows from %d by %d gives %+v and\n%s", sizes[0], sizes[1], result, lines(problems))
@@ -432,6 +435,16 @@ func TestVerifyFinds(t *testing.T) {
 		{"a tile beyond the end", func(m *memory) {
 			m.tiles = append(m.tiles, audit.Tile{TileKey: audit.TileKey{Level: 0, N: 3}, Data: make([]byte, 32)})
 		}, "inserted tile"},
+		{"a tile far beyond the end", func(m *memory) {
+			m.tiles = append(m.tiles, audit.Tile{TileKey: audit.TileKey{Level: 0, N: 1 << 56}, Data: make([]byte, 32)},
+				audit.Tile{TileKey: audit.TileKey{Level: 0, N: 1<<63 - 1}, Data: make([]byte, 32)})
+		}, "inserted tile; inserted tile"},
+		{"a tile before the beginning", func(m *memory) {
+			m.tiles = append(m.tiles, audit.Tile{TileKey: audit.TileKey{Level: 0, N: -1}, Data: make([]byte, 32)},
+				audit.Tile{TileKey: audit.TileKey{Level: 5, N: -1 << 63}, Data: make([]byte, 32)})
+		}, "inserted tile; inserted tile"},
+		{"a tile of too many hashes", func(m *memory) { t := tile(m, 0, 1); t.Data = append(t.Data, make([]byte, 32)...) },
+			"altered tile at 256"},
 		{"a level of tiles that the log has not", func(m *memory) {
 			m.tiles = append(m.tiles, audit.Tile{TileKey: audit.TileKey{Level: 3}, Data: make([]byte, 32)})
 		}, "inserted tile"},

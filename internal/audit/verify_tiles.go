@@ -27,6 +27,20 @@ func (s *tileStream) at(n int64) (*Tile, bool, error) {
 	return &s.tile, s.loaded && s.tile.N == n, nil
 }
 
+// skipNegative reports tiles before the first of a level, which nobody asks for.
+func (v *verification) skipNegative(next func() (Tile, error, bool)) func() (Tile, error, bool) {
+	return func() (Tile, error, bool) {
+		for {
+			tile, err, ok := next()
+			if !ok || err != nil || tile.N >= 0 {
+				return tile, err, ok
+			}
+			v.report(Problem{Kind: Inserted, What: "tile", Seq: -1,
+				Text: fmt.Sprintf("tile %d/%d is before the beginning of the log", tile.Level, tile.N)})
+		}
+	}
+}
+
 // tileLeaf returns the leaf hash that the tiles have at seq, and false, which is
 // reported, if they have none. It must be asked for in order.
 func (v *verification) tileLeaf(seq int64) (tlog.Hash, bool, error) {
@@ -74,7 +88,7 @@ func (v *verification) push(leaf tlog.Hash) error {
 	}
 	var failed error
 	v.edge.push(leaf, func(key TileKey, hashes []tlog.Hash) {
-		if err := v.checkTile(key, hashes, TileWidth); err != nil && failed == nil {
+		if err := v.checkTile(key, hashes); err != nil && failed == nil {
 			failed = err
 		}
 	})
@@ -92,9 +106,9 @@ func (v *verification) push(leaf tlog.Hash) error {
 	return nil
 }
 
-// checkTile compares a stored tile, which may have up to limit hashes, with the
-// hashes that it begins with. Those of level 0 have been compared one by one.
-func (v *verification) checkTile(key TileKey, hashes []tlog.Hash, limit int64) error {
+// checkTile compares a stored tile with the hashes that it begins with. Those of
+// level 0 have been compared one by one.
+func (v *verification) checkTile(key TileKey, hashes []tlog.Hash) error {
 	tile, ok, err := v.tiles[key.Level].at(key.N)
 	if err != nil {
 		return err
@@ -104,7 +118,14 @@ func (v *verification) checkTile(key TileKey, hashes []tlog.Hash, limit int64) e
 		return nil
 	}
 	first, _ := key.span()
-	if int64(len(tile.Data)) > limit*tlog.HashSize || len(tile.Data)%tlog.HashSize != 0 {
+	stored := len(tile.Data) / tlog.HashSize
+	long := len(tile.Data)%tlog.HashSize != 0 || stored > TileWidth
+	if !long && stored > len(hashes) {
+		if long, err = v.isBeyond(key, stored-1); err != nil {
+			return err
+		}
+	}
+	if long {
 		v.report(Problem{Kind: Altered, What: "tile", Seq: first, Text: fmt.Sprintf(
 			"tile %d/%d has %d octets, more than the log has hashes for", key.Level, key.N, len(tile.Data))})
 	}
@@ -121,30 +142,46 @@ func (v *verification) checkTile(key TileKey, hashes []tlog.Hash, limit int64) e
 	return nil
 }
 
+// isBeyond reports whether the i-th hash of a tile that was read is beyond the end
+// of the log, which may have grown until the tile was read.
+func (v *verification) isBeyond(key TileKey, i int) (bool, error) {
+	is := func() bool {
+		hashes := v.latest >> (tileHeight * key.Level) // of the level, in the whole log
+		return key.N > hashes/TileWidth || key.N*TileWidth+int64(i) >= hashes
+	}
+	if !is() {
+		return false, nil
+	}
+	err := v.readLatest()
+	return is(), err
+}
+
 // finishTiles checks the tiles at the edge, and that there are none beyond the end
 // of the log as it is now.
 func (v *verification) finishTiles() error {
 	for level := range v.tiles {
-		hashes := v.latest >> (tileHeight * level) // of the level, in the whole log
 		edge := edgeKey(level, v.edge.size)
 		if !v.unknown && level < len(v.edge.rows) && len(v.edge.rows[level]) > 0 {
-			limit := min(hashes-edge.N*TileWidth, TileWidth)
-			if err := v.checkTile(edge, v.edge.rows[level], limit); err != nil {
+			if err := v.checkTile(edge, v.edge.rows[level]); err != nil {
 				return err
 			}
 			edge.N++
 		}
-		for n := edge.N; ; n++ {
-			tile, _, err := v.tiles[level].at(n)
+		stream := &v.tiles[level]
+		for ; ; stream.loaded = false {
+			if _, _, err := stream.at(edge.N); err != nil {
+				return err
+			}
+			if stream.ended {
+				break
+			}
+			beyond, err := v.isBeyond(stream.tile.TileKey, 0)
 			if err != nil {
 				return err
 			}
-			if v.tiles[level].ended {
-				break
-			}
-			if n = tile.N; n*TileWidth >= hashes {
+			if beyond {
 				v.report(Problem{Kind: Inserted, What: "tile", Seq: -1,
-					Text: fmt.Sprintf("tile %d/%d is beyond the end of the log", level, n)})
+					Text: fmt.Sprintf("tile %d/%d is beyond the end of the log", level, stream.tile.N)})
 			}
 		}
 	}
