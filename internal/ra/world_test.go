@@ -69,6 +69,7 @@ func template(changes ...string) []byte {
 
 // world is the platform with one issuing CA and one account.
 type world struct {
+	t         testing.TB // that the world lives for
 	url       string
 	db        *store.DB
 	clock     *testkit.Clock
@@ -122,7 +123,7 @@ func must(t testing.TB, err error) {
 
 func newWorld(t testing.TB, url string, clock *testkit.Clock) *world {
 	t.Helper()
-	w := &world{url: url, db: dbtest.Open(t, url, clock), clock: clock}
+	w := &world{t: t, url: url, db: dbtest.Open(t, url, clock), clock: clock}
 	kek, _ := keystore.NewKEK()
 	keystore, err := keystore.Create(keystore.Config{Dir: filepath.Join(t.TempDir(), "keys"), KEK: kek, Clock: clock})
 	must(t, err)
@@ -161,7 +162,7 @@ func (w *world) start(t testing.TB) {
 func (w *world) restart(t testing.TB) {
 	t.Helper()
 	must(t, w.db.Close())
-	w.db = dbtest.Open(t, w.url, w.clock)
+	w.db = dbtest.Open(w.t, w.url, w.clock)
 	w.start(t)
 }
 
