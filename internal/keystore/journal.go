@@ -53,10 +53,11 @@ type journal struct {
 	mu   sync.Mutex
 	file *os.File
 	last Record
+	torn bool // a write failed, and may have left a part of its record
 }
 
-// openJournal opens or makes a journal. A torn record at its end, which a crash
-// leaves, is cut off.
+// openJournal opens or makes a journal. A torn record at its end, which a crash or
+// a full disk leaves, is cut off.
 func openJournal(path string) (*journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -71,18 +72,9 @@ func openJournal(path string) (*journal, error) {
 }
 
 func (j *journal) recover() error {
-	size, err := j.file.Seek(0, io.SeekEnd)
-	if err != nil {
+	whole, err := j.cut()
+	if err != nil || whole == 0 {
 		return err
-	}
-	whole := size - size%recordSize
-	if whole != size {
-		if err := j.file.Truncate(whole); err != nil {
-			return err
-		}
-	}
-	if whole == 0 {
-		return nil
 	}
 	b := make([]byte, recordSize)
 	if _, err := j.file.ReadAt(b, whole-recordSize); err != nil {
@@ -92,10 +84,31 @@ func (j *journal) recover() error {
 	return err
 }
 
+// cut takes a torn record off the end, behind which none could be read, and
+// returns the size of the whole ones.
+func (j *journal) cut() (whole int64, err error) {
+	size, err := j.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	whole = size - size%recordSize
+	if whole != size {
+		err = j.file.Truncate(whole)
+	}
+	return whole, err
+}
+
 func (j *journal) append(r Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.torn {
+		if _, err := j.cut(); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		j.torn = false
+	}
 	if _, err := j.file.Write(r.marshal()); err != nil {
+		j.torn = true
 		return fmt.Errorf("journal: %w", err)
 	}
 	j.last = r
