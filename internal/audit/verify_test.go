@@ -307,6 +307,51 @@ func TestVerifyGrowingLog(t *testing.T) {
 	}
 }
 
+// TestVerifyFarAhead has an event of a clock that is ahead by more events than are
+// read in advance: it is met long after its place.
+func TestVerifyFarAhead(t *testing.T) {
+	b := newBuilder(t)
+	b.at = b.at.Add(time.Hour)
+	ahead := b.event()
+	b.at = b.at.Add(-time.Hour)
+	b.sequence(ahead, b.event())
+	const n = 70_000
+	for range n / 5000 {
+		b.turn(5000)
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*memory)
+		want   string
+	}{
+		{"good", func(*memory) {}, ""},
+		{"altered", func(m *memory) {
+			copy(m.events[0].Payload[bytes.Index(m.events[0].Payload, []byte(`"1"`)):], `"7"`)
+		}, "altered event #0 at 0"},
+		{"removed", func(m *memory) { m.events = m.events[1:] }, "removed event #0 at 0"},
+		{"with another place", func(m *memory) { copy(m.segments[0].IDs[16:], ahead.ID[:]) },
+			"altered segment at 0 to 1; inserted event #0 at 1; unsequenced event #1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := b.memory.clone()
+			tt.change(m)
+			_, problems := b.verify(m)
+			if got := b.describe(problems); got != tt.want {
+				t.Errorf("Verify finds %s, want %s", got, tt.want)
+			}
+		})
+	}
+	m := b.memory.clone()
+	for _, s := range m.segments[1:] {
+		for i := range s.Events {
+			s.Leaves[32*i] ^= 1
+		}
+	}
+	if _, problems := b.verify(m); len(problems) != n || problems[n-1].Seq != n+1 {
+		t.Errorf("with %d hashes of segments altered Verify finds %d problems", n, len(problems))
+	}
+}
+
 func TestVerifyPurgedEvents(t *testing.T) {
 	b := newBuilder(t)
 	b.turn(300)
@@ -389,6 +434,18 @@ func TestVerifyFinds(t *testing.T) {
 			copy(m.segments[1].Leaves[32*100:], leaf[:])
 			copy(tile(m, 0, 1).Data[32*44:], leaf[:])
 		}, "altered tile at 256 to 511; altered root at 0 to 599"},
+		{"event and segment, each otherwise", func(m *memory) {
+			copy(m.events[300].Payload[bytes.Index(m.events[300].Payload, []byte(`"301"`)):], `"302"`)
+			m.segments[1].Leaves[32*100] ^= 1
+		}, "altered tile at 256 to 511; altered root at 0 to 599; altered event #300 at 300"},
+		{"an event removed and its segment's hash", func(m *memory) {
+			m.events = slices.Delete(m.events, 300, 301)
+			m.segments[1].Leaves[32*100] ^= 1
+		}, "removed event #300 at 300; altered tile at 256 to 511; altered root at 0 to 599; altered segment #300 at 300"},
+		{"an event and its tile removed", func(m *memory) {
+			copy(m.events[300].Payload[bytes.Index(m.events[300].Payload, []byte(`"301"`)):], `"302"`)
+			m.tiles = slices.DeleteFunc(m.tiles, func(t audit.Tile) bool { return t.TileKey == audit.TileKey{Level: 0, N: 1} })
+		}, "removed tile at 256 to 511; altered event #300 at 300"},
 		{"a segment removed", func(m *memory) { m.segments = slices.Delete(m.segments, 1, 2) }, "removed segment at 200 to 399"},
 		{"the last segment removed", func(m *memory) { m.segments = m.segments[:2] }, "removed segment at 400 to 599"},
 		{"a segment's place", func(m *memory) { m.segments[1].FirstSeq = 390 }, "altered segment at 200 to 399"},
@@ -655,12 +712,38 @@ func TestVerifyFails(t *testing.T) {
 			t.Errorf("with broken %s Verify reports %v", failing, err)
 		}
 	}
+	fail := func(change func(*memory)) {
+		t.Helper()
+		m := b.memory.clone()
+		change(m)
+		_, err := audit.Verify(t.Context(), m, audit.Options{Verifier: b.verifier, Report: func(audit.Problem) {}})
+		if !errors.Is(err, errBroken) {
+			t.Errorf("Verify reports %v", err)
+		}
+	}
+	fail(func(m *memory) { m.tiles, m.failing = nil, "tiles" })
+	fail(func(m *memory) { m.tiles, m.segments, m.failing = nil, nil, "tiles" })
+	fail(func(m *memory) { m.tiles, m.segments[0].FirstSeq, m.failing = nil, 5, "tiles" })
+	fail(func(m *memory) { m.afterHead = []func(){func() {}, func() { m.failing = "head" }} })
+	fail(func(m *memory) { // when it is asked whether the log has grown as far as a tile
+		m.tiles[0].Data = append(m.tiles[0].Data, make([]byte, 32)...)
+		m.afterHead = []func(){func() {}, func() {}, func() { m.failing = "head" }}
+	})
+	fail(func(m *memory) {
+		m.tiles = append(m.tiles, audit.Tile{TileKey: audit.TileKey{Level: 4, N: 9}})
+		m.afterHead = []func(){func() {}, func() {}, func() { m.failing = "head" }}
+	})
 	stop := errors.New("stop")
 	_, err := audit.Verify(t.Context(), b.memory, audit.Options{
 		Verifier: b.verifier, Report: func(audit.Problem) {}, Event: func(*audit.Payload) error { return stop },
 	})
 	if !errors.Is(err, stop) {
 		t.Errorf("with a callback that fails Verify reports %v", err)
+	}
+	m := b.memory.clone()
+	m.events = append(m.events, m.events[4])
+	if _, err := audit.Verify(t.Context(), m, audit.Options{Verifier: b.verifier, Report: func(audit.Problem) {}}); err == nil {
+		t.Error("with events that come out of order Verify succeeds")
 	}
 	if _, err := audit.Verify(t.Context(), b.memory, audit.Options{Report: func(audit.Problem) {}}); err == nil {
 		t.Error("without a verifier Verify succeeds")
