@@ -114,3 +114,25 @@ func (c KeysConfig) kek() (keystore.KEK, error) {
 	}
 	return keystore.ReadKEK(c.KEKFile)
 }
+
+// OpenDatabase opens the database that the configuration names, for tools. The
+// caller closes it.
+func OpenDatabase(ctx context.Context, cfg Config) (*store.DB, error) {
+	return store.Open(ctx, store.Config{URL: cfg.Database, Clock: telamon.SystemClock{}, Log: slog.New(slog.DiscardHandler)})
+}
+
+// AuditVerifierKey returns the key by which the audit log's checkpoints are
+// verified, from the keystore that the configuration names.
+func AuditVerifierKey(cfg Config) (key string, err error) {
+	kek, err := cfg.Keys.kek()
+	if err != nil {
+		return "", err
+	}
+	keys, err := keystore.Open(keystore.Config{Dir: cfg.Keys.Dir, KEK: kek, Clock: telamon.SystemClock{}})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, keys.Close()) }()
+	_, key, err = keys.CheckpointSigner(auditLog)
+	return key, err
+}
