@@ -34,12 +34,9 @@ func withoutPassword(text string) string {
 	query := u.Query()
 	for name := range query {
 		if strings.HasSuffix(strings.ToLower(name), "password") {
-			query.Set(name, hidden)
+			query.Set(name, "xxxxx") // as Redacted does
 		}
 	}
 	u.RawQuery = query.Encode()
-	if _, has := u.User.Password(); has {
-		u.User = url.UserPassword(u.User.Username(), hidden)
-	}
-	return u.String()
+	return u.Redacted()
 }
