@@ -41,6 +41,53 @@ func (l *trail) fill(t testing.TB, sizes ...int) (ids [][16]byte, kept []audit.C
 	return ids, kept
 }
 
+// TestRecordEvents: what is told to be written is durable, and the rest is not there.
+func TestRecordEvents(t *testing.T) {
+	eachTrail(t, func(t *testing.T, l *trail) {
+		made := l.clock.Now().Add(-time.Hour)
+		events := make([]telamon.Event, 1200)
+		for i := range events {
+			events[i] = telamon.Event{Actor: operator, Action: "refuse", Object: fmt.Sprint(i), Result: "no"}
+		}
+		events[7].At = made
+		begun := 0
+		store.FailBegin(l.db, func() error {
+			if begun++; begun == 3 {
+				return errDown
+			}
+			return nil
+		})
+		n, err := l.db.RecordEvents(t.Context(), events)
+		if n != 1000 || !fault.Is(err, fault.Unavailable) {
+			t.Errorf("RecordEvents writes %d events, %v; want 1000", n, err)
+		}
+		store.FailBegin(l.db, nil)
+		if n, err := l.db.RecordEvents(t.Context(), events[n:]); n != 200 || err != nil {
+			t.Errorf("RecordEvents writes %d events, %v; want 200", n, err)
+		}
+		events[3].Action = ""
+		if n, err := l.db.RecordEvents(t.Context(), events[:10]); n != 0 || err == nil {
+			t.Errorf("RecordEvents writes %d events, %v, one of them without an action", n, err)
+		}
+		got := l.events(t, "refuse")
+		for i, p := range got {
+			at := l.clock.Now()
+			if i == 7 {
+				at = made
+			}
+			if p.Object != fmt.Sprint(i) || !p.At.Equal(at) {
+				t.Errorf("event %d is %+v", i, p)
+			}
+		}
+		if len(got) != 1200 {
+			t.Errorf("%d events are there, want 1200", len(got))
+		}
+		if n, err := l.db.RecordEvents(t.Context(), nil); n != 0 || err != nil {
+			t.Errorf("RecordEvents writes %d of no events, %v", n, err)
+		}
+	})
+}
+
 func TestAuditEvents(t *testing.T) {
 	const total = 1200
 	accounts := []telamon.AccountID{telamon.NewAccountID(), telamon.NewAccountID(), ""}

@@ -471,6 +471,22 @@ func TestSequenceClocksDiffer(t *testing.T) {
 	}
 }
 
+// TestSequenceLastMillisecond looks for late events up to the newest one, although
+// the look back begins within a millisecond.
+func TestSequenceLastMillisecond(t *testing.T) {
+	eachTrail(t, func(t *testing.T, l *trail) {
+		l.clock.Advance(500 * time.Microsecond)
+		newest := l.clock.Now().Add(45 * time.Second) // a whole step from the beginning
+		l.made = 100
+		l.add(t, 1, newest, 0)
+		turn(t, l.seq, 1)
+		l.made = 50
+		l.add(t, 1, newest, 0)
+		turn(t, l.seq, 1)
+		l.mustBeGood(t, 2)
+	})
+}
+
 // TestSequenceManyEvents counts the rows and the transactions of one turn.
 func TestSequenceManyEvents(t *testing.T) {
 	eachTrail(t, func(t *testing.T, l *trail) {
@@ -540,6 +556,35 @@ func TestSequenceAlteredLog(t *testing.T) {
 				}
 				if got := len(l.places(t)); got != 302 {
 					t.Errorf("%d events have places, want 302", got)
+				}
+			})
+		})
+	}
+}
+
+// TestSequenceForeignEvent stops at a row that the store did not write, and says
+// that the database works.
+func TestSequenceForeignEvent(t *testing.T) {
+	for name, late := range map[string]bool{"after the newest": false, "late": true} {
+		t.Run(name, func(t *testing.T) {
+			eachTrail(t, func(t *testing.T, l *trail) {
+				ids := l.add(t, 2, l.clock.Now(), time.Second)
+				if late {
+					l.add(t, 1, l.clock.Now().Add(2*time.Second), 0)
+					turn(t, l.seq, 3)
+				}
+				long := append(bytes.Clone(ids[0][:]), 0)
+				l.exec(t, "INSERT INTO audit_event (id, at, account_id, payload) VALUES ($1, 0, '', $1)", long)
+				if n, err := l.seq.Turn(t.Context()); n != 0 || err == nil || fault.Is(err, fault.Unavailable) {
+					t.Errorf("the turn gives places to %d events, %v", n, err)
+				}
+				if _, err := l.db.AuditLag(t.Context()); late && (err == nil || fault.Is(err, fault.Unavailable)) {
+					t.Errorf("the lag is told: %v", err)
+				}
+				l.exec(t, "DELETE FROM audit_event WHERE id = $1", long)
+				l.add(t, 1, l.clock.Now().Add(3*time.Second), 0)
+				if _, err := l.seq.Turn(t.Context()); err != nil {
+					t.Errorf("the turn without that row: %v", err)
 				}
 			})
 		})
