@@ -338,4 +338,3 @@ func TestWhatGoCannotParse(t *testing.T) {
 		}
 	}
 }
-

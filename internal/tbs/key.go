@@ -120,7 +120,8 @@ func decodePEM(text string, types ...string) ([]byte, error) {
 		return nil, ErrPrivateKey
 	}
 	trimmed := strings.TrimSpace(text)
-	if !strings.HasPrefix(trimmed, "-----BEGIN ") {
+	// pem.Decode passes over broken blocks, so there must be no second beginning.
+	if !strings.HasPrefix(trimmed, "-----BEGIN ") || strings.Count(trimmed, "-----BEGIN ") > 1 {
 		return nil, ErrPEM
 	}
 	block, rest := pem.Decode([]byte(trimmed + "\n"))
