@@ -112,8 +112,8 @@ type LimitsConfig struct {
 	// average; CredentialBurst how many at once.
 	CredentialRate  float64 `yaml:"credential_rate"`
 	CredentialBurst int     `yaml:"credential_burst"`
-	// AddressRate and AddressBurst are the same for requests of one address that
-	// are not authenticated: logins and refused tokens.
+	// AddressRate and AddressBurst are the same for logins and refused tokens of
+	// one address; an IPv6 client has a /64 of them.
 	AddressRate  float64 `yaml:"address_rate"`
 	AddressBurst int     `yaml:"address_burst"`
 	// RequestTimeout is how long a request may take in all.

@@ -17,7 +17,6 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
-	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -89,7 +88,11 @@ func (s *serverCertificate) issue(ctx context.Context) (*tls.Certificate, error)
 			req.Policy.SAN.DNSNames = append(req.Policy.SAN.DNSNames, name)
 		}
 	}
-	req.Policy = named(req.Policy, a.Config.Names.Atlas[0])
+	// Some clients' logs show the common name, which has at most 64 characters
+	// (RFC 5280, Appendix A.1).
+	if name := a.Config.Names.Atlas[0]; len(name) <= 64 {
+		req.Policy.Subject = map[string]string{"common_name": name}
+	}
 	serial, err := a.RA.Issue(ctx, actor, req)
 	if err != nil {
 		return nil, err
@@ -107,12 +110,6 @@ func (s *serverCertificate) issue(ctx context.Context) (*tls.Certificate, error)
 		return nil, err
 	}
 	return &tls.Certificate{Certificate: [][]byte{der, chain[0].Raw}, PrivateKey: key, Leaf: leaf}, nil
-}
-
-// named gives a request a common name, which some clients' logs show.
-func named(req policy.Request, name string) policy.Request {
-	req.Subject = map[string]string{"common_name": name}
-	return req
 }
 
 //go:embed platform_policy.json

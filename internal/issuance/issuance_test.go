@@ -207,8 +207,8 @@ func TestPrepareRefuses(t *testing.T) {
 		kind   fault.Kind
 		code   string
 	}{
-		{"unknown issuer", func(r *issuance.Request) { r.Issuer = telamon.NewIssuerID() }, fault.NotReady, "issuer_unknown"},
-		{"root as issuer", func(r *issuance.Request) { r.Issuer = w.made.Issuers[0].ID }, fault.NotReady, "issuer_not_active"},
+		{"unknown issuer", func(r *issuance.Request) { r.Issuer = telamon.NewIssuerID() }, fault.Unavailable, "issuer_unknown"},
+		{"root as issuer", func(r *issuance.Request) { r.Issuer = w.made.Issuers[0].ID }, fault.Unavailable, "issuer_not_active"},
 		{"beyond the issuer", func(r *issuance.Request) { r.NotAfter = r.NotBefore.AddDate(6, 0, 0) }, fault.Invalid, "issuer_limit"},
 		{"before the issuer", func(r *issuance.Request) { r.NotBefore = r.NotBefore.AddDate(-1, 0, 0) }, fault.Invalid, "issuer_limit"},
 		{"EKU outside the family", func(r *issuance.Request) {

@@ -52,7 +52,7 @@ type Signed struct {
 // and returns a token that [Engine.Sign] redeems for exactly those bytes.
 //
 // Prepare signs nothing: a caller may drop the token, which only burns its serial.
-// It reports NotReady unless the issuer is an active issuing CA and within its
+// It reports Unavailable unless the issuer is an active issuing CA and within its
 // validity, and Invalid if the certificate would outlive its issuer, carries an
 // extended key usage outside the issuer's family, cannot be encoded, or fails a
 // lint. The second named by notAfter is part of the validity period (RFC 5280,
@@ -102,15 +102,15 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 	}, nil
 }
 
-// usable reports NotReady unless the issuer may sign certificates now.
+// usable reports Unavailable unless the issuer may sign certificates now.
 func usable(issuer *telamon.Issuer, now time.Time) error {
 	switch {
 	case issuer == nil:
-		return fault.New(fault.NotReady, "issuer_unknown", "The issuing CA is not known yet.")
+		return fault.New(fault.Unavailable, "issuer_unknown", "The issuing CA is not known yet.")
 	case issuer.Role != telamon.RoleIssuing || issuer.Status != telamon.IssuerActive:
-		return fault.New(fault.NotReady, "issuer_not_active", "The issuing CA is not active.")
+		return fault.New(fault.Unavailable, "issuer_not_active", "The issuing CA is not active.")
 	case now.Before(issuer.Certificate.NotBefore) || now.After(issuer.Certificate.NotAfter):
-		return fault.New(fault.NotReady, "issuer_not_valid", "The issuing CA is not valid now.")
+		return fault.New(fault.Unavailable, "issuer_not_valid", "The issuing CA is not valid now.")
 	}
 	return nil
 }

@@ -478,7 +478,7 @@ func TestIssuerOfToken(t *testing.T) {
 		before, actor := c.standing(t), c.actor()
 		actor.Issuer = telamon.NewIssuerID()
 		_, err := w.ra.Issue(t.Context(), actor, request(newKey(t).csr, "www.example.com"))
-		mustBe(t, err, fault.NotReady, "issuer_unknown")
+		mustBe(t, err, fault.Unavailable, "issuer_unknown")
 		w.mustAudit(t, actor, "certificate.issue", "", "issuer_unknown")
 		c.mustStand(t, before)
 		_, err = w.ra.TrustChain(t.Context(), actor)

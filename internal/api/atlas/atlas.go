@@ -11,6 +11,7 @@
 package atlas
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -59,8 +60,8 @@ type Config struct {
 	Clock telamon.Clock
 	Log   *slog.Logger
 
-	// Addresses and Credentials bound how often one address and one credential
-	// may call. Nil sets no bound.
+	// Addresses bounds how often one address may log in or bring a token that is
+	// refused, and Credentials how often one credential may call. Nil sets no bound.
 	Addresses, Credentials *web.Limiter
 
 	// MaxBody is the longest request body in bytes; 0 is DefaultMaxBody.
@@ -160,10 +161,6 @@ type call struct {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	defer a.recovered(w, r)
-	if err := a.addresses.Allow(addressKey(web.ClientOf(r.Context()).Address)); err != nil {
-		a.fail(w, r, err)
-		return
-	}
 	u, ok := canonicalURL(r.URL)
 	if !ok {
 		a.fail(w, r, fault.New(fault.NotFound, codeNoRoute, "Not found"))
@@ -213,10 +210,8 @@ func (a *API) dispatch(methods map[string]route) http.Handler {
 		if !ok {
 			return fault.New(fault.Malformed, codeMethod, allow)
 		}
-		if !route.open {
-			if err := a.authorize(c); err != nil {
-				return err
-			}
+		if err := a.admit(c, route); err != nil {
+			return err
 		}
 		if route.body {
 			var err error
@@ -235,6 +230,18 @@ func (a *API) handler(serve func(*call) error) http.Handler {
 			a.fail(w, r, err)
 		}
 	})
+}
+
+// admit finds the call's actor unless the route is open, and holds the rate of the
+// actor, or of the address from which a stranger calls.
+func (a *API) admit(c *call, route route) error {
+	var err error
+	if !route.open {
+		if err = a.authorize(c); !fault.Is(err, fault.Unauthenticated) {
+			return err
+		}
+	}
+	return cmp.Or(a.addresses.Allow(addressKey(web.ClientOf(c.r.Context()).Address)), err)
 }
 
 // errNoToken is every way in which a request can fail to bring a token.

@@ -358,10 +358,10 @@ func (panicking) TrustChain(context.Context, telamon.Actor) ([]*x509.Certificate
 // word on when to come back, and that another address is not.
 func TestRateLimits(t *testing.T) {
 	clock := testkit.NewClock(t, testNow)
-	from := func(api http.Handler, address string) *httptest.ResponseRecorder {
+	call := func(api http.Handler, address, token string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("GET", "/v2/trustchain", nil)
 		r.RemoteAddr = net.JoinHostPort(address, "1")
-		r.Header.Set("Authorization", "Bearer "+fakeToken)
+		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		web.Clients{}.Wrap(api).ServeHTTP(w, r)
 		return w
@@ -372,20 +372,29 @@ func TestRateLimits(t *testing.T) {
 			t.Errorf("%d, Retry-After %q, %s; want 429 and 10", w.Code, w.Header().Get("Retry-After"), w.Body)
 		}
 	}
+	from := func(api http.Handler, address string) *httptest.ResponseRecorder {
+		return call(api, address, fakeToken)
+	}
 	t.Run("address", func(t *testing.T) {
 		_, fake := newTestAPI(t)
 		api := New(Config{RA: fake, IAM: fake, Clock: clock, Log: slog.New(slog.DiscardHandler), Addresses: web.NewLimiter(clock, 0.1, 2)})
+		refused := func(address string) *httptest.ResponseRecorder { return call(api, address, "no-token") }
 		for range 2 {
-			if w := from(api, "2001:db8::1"); w.Code != 200 {
+			if w := refused("2001:db8::1"); w.Code != 401 {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
 		}
-		limited(t, from(api, "2001:db8::2"))
-		if w := from(api, "2001:db8:0:1::1"); w.Code != 200 {
+		limited(t, refused("2001:db8::2"))
+		if w := refused("2001:db8:0:1::1"); w.Code != 401 {
 			t.Errorf("another network: %d %s", w.Code, w.Body)
 		}
+		for range 3 {
+			if w := from(api, "2001:db8::1"); w.Code != 200 {
+				t.Errorf("a good token: %d %s", w.Code, w.Body)
+			}
+		}
 		clock.Advance(10 * time.Second)
-		if w := from(api, "2001:db8::1"); w.Code != 200 {
+		if w := refused("2001:db8::1"); w.Code != 401 {
 			t.Errorf("later: %d %s", w.Code, w.Body)
 		}
 	})
