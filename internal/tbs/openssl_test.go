@@ -2,6 +2,9 @@ package tbs_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +45,17 @@ func (w *workshop) run(input []byte, args ...string) []byte {
 func (w *workshop) key(genpkey ...string) string {
 	w.Helper()
 	w.run(nil, append([]string{"genpkey", "-out", "key.pem", "-algorithm"}, genpkey...)...)
+	return string(w.run(nil, "pkey", "-in", "key.pem", "-pubout"))
+}
+
+// own writes signer into key.pem, and returns its public half as PEM.
+func (w *workshop) own(signer crypto.Signer) string {
+	w.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	return string(w.run(nil, "pkey", "-in", "key.pem", "-pubout"))
 }
 
