@@ -158,7 +158,9 @@ type answer struct {
 	err    error
 }
 
-func (a *answer) String() string { return fmt.Sprintf("status %d, %.500s, %v", a.status, a.body, a.err) }
+func (a *answer) String() string {
+	return fmt.Sprintf("status %d, %.500s, %v", a.status, a.body, a.err)
+}
 
 // member returns a member of the body as text, "" if there is none.
 func (a *answer) member(name string) string {
