@@ -67,14 +67,11 @@ func (s *IAM) IssueClientCert(ctx context.Context, actor telamon.Actor, req Clie
 	if err != nil {
 		return nil, err
 	}
-	csr, err := tbs.ParseCSR(req.CSR)
+	key, err := s.clientKey(req.CSR)
 	if err != nil {
-		return nil, keyFault("csr", err)
-	}
-	if err := s.mustBeClientKey("csr", csr.PublicKey); err != nil {
 		return nil, err
 	}
-	issued, err := s.signClientCert(ctx, req.Account, credentials[0], csr.PublicKey)
+	issued, err := s.signClientCert(ctx, req.Account, credentials[0], key)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +107,18 @@ func (s *IAM) linkable(ctx context.Context, account telamon.AccountID, ids []tel
 		}
 	}
 	return unique, nil
+}
+
+// clientKey reads the key of a CSR in PEM that can have an mTLS certificate.
+func (s *IAM) clientKey(text string) (*tbs.PublicKey, error) {
+	csr, err := tbs.ParseCSR(text)
+	if err != nil {
+		return nil, keyFault("csr", err)
+	}
+	if err := s.mustBeClientKey("csr", csr.PublicKey); err != nil {
+		return nil, err
+	}
+	return csr.PublicKey, nil
 }
 
 // keyFault says what is wrong with a CSR or public key that could not be read.

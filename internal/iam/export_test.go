@@ -1,0 +1,31 @@
+package iam
+
+import (
+	"net/netip"
+
+	"github.com/telamon-ca/telamon/internal/tbs"
+)
+
+// ClientKey is how IssueClientCert reads a CSR, with RSA and EC keys allowed.
+func ClientKey(text string) (*tbs.PublicKey, error) {
+	return New(Config{ClientKeyTypes: []string{keyRSA, keyP256, keyP384}}).clientKey(text)
+}
+
+// DeliveryKey is how Onboard reads a public key.
+func DeliveryKey(text string) (*tbs.PublicKey, error) { return deliveryKey(text) }
+
+// ParseAddress reads an entry of an allow-list.
+func ParseAddress(text string) (netip.Prefix, error) { return parseAddress(text) }
+
+// ParseHash reads a stored password hash and returns it as it is written again,
+// with its cost.
+func ParseHash(text string) (again string, memory, time uint32, threads uint8, err error) {
+	h, err := parsePHC(text)
+	return h.String(), h.memory, h.time, h.threads, err
+}
+
+// ParseToken reads a token, and returns what makes a token of the same claims.
+func (s *IAM) ParseToken(text string) (again func() (string, error), err error) {
+	c, err := s.parseToken(text)
+	return func() (string, error) { return s.newToken(c) }, err
+}
