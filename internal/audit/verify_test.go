@@ -293,7 +293,7 @@ func TestVerifyLateEvents(t *testing.T) {
 // TestVerifyGrowingLog lets the log grow each time after its head was read: what is
 // read later goes further than the head does.
 func TestVerifyGrowingLog(t *testing.T) {
-	for _, sizes := range [][2]int{{1, 1}, {100, 100}, {100, 1000}, {256, 256}, {0, 300}, {511, 2}, {300, 700}, {60_000, 3000}} {
+	for _, sizes := range [][2]int{{1, 1}, {100, 100}, {100, 1000}, {256, 256}, {0, 300}, {511, 2}, {300, 700}} {
 		b := newBuilder(t)
 		if sizes[0] > 0 {
 			b.turn(sizes[0])
@@ -324,10 +324,6 @@ func TestVerifyFarAhead(t *testing.T) {
 		change func(*memory)
 		want   string
 	}{
-		{"good", func(*memory) {}, ""},
-		{"altered", func(m *memory) {
-			copy(m.events[0].Payload[bytes.Index(m.events[0].Payload, []byte(`"1"`)):], `"7"`)
-		}, "altered event #0 at 0"},
 		{"removed", func(m *memory) { m.events = m.events[1:] }, "removed event #0 at 0"},
 		{"with another place", func(m *memory) { copy(m.segments[0].IDs[16:], ahead.ID[:]) },
 			"altered segment at 0 to 1; inserted event #0 at 1; unsequenced event #1"},
@@ -341,14 +337,18 @@ func TestVerifyFarAhead(t *testing.T) {
 			}
 		})
 	}
+	// An altered event, and more hashes than are kept to tell a change from a swap.
 	m := b.memory.clone()
+	copy(m.events[0].Payload[bytes.Index(m.events[0].Payload, []byte(`"1"`)):], `"7"`)
 	for _, s := range m.segments[1:] {
 		for i := range s.Events {
 			s.Leaves[32*i] ^= 1
 		}
 	}
-	if _, problems := b.verify(m); len(problems) != n || problems[n-1].Seq != n+1 {
-		t.Errorf("with %d hashes of segments altered Verify finds %d problems", n, len(problems))
+	_, problems := b.verify(m)
+	events := slices.DeleteFunc(slices.Clone(problems), func(p audit.Problem) bool { return p.What != "event" })
+	if got := b.describe(events); len(problems) != n+1 || got != "altered event #0 at 0" {
+		t.Errorf("Verify finds %d problems, of events %s", len(problems), got)
 	}
 }
 
