@@ -93,8 +93,9 @@ type ProxyConfig struct {
 	// proxies authenticate themselves. Without any, client certificate headers
 	// are not believed.
 	Fingerprints []string `yaml:"fingerprints"`
-	// InsecureSerialOnly believes X-SSL-Client-Serial from a trusted proxy: a
-	// serial number alone names no issuer.
+	// InsecureSerialOnly believes X-SSL-Client-Serial from a trusted address, also
+	// without a certificate of the proxy. The serial number selects one of our own
+	// mTLS certificates; whoever can send from there is believed.
 	InsecureSerialOnly bool `yaml:"insecure_serial_only"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -17,8 +18,10 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
 	"github.com/telamon-ca/telamon/internal/api/atlas"
+	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/status"
 	"github.com/telamon-ca/telamon/internal/web"
 )
@@ -95,7 +98,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	faces := web.NewFaces(&web.Face{
 		Name: "atlas", Hosts: a.Config.Names.Atlas, Handler: instrument.Wrap(api), Certificate: s.certificate.get, AsksClientCert: true,
 	})
-	clients, err := a.Config.Proxy.clients()
+	clients, err := a.clients()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,9 +106,12 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	return handler, faces, err
 }
 
-func (c ProxyConfig) clients() (web.Clients, error) {
-	clients := web.Clients{Trusted: c.Trusted, SerialOnly: c.InsecureSerialOnly}
-	for _, text := range c.Fingerprints {
+func (a *App) clients() (web.Clients, error) {
+	clients := web.Clients{Trusted: a.Config.Proxy.Trusted}
+	if a.Config.Proxy.InsecureSerialOnly {
+		clients.BySerial = a.clientCertBySerial
+	}
+	for _, text := range a.Config.Proxy.Fingerprints {
 		fingerprint, err := web.ParseFingerprint(text)
 		if err != nil {
 			return web.Clients{}, fmt.Errorf("proxy.fingerprints: %w", err)
@@ -113,6 +119,24 @@ func (c ProxyConfig) clients() (web.Clients, error) {
 		clients.Fingerprints = append(clients.Fingerprints, fingerprint)
 	}
 	return clients, nil
+}
+
+// clientCertBySerial returns the DER of our mTLS certificate of a serial number,
+// nil for none. Whether it is any good is judged as if the client had shown it.
+func (a *App) clientCertBySerial(ctx context.Context, text string) []byte {
+	n, ok := new(big.Int).SetString(text, 16)
+	if !ok {
+		return nil
+	}
+	serial, ok := telamon.SerialFromInt(n)
+	if !ok {
+		return nil
+	}
+	der, err := a.Store.ClientCertBySerial(ctx, serial)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		a.Log.ErrorContext(ctx, "cannot look up a client certificate", "error", err)
+	}
+	return der
 }
 
 // traced sends traces of the handler's requests if the configuration names a

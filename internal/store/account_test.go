@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"net/netip"
@@ -329,6 +330,11 @@ func TestClientCerts(t *testing.T) {
 		must(t, w.db.SetClientCertState(ctx, operator, te.account.ID, cert.ID, telamon.Revoked, telamon.ReasonSuperseded))
 		mustBe(t, w.db.SetClientCertState(ctx, operator, te.account.ID, cert.ID, telamon.Active, ""), fault.Conflict, "wrong_state")
 		mustBe(t, change([]telamon.CredentialID{first.ID}, nil), fault.Conflict, "wrong_state")
+		if der, err := w.db.ClientCertBySerial(ctx, cert.Serial); err != nil || !bytes.Equal(der, cert.Certificate.Raw) {
+			t.Errorf("by its serial number: %d octets, %v", len(der), err)
+		}
+		_, err := w.db.ClientCertBySerial(ctx, telamon.NewSerial(w.clock.Now()))
+		mustBe(t, err, fault.NotFound, "client_certificate_not_found")
 		got, err := w.db.ClientCert(ctx, te.account.ID, cert.ID)
 		cert.State, cert.Credentials = telamon.Revoked, []telamon.CredentialID{second.ID}
 		if diff := cmp.Diff(*cert, got, comparers); diff != "" || err != nil {

@@ -105,6 +105,13 @@ func (db *DB) ClientCert(ctx context.Context, account telamon.AccountID, id tela
 	return db.fullClientCert(ctx, q, row)
 }
 
+// ClientCertBySerial returns the DER of the client certificate of a serial number,
+// whose issuers are all our own. It reports NotFound.
+func (db *DB) ClientCertBySerial(ctx context.Context, serial telamon.Serial) ([]byte, error) {
+	der, err := db.queries().ClientCertBySerial(ctx, serial[:])
+	return der, db.judge(ctx, found(err, "client_certificate_not_found", "client certificate"))
+}
+
 // ClientCerts lists the client certificates of the account.
 func (db *DB) ClientCerts(ctx context.Context, account telamon.AccountID, page Page) ([]telamon.ClientCert, error) {
 	q := db.queries()

@@ -16,7 +16,6 @@ import (
 type Client struct {
 	Address     netip.Addr // IPv4-mapped IPv6 as IPv4; invalid on a Unix socket
 	Certificate []byte     // DER of the certificate whose key the client proved to hold; nil: none
-	Serial      string     // hexadecimal serial number told by a trusted proxy instead; ""
 }
 
 // ClientOf returns the client of a request; the zero Client outside of
@@ -33,9 +32,10 @@ type Clients struct {
 	// Fingerprints are those of the client certificates (SHA-256) by which
 	// proxies authenticate themselves. Only they may convey certificates.
 	Fingerprints [][32]byte
-	// SerialOnly believes X-SSL-Client-Serial from a trusted address. It names no
-	// issuer, and whoever can reach this server from there is believed.
-	SerialOnly bool
+	// BySerial, if it is not nil, makes X-SSL-Client-Serial of a trusted address
+	// be believed: it returns the DER of the certificate of a hexadecimal serial
+	// number, nil for none. Whoever can reach this server from there is believed.
+	BySerial func(ctx context.Context, serial string) []byte
 }
 
 // ParseFingerprint reads a SHA-256 fingerprint, with or without colons.
@@ -70,8 +70,10 @@ func (c Clients) client(r *http.Request) Client {
 			der = nil
 		}
 		client.Certificate = der
-	case c.SerialOnly && client.Certificate == nil:
-		client.Serial = clientSerial(r.Header)
+	case c.BySerial != nil && client.Certificate == nil:
+		if serial := clientSerial(r.Header); serial != "" {
+			client.Certificate = c.BySerial(r.Context(), serial)
+		}
 	default:
 		return client // in a trusted place, but not a proxy
 	}

@@ -52,7 +52,7 @@ func certificate(t *testing.T, name string, expired bool) tls.Certificate {
 func say(face string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := web.ClientOf(r.Context())
-		fmt.Fprintf(w, "%s %s cert=%d serial=%s", face, c.Address, len(c.Certificate), c.Serial)
+		fmt.Fprintf(w, "%s %s cert=%d", face, c.Address, len(c.Certificate))
 	})
 }
 
@@ -154,6 +154,12 @@ func TestProxies(t *testing.T) {
 		"X-Forwarded-For":     {"203.0.113.9, 198.51.100.7"},
 		"X-Ssl-Client-Serial": {"01:ab"},
 	}
+	bySerial := func(_ context.Context, serial string) []byte {
+		if serial == "01AB" {
+			return client.Certificate[0]
+		}
+		return nil
+	}
 	own, other := fmt.Sprintf("cert=%d", len(proxy.Certificate[0])), fmt.Sprintf("cert=%d", len(client.Certificate[0]))
 	tests := []struct {
 		name    string
@@ -162,7 +168,7 @@ func TestProxies(t *testing.T) {
 		header  http.Header
 		want    string
 	}{
-		{"a stranger's headers", web.Clients{}, nil, conveyed, "127.0.0.1 cert=0 serial="},
+		{"a stranger's headers", web.Clients{}, nil, conveyed, "127.0.0.1 cert=0"},
 		{"a trusted address without its certificate", web.Clients{Trusted: loopback, Fingerprints: fingerprints}, nil, conveyed, "127.0.0.1 cert=0"},
 		{"a trusted address with another certificate", web.Clients{Trusted: loopback, Fingerprints: fingerprints}, &client, conveyed, "127.0.0.1 " + other},
 		{"a proxy", web.Clients{Trusted: loopback, Fingerprints: fingerprints}, &proxy, conveyed, "198.51.100.7 " + other},
@@ -173,8 +179,10 @@ func TestProxies(t *testing.T) {
 			&proxy, conveyed, "203.0.113.9 "},
 		{"an IPv4-mapped address", web.Clients{Trusted: loopback, Fingerprints: fingerprints}, &proxy,
 			http.Header{"X-Forwarded-For": {"::ffff:192.0.2.1"}}, "192.0.2.1 "},
-		{"a serial number, not believed", web.Clients{Trusted: loopback}, nil, conveyed, "127.0.0.1 cert=0 serial="},
-		{"a serial number, believed", web.Clients{Trusted: loopback, SerialOnly: true}, nil, conveyed, "cert=0 serial=01AB"},
+		{"a serial number, not believed", web.Clients{Trusted: loopback}, nil, conveyed, "127.0.0.1 cert=0"},
+		{"a serial number, believed", web.Clients{Trusted: loopback, BySerial: bySerial}, nil, conveyed, "198.51.100.7 " + other},
+		{"a serial number of nothing", web.Clients{Trusted: loopback, BySerial: bySerial}, nil, http.Header{"X-Ssl-Client-Serial": {"02"}}, "cert=0"},
+		{"two serial numbers", web.Clients{Trusted: loopback, BySerial: bySerial}, nil, http.Header{"X-Ssl-Client-Serial": {"01AB", "01AB"}}, "cert=0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

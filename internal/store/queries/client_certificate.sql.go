@@ -140,6 +140,17 @@ func (q *Queries) ClientCert(ctx context.Context, arg ClientCertParams) (ClientC
 	return i, err
 }
 
+const clientCertBySerial = `-- name: ClientCertBySerial :one
+SELECT der FROM client_certificate WHERE serial = $1
+`
+
+func (q *Queries) ClientCertBySerial(ctx context.Context, serial []byte) ([]byte, error) {
+	row := q.db.QueryRowContext(ctx, clientCertBySerial, serial)
+	var der []byte
+	err := row.Scan(&der)
+	return der, err
+}
+
 const clientCertFacts = `-- name: ClientCertFacts :one
 SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
   FROM client_certificate WHERE id = $1
