@@ -64,6 +64,7 @@ func checkKey(t *testing.T, read func(string) (*tbs.PublicKey, error), text stri
 // FuzzClientKey reads CSRs as IssueClientCert does.
 func FuzzClientKey(f *testing.F) {
 	seeded(f)
+	f.Add(good(0).csr(f) + privatePEM(f, 0)) // no file of the corpus may hold one
 	f.Fuzz(func(t *testing.T, text string) {
 		key := checkKey(t, iam.ClientKey, text)
 		if key == nil {
@@ -78,6 +79,8 @@ func FuzzClientKey(f *testing.F) {
 // FuzzDeliveryKey reads public keys as Onboard does.
 func FuzzDeliveryKey(f *testing.F) {
 	seeded(f)
+	f.Add(privatePEM(f, 0))
+	f.Add(good(0).public(f) + privatePEM(f, 0))
 	f.Fuzz(func(t *testing.T, text string) {
 		if key := checkKey(t, iam.DeliveryKey, text); key != nil && key.Algorithm != "RSA" {
 			t.Fatalf("%q has an %s key, to which nothing can be encrypted", text, key.Algorithm)
