@@ -4,12 +4,10 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
-	"encoding/asn1"
+	"crypto/x509/pkix"
 	"encoding/hex"
-	"encoding/pem"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,7 +19,6 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/tbs"
-	"github.com/telamon-ca/telamon/internal/testkit"
 )
 
 // signers holds one key of each type, since RSA keys take long to make.
@@ -160,26 +157,12 @@ func TestSignatureAlgorithms(t *testing.T) {
 	}
 }
 
-// openssl runs openssl with the certificate as PEM in a file, or skips the test
-// where it is not installed.
-func openssl(t *testing.T, cert *x509.Certificate, args ...string) string {
+// openssl runs openssl with the certificate as PEM in FILE.
+func openssl(t testing.TB, cert *x509.Certificate, args ...string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "certificate.pem")
-	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
-	if err := os.WriteFile(file, block, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := exec.LookPath("openssl"); err != nil {
-		testkit.Require(t, "openssl")
-	}
-	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "FILE", file)
-	}
-	out, err := exec.Command("openssl", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("openssl %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	w := newWorkshop(t)
+	w.write("FILE", []byte(pemOf("CERTIFICATE", cert.Raw)))
+	return string(w.run(nil, args...))
 }
 
 func verifyWithOpenSSL(t *testing.T, root *x509.Certificate) {
@@ -291,24 +274,20 @@ func hideKeyIDs(text string) string {
 }
 
 // parseExtension returns openssl's asn1parse of an extension's value.
-func parseExtension(t *testing.T, cert *x509.Certificate, id string) string {
+func parseExtension(t testing.TB, cert *x509.Certificate, id string) string {
 	t.Helper()
-	for _, e := range append(slices.Clone(cert.Extensions), cert.ExtraExtensions...) {
-		if oidText(e.Id) == id {
-			cmd := exec.Command("openssl", "asn1parse", "-inform", "DER", "-i")
-			cmd.Stdin = strings.NewReader(string(e.Value))
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("openssl asn1parse of %s (%s): %v\n%s", id, hex.EncodeToString(e.Value), err, out)
-			}
-			return string(out)
-		}
-	}
-	t.Fatalf("the certificate has no extension %s", id)
-	return ""
+	return newWorkshop(t).asn1(extensionOf(t, cert, id).Value)
 }
 
-func oidText(id asn1.ObjectIdentifier) string { return id.String() }
+// extensionOf returns an extension of the certificate.
+func extensionOf(t testing.TB, cert *x509.Certificate, id string) pkix.Extension {
+	t.Helper()
+	i := slices.IndexFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Id.String() == id })
+	if i < 0 {
+		t.Fatalf("the certificate has no extension %s", id)
+	}
+	return cert.Extensions[i]
+}
 
 // TestWhatGoCannotParse encodes what crypto/x509 refuses to read: integers in
 // names and identifiers with arcs of more than 31 bits.

@@ -46,13 +46,34 @@ func UpperBound(oid string) (int, bool) {
 func addName(b *cryptobyte.Builder, name []telamon.Attribute) {
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		for _, a := range name {
-			if bound, ok := UpperBound(a.Type.String()); ok && utf8.RuneCountInString(a.Value.Text) > bound {
-				b.SetError(fmt.Errorf("attribute %s has more than %d characters", a.Type, bound))
-				return
+			if bound, ok := UpperBound(a.Type.String()); ok {
+				if n := characters(a.Value); n < 1 || n > bound {
+					b.SetError(fmt.Errorf("attribute %s has %d characters, not 1 to %d", a.Type, n, bound))
+					return
+				}
 			}
 			b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) { addAttribute(b, a) })
 		}
 	})
+}
+
+// characters returns how long a value is: the characters of a text, and the
+// octets within a DER element, of which a character takes one or more.
+func characters(v telamon.TypedValue) int {
+	der, err := ParseTLV(v.Text)
+	if v.Type != telamon.DER || err != nil {
+		return utf8.RuneCountInString(v.Text)
+	}
+	element := cryptobyte.String(der)
+	var content cryptobyte.String
+	var tag cbasn1.Tag
+	if !element.ReadAnyASN1(&content, &tag) {
+		return 0
+	}
+	if tag == cbasn1.UTF8String {
+		return utf8.RuneCount(content)
+	}
+	return len(content)
 }
 
 // addAttribute adds an AttributeTypeAndValue.
