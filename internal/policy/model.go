@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -211,7 +212,7 @@ func ParseModel(text []byte) (*Model, error) {
 	if err := decoder.Decode(&m); err != nil {
 		return nil, unreadable(err)
 	}
-	if _, err := decoder.Token(); err == nil {
+	if _, err := decoder.Token(); err != io.EOF {
 		return nil, unreadable(errors.New("more than one JSON value"))
 	}
 	m.complete()

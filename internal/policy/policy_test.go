@@ -508,6 +508,9 @@ func TestParseModelRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"not JSON":             "{",
 		"two values":           "{} {}",
+		"text behind it":       "{} x",
+		"an octet behind it":   "{}\x00",
+		"a bracket behind it":  "{}}",
 		"an unknown member":    `{"validity": {}, "colour": 1}`,
 		"an unknown attribute": `{"subject_dn": {"shoe_size": {"presence": "OPTIONAL", "format": ""}}}`,
 		"an unknown rule":      `{"subject_dn": {"state": {"presence": "OPTIONAL", "pattern": ""}}}`,
