@@ -56,6 +56,7 @@ func TestServiceInvalid(t *testing.T) {
 			change     [2]string // of the template
 		}{
 			{"no JSON", "policy", [2]string{`{`, `[`}},
+			{"an octet behind it", "policy", [2]string{`"OPTIONAL"` + "\n}", `"OPTIONAL"` + "\n}\x00"}},
 			{"an unknown member", "policy", [2]string{`"validity":`, `"maximum": 1, "validity":`}},
 			{"no algorithm", "signature.algorithm.list", [2]string{`["ECDSA"]`, `[]`}},
 			{"no hash", "signature.hash_algorithm.list", [2]string{`["SHA-256"]`, `[]`}},
