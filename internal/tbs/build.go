@@ -78,6 +78,8 @@ func (t *Template) check() error {
 		return errors.New("build certificate: the validity is not in whole seconds")
 	case !t.NotBefore.Before(t.NotAfter):
 		return errors.New("build certificate: it would end before it starts")
+	case t.Content.KeyUsage&^(1<<keyUsages-1) != 0:
+		return errors.New("build certificate: a key usage is not known")
 	case len(t.Content.Subject) == 0 && (t.CA != nil || t.Content.SAN.IsEmpty()):
 		return errors.New("build certificate: it has neither a subject nor an alternative name")
 	}

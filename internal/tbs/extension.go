@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"time"
@@ -102,6 +103,9 @@ func keyID(b *cryptobyte.Builder, spki []byte) []byte {
 	return sum[:]
 }
 
+// keyUsages is the number of named bits of KeyUsage.
+const keyUsages = 9
+
 // addKeyUsage adds the usages, critical (RFC 5280, Section 4.2.1.3), with the
 // named bits from the left and no zero bits after the last.
 func addKeyUsage(b *cryptobyte.Builder, t *Template) {
@@ -111,7 +115,7 @@ func addKeyUsage(b *cryptobyte.Builder, t *Template) {
 	}
 	var octets [2]byte
 	last := 0
-	for bit := range 9 {
+	for bit := range keyUsages {
 		if usage&(1<<bit) != 0 {
 			octets[bit/8] |= 0x80 >> (bit % 8)
 			last = bit
@@ -144,6 +148,10 @@ func addSubjectAltName(b *cryptobyte.Builder, c *telamon.Content) {
 		addNames(2, c.SAN.DNSNames)
 		addNames(1, c.SAN.Emails)
 		for _, ip := range c.SAN.IPAddresses {
+			if !ip.IsValid() {
+				b.SetError(errors.New("an alternative name is no IP address"))
+				return
+			}
 			addText(b, asn1.Tag(7).ContextSpecific(), string(ip.Unmap().AsSlice()))
 		}
 		addNames(6, c.SAN.URIs)
@@ -218,8 +226,8 @@ var (
 )
 
 func addDirectoryAttributes(b *cryptobyte.Builder, a *telamon.SubjectDirectoryAttributes) {
-	if a == nil {
-		return
+	if a == nil || hasNoAttribute(a) {
+		return // an empty extension is not allowed (RFC 5280, Section 4.2.1.8)
 	}
 	addExtension(b, oidSubjectDirAttributes, false, sequence(func(b *cryptobyte.Builder) {
 		attribute := func(id x509.OID, values ...func(*cryptobyte.Builder)) {
@@ -262,6 +270,11 @@ func addDirectoryAttributes(b *cryptobyte.Builder, a *telamon.SubjectDirectoryAt
 			attribute(extra.Type, func(b *cryptobyte.Builder) { addValue(b, extra.Value) })
 		}
 	}))
+}
+
+func hasNoAttribute(a *telamon.SubjectDirectoryAttributes) bool {
+	return a.Gender == "" && a.DateOfBirth.IsZero() && a.PlaceOfBirth == "" &&
+		len(a.CountryOfCitizenship)+len(a.CountryOfResidence)+len(a.Extra) == 0
 }
 
 // The statements of RFC 3739, Section 3.2.6 and ETSI EN 319 412-5, Section 4.
@@ -346,15 +359,19 @@ func addMicrosoftTemplate(b *cryptobyte.Builder, t *telamon.MicrosoftTemplate) {
 	}
 	addExtension(b, oidMicrosoftTemplate, t.Critical, sequence(func(b *cryptobyte.Builder) {
 		addOID(b, t.ID)
-		if t.MajorVersion != nil {
-			b.AddASN1Int64(int64(*t.MajorVersion))
+		if t.MajorVersion == nil && t.MinorVersion != nil {
+			b.SetError(errors.New("a template has a minor version without a major one"))
+			return
 		}
-		if t.MinorVersion != nil {
-			if t.MajorVersion == nil {
-				b.SetError(errors.New("a template has a minor version without a major one"))
+		for _, version := range []*int{t.MajorVersion, t.MinorVersion} {
+			if version == nil {
+				continue
+			}
+			if *version < 0 || int64(*version) > math.MaxUint32 {
+				b.SetError(fmt.Errorf("%d is no version of a template", *version))
 				return
 			}
-			b.AddASN1Int64(int64(*t.MinorVersion))
+			b.AddASN1Int64(int64(*version))
 		}
 	}))
 }

@@ -137,7 +137,7 @@ func (f *Facts) readExtension(e extension) error {
 		if body.PeekASN1Tag(cbasn1.BOOLEAN) && !body.ReadASN1Boolean(&f.IsCA) {
 			return errTBS
 		}
-		if body.PeekASN1Tag(cbasn1.INTEGER) && !body.ReadASN1Integer(&f.MaxPathLen) || !body.Empty() {
+		if body.PeekASN1Tag(cbasn1.INTEGER) && (!body.ReadASN1Integer(&f.MaxPathLen) || f.MaxPathLen < 0) || !body.Empty() {
 			return errTBS
 		}
 	case oidKeyUsage.String():
@@ -145,7 +145,7 @@ func (f *Facts) readExtension(e extension) error {
 		if !value.ReadASN1BitString(&bits) || !value.Empty() {
 			return errTBS
 		}
-		for bit := range 9 {
+		for bit := range keyUsages {
 			if bits.At(bit) != 0 {
 				f.KeyUsage |= 1 << bit
 			}
