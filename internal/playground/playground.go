@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -37,6 +38,9 @@ const (
 	socketFile      = "admin.sock"
 	serverCAFile    = "server-ca.pem"
 )
+
+// configMark is how the configuration of a playground begins.
+const configMark = `# Written by "telamon dev".`
 
 // Options say where and how a playground runs.
 type Options struct {
@@ -113,6 +117,9 @@ func open(ctx context.Context, options Options) (*playground, error) {
 	_, err = os.Stat(p.path(descriptionFile))
 	exists := err == nil
 	if options.Reset || !exists {
+		if err := p.mayBegin(ctx); err != nil {
+			return nil, err
+		}
 		if err := p.clear(); err != nil {
 			return nil, err
 		}
@@ -132,7 +139,8 @@ func open(ctx context.Context, options Options) (*playground, error) {
 	if options.Listen != "" {
 		p.cfg.Listen = options.Listen
 	}
-	if options.StatusListen != "" && exists {
+	// A free port was settled once and for all: it is in every certificate.
+	if _, port, err := net.SplitHostPort(options.StatusListen); err == nil && port != "0" && exists {
 		p.cfg.StatusListen = options.StatusListen
 	}
 	if err := p.cfg.Check(); err != nil {
@@ -156,19 +164,45 @@ func open(ctx context.Context, options Options) (*playground, error) {
 
 func (p *playground) path(name string) string { return filepath.Join(p.Dir, name) }
 
-// clear removes what an earlier playground made, and nothing else. A directory
-// that holds no playground and is not empty is refused.
-func (p *playground) clear() error {
+// mayBegin reports why a new playground must not take the place of what is there:
+// the directory is that of something else, such as an installation with the same
+// names of files, a server runs in it, or the database is taken. Nothing has been
+// removed yet.
+func (p *playground) mayBegin(ctx context.Context) error {
 	entries, err := os.ReadDir(p.Dir)
-	if errors.Is(err, os.ErrNotExist) || (err == nil && len(entries) == 0) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if len(entries) > 0 {
+		text, err := os.ReadFile(p.path(configFile))
+		if err != nil || !bytes.HasPrefix(text, []byte(configMark)) {
+			return fmt.Errorf("%s holds other things than a playground: give an empty directory", p.Dir)
+		}
+	}
+	if conn, err := net.DialTimeout("unix", p.path(socketFile), time.Second); err == nil {
+		conn.Close()
+		return fmt.Errorf("a server is running in %s", p.Dir)
+	}
+	if p.Database == "" {
 		return nil
 	}
+	db, err := app.OpenDatabase(ctx, app.Config{Database: p.Database})
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(p.path(configFile)); err != nil {
-		return fmt.Errorf("%s holds other things than a playground: give an empty directory", p.Dir)
+	defer db.Close()
+	hierarchies, err := db.Hierarchies(ctx)
+	if err != nil {
+		return err
 	}
+	if len(hierarchies) > 0 {
+		return errors.New("the database belongs to an installation already: give an empty one")
+	}
+	return nil
+}
+
+// clear removes what an earlier playground made, and nothing else.
+func (p *playground) clear() error {
 	names := []string{
 		descriptionFile, databaseFile, databaseFile + "-wal", databaseFile + "-shm", keysDir, kekFile, serverCAFile, certificateFile, configFile,
 	}
@@ -216,7 +250,7 @@ func (p *playground) writeConfig() error {
 		"log":             map[string]any{"level": "warn", "format": "text"},
 	}
 	var text bytes.Buffer
-	text.WriteString("# Written by \"telamon dev\". Changes are kept until -reset.\n")
+	text.WriteString(configMark + " Changes are kept until --reset.\n")
 	if err := yaml.NewEncoder(&text).Encode(cfg); err != nil {
 		return err
 	}

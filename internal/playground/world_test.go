@@ -20,8 +20,10 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/playground"
+	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
+	"github.com/telamon-ca/telamon/internal/testkit/invariant"
 )
 
 var operator = telamon.Actor{Kind: telamon.ActorOperator, RequestID: "req_test"}
@@ -69,6 +71,7 @@ func start(t *testing.T, options playground.Options) *world {
 			if err != nil {
 				t.Errorf("the playground ended with: %v", err)
 			}
+			w.checkInvariants()
 		case <-time.After(patience):
 			t.Error("the playground does not end")
 		}
@@ -83,6 +86,20 @@ func start(t *testing.T, options playground.Options) *world {
 		t.Fatal("the playground does not start")
 	}
 	return w
+}
+
+// checkInvariants looks at what a playground left that has ended.
+func (w *world) checkInvariants() {
+	if w.Running == nil {
+		return
+	}
+	db, err := store.Open(context.Background(), store.Config{URL: w.App.Config.Database, Clock: w.clock})
+	if err != nil {
+		w.t.Errorf("open the database: %v", err)
+		return
+	}
+	defer db.Close()
+	invariant.Check(w.t, db)
 }
 
 // advance moves the clock on. The directory would be stale until its next poll.
