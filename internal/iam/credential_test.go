@@ -203,8 +203,8 @@ func TestSecretIsHidden(t *testing.T) {
 			}
 		}
 	}
-	if s := fmt.Sprint(secret); s != "[hidden]" {
-		t.Errorf("Sprint = %s", s)
+	if s := fmt.Sprint(secret); s != "[hidden]" || secret.String() != s {
+		t.Errorf("Sprint = %s, and String = %s", s, secret.String())
 	}
 	if s := (iam.Secret{}).Reveal(); s != "" {
 		t.Errorf("the zero value reveals %q", s)
