@@ -119,24 +119,14 @@ func id[T any](c *call, name string, parse func(string) (T, error)) (T, error) {
 }
 
 func (s *server) accountRoutes() {
-	s.route("GET /accounts", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		page, err := c.page()
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.IAM.Accounts(ctx, c.actor, page)
-		return listOf(rows, page, accountOf, func(a telamon.Account) string { return a.ID.String() }), err
-	})
+	listRoute(s, "GET /accounts", s.IAM.Accounts, accountOf, func(a telamon.Account) string { return a.ID.String() })
 	s.route("POST /accounts", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
 		var in NewAccount
 		if err := c.body(&in); err != nil {
 			return nil, err
 		}
 		account, err := s.IAM.CreateAccount(ctx, c.actor, in.Name)
-		if err != nil {
-			return nil, err
-		}
-		return accountOf(*account), nil
+		return made(account, err, accountOf)
 	})
 	s.route("GET /accounts/{account}", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
 		account, err := c.account(ctx)
@@ -160,141 +150,39 @@ func (s *server) accountAction(pattern string, do func(context.Context, telamon.
 }
 
 func (s *server) userRoutes() {
-	s.route("GET /accounts/{account}/users", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		page, err := c.page()
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.IAM.Users(ctx, c.actor, account.ID, page)
-		return listOf(rows, page, userOf, func(u telamon.User) string { return u.ID.String() }), err
-	})
-	s.route("POST /accounts/{account}/users", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
-		var in NewUser
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
+	const all, one, name = "/accounts/{account}/users", "/accounts/{account}/users/{user}", "user"
+	accountListRoute(s, "GET "+all, s.IAM.Users, userOf, func(u telamon.User) string { return u.ID.String() })
+	accountPostRoute(s, "POST "+all, func(ctx context.Context, c *call, account telamon.AccountID, in *NewUser) (any, error) {
 		user, err := s.IAM.CreateUser(ctx, c.actor, iam.NewUser{
-			Account: account.ID, Email: in.Email, Name: in.Name, Roles: in.Roles, Password: in.Password,
+			Account: account, Email: in.Email, Name: in.Name, Roles: in.Roles, Password: in.Password,
 		})
-		if err != nil {
-			return nil, err
-		}
-		return userOf(*user), nil
+		return made(user, err, userOf)
 	})
-	const one = "/accounts/{account}/users/{user}"
-	s.route("GET "+one, http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, user, err := object(ctx, c, "user", telamon.ParseUserID)
-		if err != nil {
-			return nil, err
-		}
-		found, err := s.IAM.User(ctx, c.actor, account, user)
-		return userOf(found), err
-	})
-	objectAction(s, "POST "+one+"/disable", "user", telamon.ParseUserID, s.IAM.DisableUser)
-	objectAction(s, "POST "+one+"/enable", "user", telamon.ParseUserID, s.IAM.EnableUser)
-	objectAction(s, "DELETE "+one, "user", telamon.ParseUserID, s.IAM.DeleteUser)
-	s.route("POST "+one+"/password", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		var in Password
-		account, user, err := object(ctx, c, "user", telamon.ParseUserID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		return nil, s.IAM.SetPassword(ctx, c.actor, account, user, in.Password)
-	})
+	objectRoute(s, "GET "+one, name, telamon.ParseUserID, s.IAM.User, userOf)
+	actionRoute(s, "POST "+one+"/disable", name, telamon.ParseUserID, s.IAM.DisableUser)
+	actionRoute(s, "POST "+one+"/enable", name, telamon.ParseUserID, s.IAM.EnableUser)
+	actionRoute(s, "DELETE "+one, name, telamon.ParseUserID, s.IAM.DeleteUser)
+	changeRoute(s, "POST "+one+"/password", name, telamon.ParseUserID,
+		func(ctx context.Context, c *call, account telamon.AccountID, user telamon.UserID, in *Password) error {
+			return s.IAM.SetPassword(ctx, c.actor, account, user, in.Password)
+		})
 }
 
 func (s *server) identityRoutes() {
-	s.route("GET /accounts/{account}/identities", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		page, err := c.page()
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.IAM.Identities(ctx, c.actor, account.ID, page)
-		return listOf(rows, page, identityOf, func(i telamon.Identity) string { return i.ID.String() }), err
+	const all, one, name = "/accounts/{account}/identities", "/accounts/{account}/identities/{identity}", "identity"
+	accountListRoute(s, "GET "+all, s.IAM.Identities, identityOf, func(i telamon.Identity) string { return i.ID.String() })
+	accountPostRoute(s, "POST "+all, func(ctx context.Context, c *call, account telamon.AccountID, in *IdentityData) (any, error) {
+		identity, err := s.IAM.CreateIdentity(ctx, c.actor, account, in.Name, in.Data)
+		return made(identity, err, identityOf)
 	})
-	s.route("POST /accounts/{account}/identities", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
-		var in IdentityData
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		identity, err := s.IAM.CreateIdentity(ctx, c.actor, account.ID, in.Name, in.Data)
-		if err != nil {
-			return nil, err
-		}
-		return identityOf(*identity), nil
-	})
-	const one = "/accounts/{account}/identities/{identity}"
-	s.route("GET "+one, http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, identity, err := object(ctx, c, "identity", telamon.ParseIdentityID)
-		if err != nil {
-			return nil, err
-		}
-		found, err := s.IAM.Identity(ctx, c.actor, account, identity)
-		return identityOf(found), err
-	})
-	s.route("PUT "+one, http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		var in IdentityData
-		account, identity, err := object(ctx, c, "identity", telamon.ParseIdentityID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		return nil, s.IAM.EditIdentity(ctx, c.actor, account, identity, in.Name, in.Data)
-	})
-	s.route("POST "+one+"/move", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		var in IdentityMove
-		account, identity, err := object(ctx, c, "identity", telamon.ParseIdentityID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		return nil, s.IAM.MoveIdentity(ctx, c.actor, account, identity,
-			iam.IdentityMove{To: in.To, Reason: in.Reason, ExpiresAt: valueOf(in.ExpiresAt)})
-	})
-}
-
-// object reads the account and the ID of an object of it in the path.
-func object[T any](ctx context.Context, c *call, name string, parse func(string) (T, error)) (telamon.AccountID, T, error) {
-	var none T
-	account, err := c.account(ctx)
-	if err != nil {
-		return "", none, err
-	}
-	value, err := id(c, name, parse)
-	return account.ID, value, err
-}
-
-// objectAction serves a pattern with a change of state of an account's object.
-func objectAction[T any](s *server, pattern, name string, parse func(string) (T, error),
-	do func(context.Context, telamon.Actor, telamon.AccountID, T) error) {
-	s.route(pattern, http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		account, value, err := object(ctx, c, name, parse)
-		if err != nil {
-			return nil, err
-		}
-		return nil, do(ctx, c.actor, account, value)
-	})
+	objectRoute(s, "GET "+one, name, telamon.ParseIdentityID, s.IAM.Identity, identityOf)
+	changeRoute(s, "PUT "+one, name, telamon.ParseIdentityID,
+		func(ctx context.Context, c *call, account telamon.AccountID, identity telamon.IdentityID, in *IdentityData) error {
+			return s.IAM.EditIdentity(ctx, c.actor, account, identity, in.Name, in.Data)
+		})
+	changeRoute(s, "POST "+one+"/move", name, telamon.ParseIdentityID,
+		func(ctx context.Context, c *call, account telamon.AccountID, identity telamon.IdentityID, in *IdentityMove) error {
+			return s.IAM.MoveIdentity(ctx, c.actor, account, identity,
+				iam.IdentityMove{To: in.To, Reason: in.Reason, ExpiresAt: valueOf(in.ExpiresAt)})
+		})
 }

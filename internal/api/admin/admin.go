@@ -219,7 +219,7 @@ func listOf[T, W any](rows []T, page store.Page, wire func(T) W, id func(T) stri
 	for i, row := range rows {
 		list.Items[i] = wire(row)
 	}
-	if len(rows) == page.Limit {
+	if len(rows) > 0 && len(rows) == page.Limit {
 		list.Next = id(rows[len(rows)-1])
 	}
 	return list

@@ -107,7 +107,7 @@ type IssuedClientCertificate struct {
 	KeyReused bool   `json:"key_reused"`
 }
 
-func issuedOf(cert *iam.IssuedClientCert) IssuedClientCertificate {
+func issuedOf(cert iam.IssuedClientCert) IssuedClientCertificate {
 	return IssuedClientCertificate{
 		ClientCertificate: clientCertificateOf(cert.ClientCert), Chain: pemOf(cert.Chain...), KeyReused: cert.KeyReused,
 	}
@@ -150,47 +150,18 @@ func (s *server) credentialOf(ctx context.Context, v telamon.Credential) (Creden
 }
 
 func (s *server) credentialRoutes() {
-	s.route("GET /accounts/{account}/credentials", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, err := c.account(ctx)
+	const all, one, name = "/accounts/{account}/credentials", "/accounts/{account}/credentials/{credential}", "credential"
+	s.route("GET "+all, http.StatusOK, s.credentials)
+	accountPostRoute(s, "POST "+all, func(ctx context.Context, c *call, account telamon.AccountID, in *NewCredential) (any, error) {
+		created, secret, err := s.IAM.CreateCredential(ctx, c.actor, in.spec(account))
 		if err != nil {
 			return nil, err
 		}
-		page, err := c.page()
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.IAM.Credentials(ctx, c.actor, account.ID, page)
-		if err != nil {
-			return nil, err
-		}
-		list := listOf(rows, page, func(telamon.Credential) Credential { return Credential{} },
-			func(v telamon.Credential) string { return v.ID.String() })
-		for i, row := range rows {
-			if list.Items[i], err = s.credentialOf(ctx, row); err != nil {
-				return nil, err
-			}
-		}
-		return list, nil
-	})
-	s.route("POST /accounts/{account}/credentials", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
-		var in NewCredential
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		made, secret, err := s.IAM.CreateCredential(ctx, c.actor, in.spec(account.ID))
-		if err != nil {
-			return nil, err
-		}
-		credential, err := s.credentialOf(ctx, *made)
+		credential, err := s.credentialOf(ctx, *created)
 		return CreatedCredential{Credential: credential, APISecret: secret.Reveal()}, err
 	})
-	const one = "/accounts/{account}/credentials/{credential}"
 	s.route("GET "+one, http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, credential, err := object(ctx, c, "credential", telamon.ParseCredentialID)
+		account, credential, err := object(ctx, c, name, telamon.ParseCredentialID)
 		if err != nil {
 			return nil, err
 		}
@@ -200,114 +171,73 @@ func (s *server) credentialRoutes() {
 		}
 		return s.credentialOf(ctx, found)
 	})
-	objectAction(s, "POST "+one+"/disable", "credential", telamon.ParseCredentialID, s.IAM.DisableCredential)
-	objectAction(s, "POST "+one+"/enable", "credential", telamon.ParseCredentialID, s.IAM.EnableCredential)
-	objectAction(s, "DELETE "+one, "credential", telamon.ParseCredentialID, s.IAM.DeleteCredential)
-	s.route("POST "+one+"/relink", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		var in Relink
-		account, credential, err := object(ctx, c, "credential", telamon.ParseCredentialID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		return nil, s.IAM.RelinkCredential(ctx, c.actor, account, credential, in.Subscription, in.Identity)
-	})
-	s.route("PUT "+one+"/allowed-ips", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		var in AllowedIPs
-		account, credential, err := object(ctx, c, "credential", telamon.ParseCredentialID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		return nil, s.IAM.SetAllowedIPs(ctx, c.actor, account, credential, in.AllowedIPs)
-	})
+	actionRoute(s, "POST "+one+"/disable", name, telamon.ParseCredentialID, s.IAM.DisableCredential)
+	actionRoute(s, "POST "+one+"/enable", name, telamon.ParseCredentialID, s.IAM.EnableCredential)
+	actionRoute(s, "DELETE "+one, name, telamon.ParseCredentialID, s.IAM.DeleteCredential)
+	changeRoute(s, "POST "+one+"/relink", name, telamon.ParseCredentialID,
+		func(ctx context.Context, c *call, account telamon.AccountID, credential telamon.CredentialID, in *Relink) error {
+			return s.IAM.RelinkCredential(ctx, c.actor, account, credential, in.Subscription, in.Identity)
+		})
+	changeRoute(s, "PUT "+one+"/allowed-ips", name, telamon.ParseCredentialID,
+		func(ctx context.Context, c *call, account telamon.AccountID, credential telamon.CredentialID, in *AllowedIPs) error {
+			return s.IAM.SetAllowedIPs(ctx, c.actor, account, credential, in.AllowedIPs)
+		})
 	s.clientCertificateRoutes()
-	s.route("POST /accounts/{account}/onboard", http.StatusCreated, s.onboard)
+	accountPostRoute(s, "POST /accounts/{account}/onboard", s.onboard)
 }
 
-func (s *server) clientCertificateRoutes() {
-	s.route("GET /accounts/{account}/client-certificates", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		page, err := c.page()
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.IAM.ClientCerts(ctx, c.actor, account.ID, page)
-		return listOf(rows, page, clientCertificateOf, func(v telamon.ClientCert) string { return v.ID.String() }), err
-	})
-	s.route("POST /accounts/{account}/client-certificates", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
-		var in NewClientCertificate
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		cert, err := s.IAM.IssueClientCert(ctx, c.actor, iam.ClientCertRequest{Account: account.ID, Credentials: in.Credentials, CSR: in.CSR})
-		if err != nil {
-			return nil, err
-		}
-		return issuedOf(cert), nil
-	})
-	const one, name = "/accounts/{account}/client-certificates/{client_certificate}", "client_certificate"
-	s.route("GET "+one, http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, cert, err := object(ctx, c, name, telamon.ParseClientCertID)
-		if err != nil {
-			return nil, err
-		}
-		found, err := s.IAM.ClientCert(ctx, c.actor, account, cert)
-		return clientCertificateOf(found), err
-	})
-	objectAction(s, "POST "+one+"/disable", name, telamon.ParseClientCertID, s.IAM.DisableClientCert)
-	objectAction(s, "POST "+one+"/enable", name, telamon.ParseClientCertID, s.IAM.EnableClientCert)
-	s.route("POST "+one+"/revoke", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		var in Revocation
-		account, cert, err := object(ctx, c, name, telamon.ParseClientCertID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		return nil, s.IAM.RevokeClientCert(ctx, c.actor, account, cert, in.Reason)
-	})
-	s.route("POST "+one+"/links", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		var in Links
-		account, cert, err := object(ctx, c, name, telamon.ParseClientCertID)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
-		return nil, s.IAM.ChangeClientCertLinks(ctx, c.actor, account, cert, in.Add, in.Remove)
-	})
-}
-
-func (s *server) onboard(ctx context.Context, c *call) (any, error) {
-	var in Onboard
+func (s *server) credentials(ctx context.Context, c *call) (any, error) {
 	account, err := c.account(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.body(&in); err != nil {
-		return nil, err
-	}
-	made, err := s.IAM.Onboard(ctx, c.actor, in.spec(account.ID), in.PublicKey)
+	page, err := c.page()
 	if err != nil {
 		return nil, err
 	}
-	credential, err := s.credentialOf(ctx, made.Credential)
+	rows, err := s.IAM.Credentials(ctx, c.actor, account.ID, page)
+	if err != nil {
+		return nil, err
+	}
+	list := listOf(rows, page, func(telamon.Credential) Credential { return Credential{} },
+		func(v telamon.Credential) string { return v.ID.String() })
+	for i, row := range rows {
+		if list.Items[i], err = s.credentialOf(ctx, row); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (s *server) clientCertificateRoutes() {
+	const all, name = "/accounts/{account}/client-certificates", "client_certificate"
+	const one = all + "/{client_certificate}"
+	accountListRoute(s, "GET "+all, s.IAM.ClientCerts, clientCertificateOf, func(v telamon.ClientCert) string { return v.ID.String() })
+	accountPostRoute(s, "POST "+all, func(ctx context.Context, c *call, account telamon.AccountID, in *NewClientCertificate) (any, error) {
+		cert, err := s.IAM.IssueClientCert(ctx, c.actor, iam.ClientCertRequest{Account: account, Credentials: in.Credentials, CSR: in.CSR})
+		return made(cert, err, issuedOf)
+	})
+	objectRoute(s, "GET "+one, name, telamon.ParseClientCertID, s.IAM.ClientCert, clientCertificateOf)
+	actionRoute(s, "POST "+one+"/disable", name, telamon.ParseClientCertID, s.IAM.DisableClientCert)
+	actionRoute(s, "POST "+one+"/enable", name, telamon.ParseClientCertID, s.IAM.EnableClientCert)
+	changeRoute(s, "POST "+one+"/revoke", name, telamon.ParseClientCertID,
+		func(ctx context.Context, c *call, account telamon.AccountID, cert telamon.ClientCertID, in *Revocation) error {
+			return s.IAM.RevokeClientCert(ctx, c.actor, account, cert, in.Reason)
+		})
+	changeRoute(s, "POST "+one+"/links", name, telamon.ParseClientCertID,
+		func(ctx context.Context, c *call, account telamon.AccountID, cert telamon.ClientCertID, in *Links) error {
+			return s.IAM.ChangeClientCertLinks(ctx, c.actor, account, cert, in.Add, in.Remove)
+		})
+}
+
+func (s *server) onboard(ctx context.Context, c *call, account telamon.AccountID, in *Onboard) (any, error) {
+	onboarded, err := s.IAM.Onboard(ctx, c.actor, in.spec(account), in.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	credential, err := s.credentialOf(ctx, onboarded.Credential)
 	return Onboarding{
-		Credential: credential, Encrypted: made.Delivery, DecryptCommand: iam.DecryptCommand,
-		ClientCertificate: issuedOf(&made.ClientCert),
+		Credential: credential, Encrypted: onboarded.Delivery, DecryptCommand: iam.DecryptCommand,
+		ClientCertificate: issuedOf(onboarded.ClientCert),
 	}, err
 }

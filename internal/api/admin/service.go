@@ -8,6 +8,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/store"
 )
 
 // A Service is what accounts subscribe to.
@@ -108,24 +109,14 @@ func (c *call) service(ctx context.Context, text string) (telamon.Service, error
 }
 
 func (s *server) serviceRoutes() {
-	s.route("GET /services", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		page, err := c.page()
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.IAM.Services(ctx, c.actor, page)
-		return listOf(rows, page, s.serviceOf, func(v telamon.Service) string { return v.ID.String() }), err
-	})
+	listRoute(s, "GET /services", s.IAM.Services, s.serviceOf, func(v telamon.Service) string { return v.ID.String() })
 	s.route("POST /services", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
 		var in ServiceSpec
 		if err := c.body(&in); err != nil {
 			return nil, err
 		}
 		service, err := s.IAM.CreateService(ctx, c.actor, in.spec())
-		if err != nil {
-			return nil, err
-		}
-		return s.serviceOf(*service), nil
+		return made(service, err, s.serviceOf)
 	})
 	s.route("GET /services/{service}", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
 		service, err := c.service(ctx, c.r.PathValue("service"))
@@ -141,74 +132,34 @@ func (s *server) serviceRoutes() {
 			return nil, err
 		}
 		changed, err := s.IAM.ChangeService(ctx, c.actor, service.ID, in.Version, in.spec())
-		if err != nil {
-			return nil, err
-		}
-		return s.serviceOf(*changed), nil
+		return made(changed, err, s.serviceOf)
 	})
 	s.subscriptionRoutes()
 }
 
 func (s *server) subscriptionRoutes() {
-	s.route("GET /accounts/{account}/subscriptions", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		page, err := c.page()
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.IAM.Subscriptions(ctx, c.actor, account.ID, page)
-		return listOf(rows, page, subscriptionOf, func(v telamon.Subscription) string { return v.ID.String() }), err
-	})
-	s.route("POST /accounts/{account}/subscriptions", http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
-		var in NewSubscription
-		account, err := c.account(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
-			return nil, err
-		}
+	const all = "/accounts/{account}/subscriptions"
+	accountListRoute(s, "GET "+all, s.IAM.Subscriptions, subscriptionOf, func(v telamon.Subscription) string { return v.ID.String() })
+	accountPostRoute(s, "POST "+all, func(ctx context.Context, c *call, account telamon.AccountID, in *NewSubscription) (any, error) {
 		service, err := c.service(ctx, in.Service)
 		if err != nil {
 			return nil, err
 		}
-		subscription, err := s.IAM.Subscribe(ctx, c.actor, account.ID, service.ID)
-		if err != nil {
-			return nil, err
-		}
-		return subscriptionOf(*subscription), nil
+		subscription, err := s.IAM.Subscribe(ctx, c.actor, account, service.ID)
+		return made(subscription, err, subscriptionOf)
 	})
-	const lots = "/accounts/{account}/subscriptions/{subscription}/lots"
-	s.route("GET "+lots, http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, subscription, err := object(ctx, c, "subscription", telamon.ParseSubscriptionID)
-		if err != nil {
-			return nil, err
-		}
-		rows, err := s.IAM.Quota(ctx, c.actor, account, subscription)
-		list := List[Lot]{Items: make([]Lot, len(rows))}
-		for i, row := range rows {
-			list.Items[i] = lotOf(row)
-		}
-		return list, err
+	const lots = all + "/{subscription}/lots"
+	objectRoute(s, "GET "+lots, "subscription", telamon.ParseSubscriptionID, s.IAM.Quota, func(rows []telamon.Lot) List[Lot] {
+		return listOf(rows, store.Page{}, lotOf, func(l telamon.Lot) string { return l.ID.String() })
 	})
-	s.route("POST "+lots, http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
-		var in NewLot
-		account, subscription, err := object(ctx, c, "subscription", telamon.ParseSubscriptionID)
+	accountPostRoute(s, "POST "+lots, func(ctx context.Context, c *call, account telamon.AccountID, in *NewLot) (any, error) {
+		subscription, err := id(c, "subscription", telamon.ParseSubscriptionID)
 		if err != nil {
-			return nil, err
-		}
-		if err := c.body(&in); err != nil {
 			return nil, err
 		}
 		lot, err := s.IAM.GrantQuota(ctx, c.actor, iam.Grant{
 			Account: account, Subscription: subscription, Amount: in.Amount, StartsAt: valueOf(in.StartsAt), EndsAt: in.EndsAt,
 		})
-		if err != nil {
-			return nil, err
-		}
-		return lotOf(*lot), nil
+		return made(lot, err, lotOf)
 	})
 }
