@@ -38,6 +38,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 		func() float64 { return float64(a.auditPending.Load()) })
 	gauge("telamon_audit_lag_seconds", "How long the oldest of them has waited.",
 		func() float64 { return time.Duration(a.auditLag.Load()).Seconds() })
+	a.freshen(ctx)
 	work.Go(func() {
 		ticker := time.NewTicker(directory.PollInterval)
 		defer ticker.Stop()
@@ -50,6 +51,18 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
 }
+
+// freshen reads the change feed before the first tick: it may be long ago that the
+// directory was read, and a server that is not ready for a moment after its start
+// is taken out by load balancers. The polls that follow report a failure.
+func (a *App) freshen(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, freshenTimeout)
+	defer cancel()
+	a.Directory.Poll(ctx)
+}
+
+// freshenTimeout bounds how long a start waits for a database that hangs.
+const freshenTimeout = 2 * time.Second
 
 // every does the work now and then at the interval, a little apart from other
 // replicas, until ctx ends. A failure is logged when it begins and when it ends.
