@@ -131,7 +131,8 @@ type LogConfig struct {
 
 // TracingConfig sends traces over OTLP/HTTP.
 type TracingConfig struct {
-	// Endpoint is the URL of a collector, such as http://127.0.0.1:4318; "" is off.
+	// Endpoint is the base URL of a collector, such as http://127.0.0.1:4318, to
+	// whose v1/traces they go; "" is off.
 	Endpoint string `yaml:"endpoint"`
 	// Ratio is the part of requests that is traced, from 0 to 1.
 	Ratio float64 `yaml:"ratio"`

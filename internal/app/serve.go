@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/telamon-ca/telamon"
@@ -146,11 +149,18 @@ func (s *Server) traced(ctx context.Context, handler http.Handler) (http.Handler
 	if cfg.Endpoint == "" {
 		return handler, nil
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(cfg.Endpoint))
+	endpoint, err := url.JoinPath(cfg.Endpoint, "v1", "traces") // OTLP, Section "OTLP/HTTP Request"
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
-	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithSampler(trace.ParentBased(trace.TraceIDRatioBased(cfg.Ratio))))
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint))
+	if err != nil {
+		return nil, fmt.Errorf("tracing: %w", err)
+	}
+	provider := trace.NewTracerProvider(trace.WithBatcher(exporter),
+		trace.WithSampler(trace.ParentBased(trace.TraceIDRatioBased(cfg.Ratio))),
+		trace.WithResource(resource.NewSchemaless(
+			attribute.String("service.name", "telamon"), attribute.String("service.version", Version()))))
 	s.stopTraces = provider.Shutdown
 	return otelhttp.NewHandler(handler, "telamon", otelhttp.WithTracerProvider(provider)), nil
 }
