@@ -317,3 +317,23 @@ func TestWhatGoCannotParse(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkBuild builds what most certificates are, and one with every extension.
+func BenchmarkBuild(b *testing.B) {
+	issuer, issuerKey := root(b, tbs.ECP256, "", "")
+	plain := named(b)
+	plain.SAN.DNSNames = []string{"device-17.plant.example"}
+	plain.KeyUsage = x509.KeyUsageDigitalSignature
+	plain.ExtKeyUsage.OIDs = []x509.OID{mustOID(b, "1.3.6.1.5.5.7.3.1")}
+	for name, content := range map[string]telamon.Content{"a TLS server": plain, "every extension": fullContent(b)} {
+		b.Run(name, func(b *testing.B) {
+			template := leafTemplate(b, issuer, issuerKey, content)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := tbs.Build(template); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
