@@ -3,6 +3,7 @@ package playground_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -58,7 +59,7 @@ func start(t *testing.T, options playground.Options) *world {
 	}
 	// TLS clients compare the server's certificate with the real time.
 	w.clock = testkit.NewClock(t, time.Now().UTC().Format(time.RFC3339))
-	options.Dir, options.Clock, options.Out, options.Log = w.dir, w.clock, io.Discard, w.log
+	options.Dir, options.Clock, options.Out, options.Log = w.dir, w.clock, w.log, w.log
 	options.Listen, options.StatusListen = "127.0.0.1:0", "127.0.0.1:0"
 	started, done := make(chan *playground.Running, 1), make(chan error, 1)
 	options.Started = func(r *playground.Running) { started <- r }
@@ -140,6 +141,47 @@ func (w *world) pair(c *playground.Credential) tls.Certificate {
 		w.t.Fatal(err)
 	}
 	return pair
+}
+
+// record returns what the platform knows of a credential.
+func (w *world) record(t *testing.T, name string) telamon.Credential {
+	t.Helper()
+	account, err := w.App.IAM.AccountNamed(t.Context(), operator, w.Description.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := w.App.IAM.Credentials(t.Context(), operator, account.ID, store.Page{Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("the account has no credential %s", name)
+	panic("unreachable")
+}
+
+// parts returns what another credential like that of a name is made of.
+func (w *world) parts(t *testing.T, name string) (telamon.AccountID, telamon.SubscriptionID, telamon.IdentityID) {
+	t.Helper()
+	c := w.record(t, name)
+	directory, err := w.App.Store.LoadDirectory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pair := range directory.Pairs {
+		if pair.ID == c.Pair {
+			return c.Account, pair.Subscription, pair.Identity
+		}
+	}
+	t.Fatalf("there is no pair %d", c.Pair)
+	panic("unreachable")
+}
+
+func tlsCertificate(leaf []byte, key crypto.Signer) tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{leaf}, PrivateKey: key}
 }
 
 // client is a client over a connection of its own.
