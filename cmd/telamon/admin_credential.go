@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -148,6 +149,9 @@ func newOnboard(f *adminFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+				return usagef("-out: %s is no directory", dir) // before anything is made
+			}
 			in.Name, in.PublicKey = args[0], text
 			answer, err := f.call(cmd, post(path("accounts", account, "onboard"), in))
 			if err != nil {
@@ -157,14 +161,15 @@ func newOnboard(f *adminFlags) *cobra.Command {
 			if err := json.Unmarshal(answer, &made); err != nil {
 				return err
 			}
-			if err := deliver(filepath.Join(dir, args[0]), &made); err != nil {
+			name := fileName(args[0])
+			if err := deliver(dir, name, &made); err != nil {
 				return err
 			}
 			if f.json {
 				return f.print(cmd.OutOrStdout(), answer, nil)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "credential %s, certificate %s\nfor the customer: %s.enc, .crt and .txt\n",
-				made.Credential.ID, made.ClientCertificate.ID, filepath.Join(dir, args[0]))
+				made.Credential.ID, made.ClientCertificate.ID, filepath.Join(dir, name))
 			return nil
 		},
 	}
@@ -175,14 +180,26 @@ func newOnboard(f *adminFlags) *cobra.Command {
 	return inAccount(cmd, &account)
 }
 
+// fileName returns a credential's name without what means something in a path or
+// to a shell.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '_'
+	}, name)
+}
+
 // deliver writes what goes to the customer.
-func deliver(base string, made *admin.Onboarding) error {
+func deliver(dir, name string, made *admin.Onboarding) error {
+	decrypt := strings.Replace(made.DecryptCommand, "credential.enc", name+".enc", 1)
 	manual := fmt.Sprintf("API credential %s\n\nRead the API key and secret with your private key (key.pem):\n\n  %s\n\n"+
-		"Log in with them over TLS with your private key and the certificate in the .crt file.\n", made.Credential.Name, made.DecryptCommand)
+		"Log in with them over TLS with your private key and the certificate in the .crt file.\n", made.Credential.Name, decrypt)
 	for suffix, text := range map[string][]byte{
 		".enc": made.Encrypted, ".crt": []byte(made.ClientCertificate.Certificate + made.ClientCertificate.Chain), ".txt": []byte(manual),
 	} {
-		if err := os.WriteFile(base+suffix, text, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name+suffix), text, 0o600); err != nil {
 			return fmt.Errorf("the credential was made, but not delivered; delete it and try again: %w", err)
 		}
 	}
