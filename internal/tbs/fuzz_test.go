@@ -16,12 +16,22 @@ import (
 	"github.com/telamon-ca/telamon/internal/tbs"
 )
 
+// asPEM returns text, or if it is no PEM a block with it, so that changes reach
+// the DER as well as the armor.
+func asPEM(blockType, text string) string {
+	if strings.Contains(text, "-----") {
+		return text
+	}
+	return pemOf(blockType, []byte(text))
+}
+
 // FuzzParsePublicKey holds that a key that is read is the only block of its text,
 // has one encoding, and is of a kind that policies name.
 func FuzzParsePublicKey(f *testing.F) {
 	hasSeeds(f)
 	f.Add(vectorKey)
 	f.Fuzz(func(t *testing.T, text string) {
+		text = asPEM("PUBLIC KEY", text)
 		key, err := tbs.ParsePublicKey(text)
 		if err != nil {
 			if key != nil || !errors.Is(err, tbs.ErrPEM) && !errors.Is(err, tbs.ErrPrivateKey) && !errors.Is(err, tbs.ErrKey) {
@@ -30,7 +40,7 @@ func FuzzParsePublicKey(f *testing.F) {
 			return
 		}
 		checkKey(t, key)
-		if strings.Count(text, "BEGIN") != 1 || strings.Contains(text, "PRIVATE KEY") {
+		if strings.Count(text, "-----BEGIN ") != 1 || strings.Contains(text, "PRIVATE KEY") {
 			t.Errorf("%q is read although it holds more than a key", text)
 		}
 		again, err := tbs.ParsePublicKey(pemOf("PUBLIC KEY", key.SPKI))
@@ -65,6 +75,7 @@ func checkKey(t *testing.T, key *tbs.PublicKey) {
 func FuzzParseCSR(f *testing.F) {
 	hasSeeds(f)
 	f.Fuzz(func(t *testing.T, text string) {
+		text = asPEM("CERTIFICATE REQUEST", text)
 		csr, err := tbs.ParseCSR(text)
 		if err != nil {
 			known := false
