@@ -110,6 +110,8 @@ func TestInspect(t *testing.T) {
 		{"critical TRUE", extensions(element(t, asn1.SEQUENCE, unhex(t, "06022a03"), unhex(t, "0101ff"), unhex(t, "04020500"))), true},
 		{"critical of BER", extensions(element(t, asn1.SEQUENCE, unhex(t, "06022a03"), unhex(t, "010101"), unhex(t, "04020500"))), false},
 		{"more behind a value", extensions(element(t, asn1.SEQUENCE, unhex(t, "06022a03"), unhex(t, "04020500"), unhex(t, "0500"))), false},
+		{"a number as extension", extensions(unhex(t, "020101")), false},
+		{"a number as basic constraints", extensions(extension(t, constraints, "020101")), false},
 		{"no basic constraints", extensions(extension(t, constraints, "3000")), true},
 		{"more behind basic constraints", extensions(extension(t, constraints, "30000500")), false},
 		{"more within basic constraints", extensions(extension(t, constraints, "30060101ff0101ff")), false},

@@ -214,6 +214,9 @@ func TestNewPublicKeyEncoding(t *testing.T) {
 		{"RSA without parameters", replace(replace(rsaDER, "30820122300d", "30820120300b"), "0101010500", "010101")},
 		{"a negative modulus", replace(rsaDER, "0282010100c0", "0282010180c0")},
 		{"RSA with PSS's identifier", replace(rsaDER, "2a864886f70d010101", "2a864886f70d01010a")},
+		{"more behind the key", replace(ecDER, "3059", "305b") + "0500"},
+		{"more in the algorithm", replace(replace(ecDER, "30593013", "305b3015"), "03420004", "050003420004")},
+		{"more in the RSA key", replace(replace(replace(rsaDER, "30820122", "30820124"), "0382010f00", "0382011100"), "3082010a", "3082010c") + "0500"},
 		{"nothing", ""},
 	}
 	for _, tt := range tests {

@@ -61,14 +61,11 @@ func addName(b *cryptobyte.Builder, name []telamon.Attribute) {
 // octets within a DER element, of which a character takes one or more.
 func characters(v telamon.TypedValue) int {
 	der, err := ParseTLV(v.Text)
-	if v.Type != telamon.DER || err != nil {
-		return utf8.RuneCountInString(v.Text)
-	}
 	element := cryptobyte.String(der)
 	var content cryptobyte.String
 	var tag cbasn1.Tag
-	if !element.ReadAnyASN1(&content, &tag) {
-		return 0
+	if v.Type != telamon.DER || err != nil || !element.ReadAnyASN1(&content, &tag) {
+		return utf8.RuneCountInString(v.Text)
 	}
 	if tag == cbasn1.UTF8String {
 		return utf8.RuneCount(content)
