@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	case errors.Is(err, errProblems):
 		fmt.Fprintf(errOut, "telamon: %s\n", err)
 		return exitProblems
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+	case errors.As(err, &usage):
 		fmt.Fprintf(errOut, "telamon: %s\nsee: %s -help\n", err, called.CommandPath())
 		return exitUsage
 	}
@@ -87,7 +87,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use: "telamon", Short: "A certificate platform: CA, RA, Atlas v2 API and client certificates in one program",
 		SilenceUsage: true, SilenceErrors: true, Version: app.Version(),
-		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: noCommand, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
@@ -116,16 +116,19 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// noCommand is for commands that only hold others: an argument should have been the
+// name of one of them.
+func noCommand(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("unknown command %q", args[0])
+	}
+	return nil
+}
+
 // group is a command that only holds others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q", args[0])
-			}
-			return nil
-		},
+		Use: use, Short: short, Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(commands...)
