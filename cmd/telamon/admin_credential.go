@@ -161,15 +161,14 @@ func newOnboard(f *adminFlags) *cobra.Command {
 			if err := json.Unmarshal(answer, &made); err != nil {
 				return err
 			}
-			name := fileName(args[0])
-			if err := deliver(dir, name, &made); err != nil {
+			if err := deliver(dir, args[0], &made); err != nil {
 				return err
 			}
 			if f.json {
 				return f.print(cmd.OutOrStdout(), answer, nil)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "credential %s, certificate %s\nfor the customer: %s.enc, .crt and .txt\n",
-				made.Credential.ID, made.ClientCertificate.ID, filepath.Join(dir, name))
+				made.Credential.ID, made.ClientCertificate.ID, filepath.Join(dir, args[0]))
 			return nil
 		},
 	}
@@ -180,18 +179,7 @@ func newOnboard(f *adminFlags) *cobra.Command {
 	return inAccount(cmd, &account)
 }
 
-// fileName returns a credential's name without what means something in a path or
-// to a shell.
-func fileName(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r) {
-			return r
-		}
-		return '_'
-	}, name)
-}
-
-// deliver writes what goes to the customer.
+// deliver writes what goes to the customer. Names of credentials are plain words.
 func deliver(dir, name string, made *admin.Onboarding) error {
 	decrypt := strings.Replace(made.DecryptCommand, "credential.enc", name+".enc", 1)
 	manual := fmt.Sprintf("API credential %s\n\nRead the API key and secret with your private key (key.pem):\n\n  %s\n\n"+
