@@ -47,6 +47,7 @@ var UniqueColumns = uniqueColumns
 // KeepWAL writes SQLite's WAL back, begins a new one, and from then on lets it
 // grow, so that what is written can be measured by its size.
 func KeepWAL(ctx context.Context, db *DB) error {
+	db.checkpoints.stop()
 	if err := db.writer.take(ctx); err != nil {
 		return err
 	}
@@ -58,3 +59,9 @@ func KeepWAL(ctx context.Context, db *DB) error {
 	}
 	return nil
 }
+
+// Checkpoint does what is done beside the commits from time to time.
+func Checkpoint(ctx context.Context, db *DB) error { return db.checkpoints.checkpoint(ctx) }
+
+// WALFrames returns how many frames SQLite's WAL has.
+func WALFrames(ctx context.Context, db *DB) (int64, error) { return db.checkpoints.passive(ctx) }

@@ -46,6 +46,7 @@ func newTable(name, columns, clause string) *table {
 // insert inserts rows, whose columns follow one another in args, by statements of
 // 64, 32, 16, ... rows, so that few different statements are ever prepared.
 func (t *txn) insert(ctx context.Context, into *table, args []any) error {
+	t.rows += len(args) / len(into.columns)
 	for len(args) > 0 {
 		size := min(bits.Len(uint(len(args)/len(into.columns)))-1, len(into.texts)-1)
 		n := len(into.columns) << size

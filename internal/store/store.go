@@ -52,18 +52,19 @@ type Config struct {
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
-	engine    engine
-	write     *sql.DB
-	read      *sql.DB
-	writer    *writer      // SQLite's one writing connection; nil on PostgreSQL
-	reader    queries.DBTX // read, in the PostgreSQL dialect
-	clock     telamon.Clock
-	log       *slog.Logger
-	holder    string // names this process in leases
-	committer *committer
-	unknown   unknowns
-	health    health
-	faults    faults
+	engine      engine
+	write       *sql.DB
+	read        *sql.DB
+	writer      *writer       // SQLite's one writing connection; nil on PostgreSQL
+	checkpoints *checkpointer // of SQLite's WAL; nil on PostgreSQL
+	reader      queries.DBTX  // read, in the PostgreSQL dialect
+	clock       telamon.Clock
+	log         *slog.Logger
+	holder      string // names this process in leases
+	committer   *committer
+	unknown     unknowns
+	health      health
+	faults      faults
 }
 
 // faults are put in the way by tests of this package; nil functions do nothing.
@@ -111,6 +112,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	db.reader = db.read
 	if db.engine == engineSQLite {
 		db.writer, db.reader = newWriter(db.write), newLite(db.read)
+		db.checkpoints = newCheckpointer(db)
 	}
 	db.committer = newCommitter(db)
 	return db, nil
@@ -124,6 +126,7 @@ type holderKind = telamon.ProcessKind
 func (db *DB) Close() error {
 	db.committer.stop()
 	if db.writer != nil {
+		db.checkpoints.stop()
 		db.writer.close()
 	}
 	return db.closePools()
@@ -146,7 +149,7 @@ func openSQLite(ctx context.Context, path string, create bool) (write, read *sql
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode +
 		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(1)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)"
-	if write, err = sql.Open("sqlite", dsn+"&_txlock=immediate&_pragma=wal_autocheckpoint(4000)"); err != nil {
+	if write, err = sql.Open("sqlite", dsn+"&_txlock=immediate&_pragma=wal_autocheckpoint("+strconv.Itoa(autoCheckpoint)+")"); err != nil {
 		return nil, nil, err
 	}
 	write.SetMaxOpenConns(1)
@@ -219,6 +222,7 @@ type txn struct {
 	postgres *sql.Conn // the connection of tx; nil on SQLite
 	now      time.Time
 	objects  []string // what it audited, by action and object
+	rows     int      // that insert wrote
 }
 
 // millis is the transaction's time as the store keeps it.

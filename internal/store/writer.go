@@ -102,7 +102,8 @@ func (db *DB) begin(ctx context.Context) (t *txn, end func(), err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("begin: %w", err)
 		}
-		return db.newTxn(tx, db.writer.lite), sync.OnceFunc(func() { tx.Rollback(); db.writer.end() }), nil
+		t = db.newTxn(tx, db.writer.lite)
+		return t, sync.OnceFunc(func() { tx.Rollback(); db.writer.end(); db.checkpoints.wrote(t.rows) }), nil
 	}
 	// A caller that goes away must not end the transaction in the middle of its
 	// COMMIT: the time limit alone may.
