@@ -138,7 +138,8 @@ func (a *App) ready(ctx context.Context) error {
 	return a.Store.Ready(ctx)
 }
 
-// finish does what must not be lost when the process stops.
+// finish does what must not be lost when the process stops, and lets another
+// sequence the audit log at once.
 func (a *App) finish(ctx context.Context) error {
-	return errors.Join(a.IAM.WriteRefusals(ctx, true), a.sequenceAudit(ctx))
+	return errors.Join(a.IAM.WriteRefusals(ctx, true), a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
 }
