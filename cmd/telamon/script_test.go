@@ -16,6 +16,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite" // for tamper
+
+	"github.com/telamon-ca/telamon"
 )
 
 // patience is how long a test waits for what must come.
@@ -31,7 +33,7 @@ const patience = 60 * time.Second
 //	exits STATUS PROGRAM ARGS...    run, and compare the exit status
 //	get VAR FILE PATH               set VAR to a value of a JSON file, such as items.0.id
 //	is FILE PATH VALUE              compare a value of a JSON file
-//	tamper DATABASE SQL             change the SQLite file behind the server's back
+//	tamper DATABASE EVENT [OLD NEW] alter the text of an audit event in the SQLite file, or remove the event
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -208,10 +210,19 @@ func tamper(ts *testscript.TestScript, args []string) {
 	db, err := sql.Open("sqlite", "file:"+ts.MkAbs(args[0])+"?_pragma=busy_timeout(10000)")
 	ts.Check(err)
 	defer db.Close()
-	result, err := db.Exec(args[1])
+	id, ok := telamon.EventID(args[1]).Bytes()
+	if !ok {
+		ts.Fatalf("%s is no event", args[1])
+	}
+	query, values := "DELETE FROM audit_event WHERE id = ?", []any{id[:]}
+	if len(args) == 4 {
+		query = "UPDATE audit_event SET payload = CAST(replace(CAST(payload AS TEXT), ?, ?) AS BLOB) WHERE id = ?"
+		values = []any{args[2], args[3], id[:]}
+	}
+	result, err := db.Exec(query, values...)
 	ts.Check(err)
 	changed, err := result.RowsAffected()
-	if ts.Check(err); changed == 0 {
-		ts.Fatalf("nothing was altered")
+	if ts.Check(err); changed != 1 {
+		ts.Fatalf("%d events were altered, want one", changed)
 	}
 }
