@@ -259,6 +259,11 @@ func (e *evaluation) typedValues(rule *typedRule, values []string) []string {
 // withinBound applies RFC 5280's bounds to attributes that have them by another
 // name than their own member.
 func withinBound(rule *typedRule, text string) bool {
+	for _, m := range [...]*member{&organizationalUnit, &title} {
+		if m.oid.Equal(rule.oid.Type) {
+			return m.valid(text)
+		}
+	}
 	for i := range subjectMembers {
 		if subjectMembers[i].oid.Equal(rule.oid.Type) {
 			return subjectMembers[i].valid(text)

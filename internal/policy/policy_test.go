@@ -681,3 +681,22 @@ func BenchmarkEvaluate(b *testing.B) {
 		}
 	}
 }
+
+// TestExtraAttributeBounds checks that a bound of RFC 5280 is a violation that
+// names the attribute, also where the policy's format allows more.
+func TestExtraAttributeBounds(t *testing.T) {
+	for _, id := range []string{"2.5.4.11", "2.5.4.12", "2.5.4.17"} {
+		p := compile(t, func(m *policy.Model) {
+			m.SubjectDN.ExtraAttributes = policy.TypedRules{id: {ValueType: "UTF8STRING", ValueFormat: ".", MaxCount: 1}}
+		})
+		for n, want := range map[int]string{40: "", 65: "subject_dn.extra_attributes." + id + ": is invalid"} {
+			_, fields := p.Evaluate(&policy.Request{
+				Subject:         map[string]string{"common_name": "x"},
+				ExtraAttributes: []policy.TypeAndValue{{Type: id, Value: strings.Repeat("a", n)}},
+			}, now)
+			if got := words(fields); got != want {
+				t.Errorf("%d characters in %s: %q, want %q", n, id, got, want)
+			}
+		}
+	}
+}

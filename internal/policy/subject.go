@@ -46,6 +46,9 @@ const afterOrganization = "organization_identifier"
 
 var organizationalUnit = member{memberOU, mustOID("2.5.4.11"), telamon.UTF8String, 64}
 
+// title has no member of its own; extra_attributes may carry it.
+var title = member{"title", mustOID("2.5.4.12"), telamon.UTF8String, 64}
+
 // SubjectMembers returns the names of the texts of subject_dn.
 func SubjectMembers() []string {
 	names := make([]string, len(subjectMembers))
