@@ -45,6 +45,7 @@ func (w *world) connectMember(m *member) *client {
 
 // TestRevokedAccess takes away what a live token depends on.
 func TestRevokedAccess(t *testing.T) {
+	t.Parallel()
 	type use = func(w *world, m *member) error
 	ctx := t.Context()
 	tests := []struct {
@@ -123,6 +124,7 @@ func TestRevokedAccess(t *testing.T) {
 
 // TestWithoutClientCertificate works with a credential that needs none.
 func TestWithoutClientCertificate(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
 		m := w.addMember(t, iam.CredentialSpec{Name: "partner", MTLS: telamon.MTLSNone})
 		c := w.connect()

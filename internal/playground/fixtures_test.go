@@ -9,6 +9,7 @@ import (
 
 // TestFixtures replays what real clients send against the listener.
 func TestFixtures(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
 		u, err := url.Parse(w.Description.AtlasURL)
 		if err != nil {

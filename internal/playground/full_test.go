@@ -77,6 +77,7 @@ var unlike = []struct {
 // TestFull compares what openssl shows of a certificate that was asked for with
 // every member, and of one with none but the least, with files.
 func TestFull(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
 		c := w.loggedIn("dev_full")
 		for name, request := range map[string]map[string]any{"full": fullRequest(t, w), "least": plainRequest(t)} {
@@ -106,6 +107,7 @@ func TestFull(t *testing.T) {
 
 // TestFullParsed reads the certificate of every member back.
 func TestFullParsed(t *testing.T) {
+	t.Parallel()
 	w := start(t, playground.Options{})
 	_, text := w.loggedIn("dev_full").issue(t, fullRequest(t, w))
 	cert := parseCertificate(t, text)

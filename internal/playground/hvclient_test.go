@@ -61,6 +61,7 @@ func (w *world) hvConfig(c *playground.Credential) *hvclient.Config {
 
 // TestHVClient drives every call of the real client library that this server has.
 func TestHVClient(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
 		for _, mode := range keyModes {
 			t.Run(mode.credential, func(t *testing.T) {
@@ -280,6 +281,7 @@ func hvclientProcess(ctx context.Context, file string) error {
 // TestHVClientConfigFile has a process of its own use each configuration file as
 // it stands, since the process reads SSL_CERT_FILE once.
 func TestHVClientConfigFile(t *testing.T) {
+	t.Parallel()
 	w := start(t, playground.Options{})
 	program, err := os.Executable()
 	if err != nil {

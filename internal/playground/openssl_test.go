@@ -82,6 +82,7 @@ func writeFile(t *testing.T, path, text string) string {
 
 // TestOpenSSLVerifies has openssl check what each credential is issued.
 func TestOpenSSLVerifies(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
 		for i := range w.Description.Credentials {
 			credential := &w.Description.Credentials[i]
@@ -110,6 +111,7 @@ func TestOpenSSLVerifies(t *testing.T) {
 
 // TestToolsLogIn has curl and openssl s_client log in with the files of a playground.
 func TestToolsLogIn(t *testing.T) {
+	t.Parallel()
 	w := start(t, playground.Options{})
 	for _, c := range w.Description.Credentials {
 		body := fmt.Sprintf(`{"api_key": %q, "api_secret": %q}`, c.APIKey, c.APISecret)

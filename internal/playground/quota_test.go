@@ -11,6 +11,7 @@ import (
 
 // TestQuotaInParallel has 50 requests at once draw from a quota of 10.
 func TestQuotaInParallel(t *testing.T) {
+	t.Parallel()
 	const amount, requests = 10, 50
 	each(t, func(t *testing.T, w *world) {
 		ctx, use := t.Context(), w.App.IAM

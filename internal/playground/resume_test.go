@@ -60,6 +60,7 @@ func refused(t *testing.T, options playground.Options) {
 }
 
 func TestResume(t *testing.T) {
+	t.Parallel()
 	dbtest.EachURL(t, func(t *testing.T, url string) {
 		if strings.HasPrefix(url, "sqlite:") {
 			url = "" // a playground makes its own
@@ -96,6 +97,7 @@ func TestResume(t *testing.T) {
 }
 
 func TestReset(t *testing.T) {
+	t.Parallel()
 	first := start(t, playground.Options{})
 	serial, _ := first.loggedIn("dev_pkcs10").issue(t, plainRequest(t))
 	own := writeFile(t, filepath.Join(first.dir, "notes.txt"), "a file of the user's own")
@@ -116,6 +118,7 @@ func TestReset(t *testing.T) {
 
 // TestResetKeeps resets where that would spoil what is in use.
 func TestResetKeeps(t *testing.T) {
+	t.Parallel()
 	w := start(t, playground.Options{Database: dbtest.Postgres(t)})
 	t.Run("a playground that serves", func(t *testing.T) {
 		refused(t, playground.Options{Dir: w.dir, Reset: true})
@@ -136,6 +139,7 @@ func TestResetKeeps(t *testing.T) {
 }
 
 func TestOtherDirectories(t *testing.T) {
+	t.Parallel()
 	for name, files := range map[string][]string{
 		"other things":               {"thesis.tex"},
 		"an installation":            {"telamon.yaml", "telamon.db", "kek", filepath.Join("keys", "root.key")},
@@ -167,6 +171,7 @@ func TestOtherDirectories(t *testing.T) {
 
 // TestInterruptedStart leaves what a first start leaves that was killed.
 func TestInterruptedStart(t *testing.T) {
+	t.Parallel()
 	w := start(t, playground.Options{})
 	w.stop()
 	secrets := w.secrets()
