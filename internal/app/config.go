@@ -1,17 +1,22 @@
 package app
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
+
+	"github.com/telamon-ca/telamon/internal/web"
 )
 
 // Config is the configuration file. Each field's comment is its manual. Fields
@@ -165,10 +170,15 @@ func LoadConfig(path string) (Config, error) {
 // ParseConfig is LoadConfig for text.
 func ParseConfig(text []byte) (Config, error) {
 	cfg := DefaultConfig()
-	if len(strings.TrimSpace(string(text))) > 0 {
-		if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
-			return Config{}, fmt.Errorf("read configuration: %w", err)
-		}
+	decoder := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
+	if err := decoder.Decode(&cfg); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	if reflect.ValueOf(cfg).IsZero() { // a file without a value has set everything to nothing
+		cfg = DefaultConfig()
+	}
+	if err := decoder.Decode(&Config{}); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("read configuration: the file holds a second document")
 	}
 	if err := env.Parse(&cfg); err != nil {
 		return Config{}, fmt.Errorf("read environment: %w", err)
@@ -213,10 +223,15 @@ func (c *Config) Check() error {
 			problem("mtls_key_types", fmt.Sprintf("%q is none of RSA, EC-P256, EC-P384", keyType))
 		}
 	}
+	for _, text := range c.Proxy.Fingerprints {
+		if _, err := web.ParseFingerprint(text); err != nil {
+			problem("proxy.fingerprints", err.Error())
+		}
+	}
 	if c.Limits.BodyBytes < 64<<10 {
 		problem("limits.body_bytes", "must be at least 65536")
 	}
-	if c.Limits.CredentialRate <= 0 || c.Limits.CredentialBurst < 1 || c.Limits.AddressRate <= 0 || c.Limits.AddressBurst < 1 {
+	if !(c.Limits.CredentialRate > 0 && c.Limits.AddressRate > 0) || c.Limits.CredentialBurst < 1 || c.Limits.AddressBurst < 1 {
 		problem("limits", "rates and bursts must be positive")
 	}
 	if c.Limits.RequestTimeout <= 0 || c.DrainTimeout <= 0 {
@@ -228,7 +243,10 @@ func (c *Config) Check() error {
 	if c.Log.Format != "json" && c.Log.Format != "text" {
 		problem("log.format", "must be json or text")
 	}
-	if c.Tracing.Ratio < 0 || c.Tracing.Ratio > 1 {
+	if u, err := url.Parse(c.Tracing.Endpoint); c.Tracing.Endpoint != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		problem("tracing.endpoint", "must be an http or https URL")
+	}
+	if !(c.Tracing.Ratio >= 0 && c.Tracing.Ratio <= 1) { // nor is NaN
 		problem("tracing.ratio", "must be from 0 to 1")
 	}
 	return errors.Join(problems...)

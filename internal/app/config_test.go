@@ -1,0 +1,257 @@
+package app_test
+
+import (
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/telamon-ca/telamon/internal/app"
+)
+
+// leastConfig is all that a configuration must say.
+const leastConfig = `
+database: sqlite:telamon.db
+keys: {dir: keys, kek_file: kek}
+status_base_url: http://ca.example.com
+names: {atlas: [ca.example.com]}
+`
+
+// fullConfig gives every field a value that is not its default.
+const fullConfig = `
+database: host=db.example.com dbname=ca
+keys: {dir: /var/lib/telamon/keys, kek_file: /etc/telamon/kek}
+listen: 192.0.2.1:443
+status_listen: 192.0.2.1:80
+metrics_listen: 127.0.0.1:9091
+admin_socket: /run/admin.sock
+status_base_url: http://ca.example.com/pki
+names: {atlas: [ca.example.com, 192.0.2.1]}
+tls: {cert_file: server.crt, key_file: server.key}
+proxy:
+  trusted: [192.0.2.0/24, "2001:db8::/32"]
+  fingerprints: ["` + fingerprint + `"]
+  insecure_serial_only: true
+atlas: {at_root: true}
+mtls_key_types: [EC-P256, EC-P384]
+limits:
+  body_bytes: 65536
+  credential_rate: 1.5
+  credential_burst: 2
+  address_rate: 0.5
+  address_burst: 3
+  request_timeout: 5s
+log: {level: debug, format: text}
+tracing: {endpoint: "http://127.0.0.1:4318", ratio: 1}
+drain_timeout: 1m30s
+`
+
+const fingerprint = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+
+var nan = math.NaN()
+
+func parse(t *testing.T, text string) app.Config {
+	t.Helper()
+	cfg, err := app.ParseConfig([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestParseConfig(t *testing.T) {
+	t.Run("nothing", func(t *testing.T) {
+		for _, text := range []string{"", " \n", "# telamon\n", "---\n"} {
+			if got := parse(t, text); !reflect.DeepEqual(got, app.DefaultConfig()) {
+				t.Errorf("%q is %+v", text, got)
+			}
+		}
+	})
+	t.Run("every field", func(t *testing.T) {
+		got, want := parse(t, fullConfig), app.Config{
+			Database: "host=db.example.com dbname=ca", Keys: app.KeysConfig{Dir: "/var/lib/telamon/keys", KEKFile: "/etc/telamon/kek"},
+			Listen: "192.0.2.1:443", StatusListen: "192.0.2.1:80", MetricsListen: "127.0.0.1:9091", AdminSocket: "/run/admin.sock",
+			StatusBaseURL: "http://ca.example.com/pki", Names: app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}},
+			TLS: app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
+			Proxy: app.ProxyConfig{
+				Trusted:      []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+				Fingerprints: []string{fingerprint}, InsecureSerialOnly: true,
+			},
+			Atlas: app.AtlasConfig{AtRoot: true}, MTLSKeyTypes: []string{"EC-P256", "EC-P384"},
+			Limits: app.LimitsConfig{
+				BodyBytes: 65536, CredentialRate: 1.5, CredentialBurst: 2, AddressRate: 0.5, AddressBurst: 3, RequestTimeout: 5 * time.Second,
+			},
+			Log: app.LogConfig{Level: "debug", Format: "text"}, Tracing: app.TracingConfig{Endpoint: "http://127.0.0.1:4318", Ratio: 1},
+			DrainTimeout: 90 * time.Second,
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+		if err := got.Check(); err != nil {
+			t.Error(err)
+		}
+		noDefaults(t, reflect.ValueOf(got), reflect.ValueOf(app.DefaultConfig()), "")
+	})
+	t.Run("what stands there keeps the other defaults", func(t *testing.T) {
+		got := parse(t, "limits: {credential_burst: 7}\nlog: {format: text}")
+		want := app.DefaultConfig()
+		want.Limits.CredentialBurst, want.Log.Format = 7, "text"
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+	})
+	for name, text := range map[string]string{
+		"an unknown key":             "databse: x",
+		"an unknown key in a struct": "keys: {kek: 00}",
+		"a key twice":                "listen: a:1\nlisten: b:2",
+		"a word for a number":        "limits: {body_bytes: many}",
+		"a duration without a unit":  "drain_timeout: 10",
+		"a prefix that is none":      "proxy: {trusted: [here]}",
+		"a list for a text":          "database: [a, b]",
+		"no YAML":                    "a: b: c",
+		"two documents":              leastConfig + "---\nlisten: a:1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if cfg, err := app.ParseConfig([]byte(text)); err == nil {
+				t.Errorf("read as %+v", cfg)
+			}
+		})
+	}
+	t.Run("an unknown key names its line", func(t *testing.T) {
+		_, err := app.ParseConfig([]byte("listen: a:1\n\ndatabse: x\n"))
+		if err == nil || !strings.Contains(err.Error(), "[3:") || !strings.Contains(err.Error(), "databse") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// noDefaults holds that fullConfig grows with the configuration.
+func noDefaults(t *testing.T, got, defaults reflect.Value, name string) {
+	t.Helper()
+	if got.Kind() == reflect.Struct {
+		for i := range got.NumField() {
+			noDefaults(t, got.Field(i), defaults.Field(i), name+"."+got.Type().Field(i).Name)
+		}
+		return
+	}
+	if name != ".Keys.KEK" && reflect.DeepEqual(got.Interface(), defaults.Interface()) {
+		t.Errorf("%s has its default in fullConfig", name)
+	}
+}
+
+func TestEnvironmentWins(t *testing.T) {
+	for name, value := range map[string]string{
+		"TELAMON_DATABASE": "sqlite:other.db", "TELAMON_LISTEN": "127.0.0.1:1", "TELAMON_STATUS_LISTEN": "127.0.0.1:2",
+		"TELAMON_METRICS_LISTEN": "127.0.0.1:3", "TELAMON_ADMIN_SOCKET": "other.sock", "TELAMON_LOG_LEVEL": "warn",
+		"TELAMON_KEK": strings.Repeat("00", 32),
+	} {
+		t.Setenv(name, value)
+	}
+	got, want := parse(t, fullConfig), parse(t, "") // of want, only what the environment gives counts
+	got.Keys.KEKFile = ""
+	if got.Database != "sqlite:other.db" || got.Listen != "127.0.0.1:1" || got.StatusListen != "127.0.0.1:2" || got.MetricsListen != "127.0.0.1:3" ||
+		got.AdminSocket != "other.sock" || got.Log.Level != "warn" || got.Keys.KEK != want.Keys.KEK || got.Log.Format != "text" {
+		t.Errorf("got %+v", got)
+	}
+	if err := got.Check(); err != nil {
+		t.Error(err)
+	}
+	text, err := yaml.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "0000") {
+		t.Errorf("the key-encryption key is printed:\n%s", text)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	least := parse(t, leastConfig)
+	if err := least.Check(); err != nil {
+		t.Fatalf("the least configuration: %v", err)
+	}
+	tests := []struct {
+		name   string
+		change func(*app.Config)
+		field  string // that the problem names; "" for none
+	}{
+		{"no database", func(c *app.Config) { c.Database = "" }, "database"},
+		{"no directory of keys", func(c *app.Config) { c.Keys.Dir = "" }, "keys.dir"},
+		{"no key-encryption key", func(c *app.Config) { c.Keys.KEKFile = "" }, "keys"},
+		{"two key-encryption keys", func(c *app.Config) { c.Keys.KEK = "00" }, "keys"},
+		{"no base URL", func(c *app.Config) { c.StatusBaseURL = "" }, "status_base_url"},
+		{"an https base URL", func(c *app.Config) { c.StatusBaseURL = "https://ca.example.com" }, "status_base_url"},
+		{"a base URL that ends in a slash", func(c *app.Config) { c.StatusBaseURL += "/" }, "status_base_url"},
+		{"a base URL with a query", func(c *app.Config) { c.StatusBaseURL += "?a" }, "status_base_url"},
+		{"a base URL with a user", func(c *app.Config) { c.StatusBaseURL = "http://a@b" }, "status_base_url"},
+		{"a base URL without a host", func(c *app.Config) { c.StatusBaseURL = "http:ca" }, "status_base_url"},
+		{"a base URL that is none", func(c *app.Config) { c.StatusBaseURL = "http://a b" }, "status_base_url"},
+		{"an address without a port", func(c *app.Config) { c.Listen = "localhost" }, "listen"},
+		{"no status address", func(c *app.Config) { c.StatusListen = "" }, "status_listen"},
+		{"a metrics address without a port", func(c *app.Config) { c.MetricsListen = "localhost" }, "metrics_listen"},
+		{"no metrics", func(c *app.Config) { c.MetricsListen = "" }, ""},
+		{"no admin socket", func(c *app.Config) { c.AdminSocket = "" }, ""},
+		{"a certificate without a key", func(c *app.Config) { c.TLS.CertFile = "x" }, "tls"},
+		{"a key without a certificate", func(c *app.Config) { c.TLS.KeyFile = "x" }, "tls"},
+		{"no names for a certificate of its own", func(c *app.Config) { c.Names.Atlas = nil }, "names.atlas"},
+		{"no names with files", func(c *app.Config) { c.Names.Atlas, c.TLS = nil, app.TLSConfig{CertFile: "x", KeyFile: "y"} }, ""},
+		{"an unknown key type", func(c *app.Config) { c.MTLSKeyTypes = []string{"RSA", "DSA"} }, "mtls_key_types"},
+		{"a fingerprint that is none", func(c *app.Config) { c.Proxy.Fingerprints = []string{"00"} }, "proxy.fingerprints"},
+		{"small bodies", func(c *app.Config) { c.Limits.BodyBytes = 65535 }, "limits.body_bytes"},
+		{"no rate", func(c *app.Config) { c.Limits.CredentialRate = 0 }, "limits"},
+		{"a rate that is no number", func(c *app.Config) { c.Limits.CredentialRate = nan }, "limits"},
+		{"no burst", func(c *app.Config) { c.Limits.CredentialBurst = 0 }, "limits"},
+		{"a negative rate", func(c *app.Config) { c.Limits.AddressRate = -1 }, "limits"},
+		{"no burst of addresses", func(c *app.Config) { c.Limits.AddressBurst = 0 }, "limits"},
+		{"no time for requests", func(c *app.Config) { c.Limits.RequestTimeout = 0 }, "limits.request_timeout"},
+		{"no time to drain", func(c *app.Config) { c.DrainTimeout = -1 }, "drain_timeout"},
+		{"an unknown level", func(c *app.Config) { c.Log.Level = "loud" }, "log.level"},
+		{"an unknown format", func(c *app.Config) { c.Log.Format = "xml" }, "log.format"},
+		{"a ratio of more than all", func(c *app.Config) { c.Tracing.Ratio = 1.1 }, "tracing.ratio"},
+		{"a ratio that is no number", func(c *app.Config) { c.Tracing.Ratio = nan }, "tracing.ratio"},
+		{"a collector that is no URL", func(c *app.Config) { c.Tracing.Endpoint = "collector:4318" }, "tracing.endpoint"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := parse(t, leastConfig)
+			tt.change(&cfg)
+			err := cfg.Check()
+			if tt.field == "" {
+				if err != nil {
+					t.Errorf("refused: %v", err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.field) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v, want one problem of %s", err, tt.field)
+			}
+		})
+	}
+	t.Run("everything at once", func(t *testing.T) {
+		cfg := app.Config{}
+		err := cfg.Check()
+		if n := len(strings.Split(err.Error(), "\n")); n < 9 {
+			t.Errorf("%d problems are named: %v", n, err)
+		}
+	})
+}
+
+func TestLoadConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "telamon.yaml")
+	if _, err := app.LoadConfig(path); err == nil {
+		t.Error("a file that is not there is loaded")
+	}
+	if err := os.WriteFile(path, []byte(leastConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := app.LoadConfig(path)
+	if err != nil || got.Database != "sqlite:telamon.db" {
+		t.Errorf("loaded %+v, %v", got, err)
+	}
+}
