@@ -50,8 +50,8 @@ func Init(ctx context.Context, cfg Config, options InitOptions, clock telamon.Cl
 		return err
 	}
 	if path, ok := strings.CutPrefix(cfg.Database, "sqlite:"); ok {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return fmt.Errorf("make the database's directory: %w", err)
+		if err := makeDatabaseFile(path); err != nil {
+			return fmt.Errorf("make the database: %w", err)
 		}
 	}
 	db, err := store.Open(ctx, store.Config{URL: cfg.Database, Clock: clock, Log: log, Create: true})
@@ -86,6 +86,19 @@ func Init(ctx context.Context, cfg Config, options InitOptions, clock telamon.Cl
 		log.InfoContext(ctx, "made hierarchy", "name", spec.Name, "series", len(made.Series))
 	}
 	return nil
+}
+
+// makeDatabaseFile makes the file that SQLite will fill, for its owner alone: SQLite
+// would let others read it. What it puts beside the file has the file's mode.
+func makeDatabaseFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // makeKEK writes a new key-encryption key, readable by its owner alone.

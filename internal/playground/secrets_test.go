@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/playground"
 )
 
 // secrets are texts and octets that must be kept nowhere, by what they are.
@@ -126,6 +128,30 @@ func TestSecretsAreNotKept(t *testing.T) {
 		promhttp.HandlerFor(w.App.Registry, promhttp.HandlerOpts{}).ServeHTTP(metrics, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		s.absent(t, "the metrics", metrics.Body.Bytes(), `route="/v2/login"`)
 	})
+}
+
+// TestOwnerAlone looks at who can read what a running playground keeps.
+func TestOwnerAlone(t *testing.T) {
+	t.Parallel()
+	w := start(t, playground.Options{})
+	files := 0
+	err := filepath.WalkDir(w.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == w.dir {
+			return err // the test's own directory
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %s", path, info.Mode())
+		}
+		files++
+		return nil
+	})
+	if err != nil || files == 0 {
+		t.Errorf("%d files, %v", files, err)
+	}
 }
 
 // kept returns what lies in the directory, but for what is the users' to keep.
