@@ -40,6 +40,8 @@ type world struct {
 	clock *testkit.Clock // stands still at about the present
 	log   *buffer
 	stop  func() // ends it now and checks how it ended
+
+	synthetic bool // holds certificates that nobody signed, so invariants do not hold
 }
 
 // each runs f on a playground of each database.
@@ -91,7 +93,7 @@ func start(t *testing.T, options playground.Options) *world {
 
 // checkInvariants looks at what a playground left that has ended.
 func (w *world) checkInvariants() {
-	if w.Running == nil {
+	if w.Running == nil || w.synthetic {
 		return
 	}
 	db, err := store.Open(context.Background(), store.Config{URL: w.App.Config.Database, Clock: w.clock})
