@@ -206,8 +206,12 @@ func (s *Server) listenAdmin() error {
 // removeStale removes the socket that a killed server left, but not one that a
 // running server answers on.
 func removeStale(path string) error {
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	}
+	if err != nil || info.Mode().Type() != os.ModeSocket {
+		return errors.Join(err, fmt.Errorf("%s is there and is no socket", path))
 	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		conn.Close()
