@@ -250,20 +250,6 @@ func (h *hvSession) logins() int {
 	return len(page.Events)
 }
 
-// configVariable names the configuration file for which the test binary is hvclient.
-const configVariable = "TELAMON_TEST_HVCLIENT"
-
-func TestMain(m *testing.M) {
-	if file := os.Getenv(configVariable); file != "" {
-		if err := hvclientProcess(context.Background(), file); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
 // hvclientProcess is what a program of a customer does with its configuration file.
 func hvclientProcess(ctx context.Context, file string) error {
 	client, err := hvclient.NewClientFromFile(ctx, file)

@@ -66,7 +66,8 @@ func TestResume(t *testing.T) {
 			url = "" // a playground makes its own
 		}
 		first := start(t, playground.Options{Database: url})
-		serial, cert := first.loggedIn("dev_pkcs10").issue(t, plainRequest(t))
+		before := first.loggedIn("dev_pkcs10")
+		serial, cert := before.issue(t, plainRequest(t))
 		first.stop()
 		second := start(t, playground.Options{Dir: first.dir})
 		if diff := cmp.Diff(first.secrets(), second.secrets()); diff != "" {
@@ -76,6 +77,12 @@ func TestResume(t *testing.T) {
 			t.Errorf("issuers are served at %s, but certificates name %s", got, want)
 		}
 		c := second.loggedIn("dev_pkcs10")
+		fresh := c.token
+		c.token = before.token
+		if a := c.do(http.MethodGet, "/validationpolicy", nil); a.status != http.StatusOK {
+			t.Errorf("a token of before: %s", a)
+		}
+		c.token = fresh
 		if a := c.do(http.MethodGet, "/certificates/"+serial, nil); a.member("certificate") != cert {
 			t.Errorf("certificate %s: %s", serial, a)
 		}
