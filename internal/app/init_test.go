@@ -1,0 +1,156 @@
+package app_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/app"
+	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
+)
+
+func TestInit(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.open()
+		issuers, series, err := w.app.Store.Issuers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(issuers) != 8 || len(series) != 5 {
+			t.Errorf("there are %d issuers and %d series, want 8 and 5", len(issuers), len(series))
+		}
+		for _, i := range issuers {
+			subject := i.Certificate.Subject
+			if len(subject.Organization) != 1 || subject.Organization[0] != "Example Ltd" || w.clock.Now().Before(i.Certificate.NotBefore) {
+				t.Errorf("a CA is %s from %s", subject, i.Certificate.NotBefore)
+			}
+			for _, url := range append(i.Certificate.CRLDistributionPoints, i.Certificate.IssuingCertificateURL...) {
+				if !strings.HasPrefix(url, w.cfg.StatusBaseURL+"/") {
+					t.Errorf("a CA names %s", url)
+				}
+			}
+			if i.Role != telamon.RoleRoot && len(i.Certificate.CRLDistributionPoints)+len(i.Certificate.IssuingCertificateURL) == 0 {
+				t.Errorf("%s names no URL", subject)
+			}
+		}
+		if err := w.init(app.InitOptions{MakeKEK: true}); err == nil {
+			t.Error("an installation is made twice")
+		}
+		if again, _, err := w.app.Store.Issuers(t.Context()); err != nil || len(again) != len(issuers) {
+			t.Errorf("after the second init there are %d issuers, %v", len(again), err)
+		}
+	})
+}
+
+// TestInitRefuses holds that what was there is as it was.
+func TestInitRefuses(t *testing.T) {
+	t.Run("a keystore that exists", func(t *testing.T) {
+		w := install(t, dbtest.SQLite(t))
+		w.cfg.Database = dbtest.SQLite(t)
+		if err := w.init(app.InitOptions{}); err == nil {
+			t.Error("another installation was made over its keys")
+		}
+	})
+	t.Run("no base URL", func(t *testing.T) {
+		w := newWorld(t, dbtest.SQLite(t))
+		w.cfg.StatusBaseURL = ""
+		if err := w.init(app.InitOptions{MakeKEK: true}); err == nil || exists(w.cfg.Keys.KEKFile) {
+			t.Errorf("something was made: %v", err)
+		}
+	})
+	t.Run("no key-encryption key", func(t *testing.T) {
+		w := newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "telamon.db"))
+		if err := w.init(app.InitOptions{}); err == nil || exists(w.cfg.Keys.Dir) || exists(strings.TrimPrefix(w.cfg.Database, "sqlite:")) {
+			t.Errorf("something was made: %v", err)
+		}
+	})
+	t.Run("a key-encryption key that exists stays", func(t *testing.T) {
+		w := newWorld(t, dbtest.SQLite(t))
+		if err := os.WriteFile(w.cfg.Keys.KEKFile, []byte("short"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.init(app.InitOptions{MakeKEK: true}); err == nil {
+			t.Error("an installation was made with a key that is none")
+		}
+		if text, err := os.ReadFile(w.cfg.Keys.KEKFile); err != nil || string(text) != "short" {
+			t.Errorf("the file holds %q, %v", text, err)
+		}
+	})
+}
+
+// TestOpenRefuses holds that nothing is opened that Init did not make.
+func TestOpenRefuses(t *testing.T) {
+	open := func(t *testing.T, w *world) error {
+		t.Helper()
+		opened, err := app.Open(t.Context(), w.cfg, w.clock, slog.New(slog.DiscardHandler), new(slog.LevelVar))
+		if err == nil {
+			opened.Close()
+		}
+		return err
+	}
+	w := install(t, dbtest.SQLite(t))
+	if err := open(t, w); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("no database", func(t *testing.T) {
+		other := *w
+		path := filepath.Join(t.TempDir(), "telamon.db")
+		other.cfg.Database = "sqlite:" + path
+		if open(t, &other) == nil || exists(path) {
+			t.Error("a database was made")
+		}
+	})
+	t.Run("no keystore", func(t *testing.T) {
+		other := *w
+		other.cfg.Keys.Dir = filepath.Join(t.TempDir(), "keys")
+		if open(t, &other) == nil || exists(other.cfg.Keys.Dir) {
+			t.Error("a keystore was made")
+		}
+	})
+	t.Run("another key-encryption key", func(t *testing.T) {
+		other := *w
+		other.cfg.Keys.KEKFile, other.cfg.Keys.KEK = "", app.Secret(strings.Repeat("5a", 32))
+		if open(t, &other) == nil {
+			t.Error("the keys were read with another key")
+		}
+	})
+	t.Run("the key of the environment", func(t *testing.T) {
+		other := *w
+		text, err := os.ReadFile(w.cfg.Keys.KEKFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.cfg.Keys.KEKFile, other.cfg.Keys.KEK = "", app.Secret(strings.TrimSpace(string(text)))
+		if err := open(t, &other); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a name that cannot be certified", func(t *testing.T) {
+		other := &world{t: t, cfg: w.cfg, clock: w.clock, log: &buffer{}}
+		other.cfg.Names.Atlas = []string{"not a name"}
+		other.open()
+		if server, err := other.app.Listen(t.Context()); err == nil {
+			server.Close()
+			t.Error("the server listens")
+		}
+	})
+	t.Run("an address that is taken", func(t *testing.T) {
+		first := &world{t: t, cfg: w.cfg, clock: w.clock, log: &buffer{}}
+		first.start()
+		second := &world{t: t, cfg: w.cfg, clock: w.clock, log: &buffer{}}
+		second.cfg.Listen, second.cfg.AdminSocket = first.server.Addr.String(), ""
+		second.open()
+		if server, err := second.app.Listen(t.Context()); err == nil {
+			server.Close()
+			t.Error("the second server listens")
+		}
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
