@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/playground"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
 )
@@ -53,7 +54,7 @@ func TestKilled(t *testing.T) {
 		}
 		server := startProcess(t, dir, url)
 		issued, revoked := keepBusy(t, dir, server)
-		w := start(t, playground.Options{Dir: dir})
+		w := start(t, playground.Options{Dir: dir, Clock: telamon.SystemClock{}}) // as the process had
 		c := w.loggedIn("dev_pkcs10")
 		for location := range issued {
 			a := c.do(http.MethodGet, strings.TrimPrefix(location, "/v2"), nil)

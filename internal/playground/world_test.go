@@ -37,7 +37,7 @@ type world struct {
 	*playground.Running
 	t     *testing.T
 	dir   string
-	clock *testkit.Clock // stands still at about the present
+	clock *testkit.Clock // stands still at about the present, unless the options had another
 	log   *buffer
 	stop  func() // ends it now and checks how it ended
 
@@ -61,7 +61,10 @@ func start(t *testing.T, options playground.Options) *world {
 	}
 	// TLS clients compare the server's certificate with the real time.
 	w.clock = testkit.NewClock(t, time.Now().UTC().Format(time.RFC3339))
-	options.Dir, options.Clock, options.Out, options.Log = w.dir, w.clock, w.log, w.log
+	if options.Clock == nil {
+		options.Clock = w.clock
+	}
+	options.Dir, options.Out, options.Log = w.dir, w.log, w.log
 	options.Listen, options.StatusListen = "127.0.0.1:0", "127.0.0.1:0"
 	started, done := make(chan *playground.Running, 1), make(chan error, 1)
 	options.Started = func(r *playground.Running) { started <- r }
