@@ -152,6 +152,43 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestHTTP2 speaks the newer protocol, which has limits of its own.
+func TestHTTP2(t *testing.T) {
+	t.Parallel()
+	w := start(t, playground.Options{})
+	credential := w.credential("dev_pkcs10")
+	c := w.connect(w.pair(credential))
+	c.http.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+	if a := c.login(credential.APIKey, credential.APISecret); a.status != http.StatusOK {
+		t.Fatalf("login: %s", a)
+	}
+	res, err := c.http.Post(c.url+"/login", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.ProtoMajor != 2 || res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a login without a body: %s %s", res.Proto, res.Status)
+	}
+	c.issue(t, plainRequest(t))
+	request := plainRequest(t)
+	request["padding"] = strings.Repeat("x", int(app.DefaultConfig().Limits.BodyBytes))
+	if a := c.do(http.MethodPost, "/certificates", request); a.status != http.StatusBadRequest {
+		t.Errorf("too large a body: %s", a)
+	}
+	answers := make(chan *answer)
+	const requests = 50
+	delete(request, "padding")
+	for range requests {
+		go func() { answers <- c.do(http.MethodPost, "/certificates", request) }()
+	}
+	for range requests {
+		if a := <-answers; a.status != http.StatusCreated {
+			t.Errorf("one of %d: %s", requests, a)
+		}
+	}
+}
+
 // TestDrain ends a playground while a request is being sent.
 func TestDrain(t *testing.T) {
 	t.Parallel()
