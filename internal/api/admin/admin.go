@@ -138,7 +138,9 @@ func (p *Problem) Error() string {
 		text = p.Title
 	}
 	for _, f := range p.Fields {
-		text += "\n  " + f.Path + ": " + f.Problem
+		if line := f.Path + ": " + f.Problem; line != p.Detail {
+			text += "\n  " + line
+		}
 	}
 	if p.Status >= http.StatusInternalServerError {
 		text += " (request " + p.RequestID + ")"
