@@ -2,6 +2,7 @@ package playground_test
 
 import (
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -71,6 +72,60 @@ func TestQuotaInParallel(t *testing.T) {
 			if a := c.do(http.MethodGet, path, nil); a.member("value") != want {
 				t.Errorf("%s: %s, want %s", path, a, want)
 			}
+		}
+	})
+}
+
+// TestRevocationsInParallel revokes one certificate in both ways at once, while
+// others are issued for its key.
+func TestRevocationsInParallel(t *testing.T) {
+	t.Parallel()
+	const times = 10
+	each(t, func(t *testing.T, w *world) {
+		c := w.loggedIn("dev_pkcs10")
+		serial, _ := c.issue(t, plainRequest(t))
+		key, reason := plainRequest(t)["public_key"], map[string]any{"revocation_reason": "superseded"}
+		var patched, deleted, rekeyed [times]*answer
+		var work sync.WaitGroup
+		for i := range times {
+			work.Go(func() { patched[i] = c.do(http.MethodPatch, "/certificates/"+serial, reason) })
+			work.Go(func() { deleted[i] = c.do(http.MethodDelete, "/certificates/"+serial, nil) })
+			work.Go(func() {
+				rekeyed[i] = c.do(http.MethodPost, "/certificates/"+serial+"/rekey", map[string]any{"public_key": key})
+			})
+		}
+		work.Wait()
+		done, rekeys := 0, 0
+		for i := range times {
+			for _, one := range []struct {
+				answer    *answer
+				did, late int
+				count     *int
+			}{
+				{patched[i], http.StatusNoContent, http.StatusPreconditionFailed, &done},
+				{deleted[i], http.StatusNoContent, http.StatusConflict, &done},
+				{rekeyed[i], http.StatusCreated, http.StatusUnprocessableEntity, &rekeys},
+			} {
+				switch one.answer.status {
+				case one.did:
+					*one.count++
+				case one.late:
+				default:
+					t.Errorf("%s, want status %d or %d", one.answer, one.did, one.late)
+				}
+			}
+		}
+		if done != 1 {
+			t.Errorf("%d revocations succeeded, want 1", done)
+		}
+		if a := c.do(http.MethodGet, "/counters/certificates/revoked", nil); a.member("value") != "1" {
+			t.Errorf("the counter of revoked certificates: %s", a)
+		}
+		if a := c.do(http.MethodGet, "/counters/certificates/issued", nil); a.member("value") != strconv.Itoa(2+rekeys) {
+			t.Errorf("the counter of issued certificates after %d rekeys: %s", rekeys, a)
+		}
+		if a := c.do(http.MethodPost, "/certificates/"+serial+"/rekey", map[string]any{"public_key": key}); a.status != http.StatusUnprocessableEntity {
+			t.Errorf("a rekey of what is revoked: %s", a)
 		}
 	})
 }
