@@ -59,8 +59,7 @@ func Fill(ctx context.Context, d *Description, c *Credential, n int64, progress 
 	const step = 100_000
 	for written < n {
 		spec.N = min(step, n-written)
-		span := fillSpan * time.Duration(spec.N) / time.Duration(n)
-		spec.To = spec.From.Add(span)
+		spec.To = spec.From.Add(fillSpan / time.Duration(n) * time.Duration(spec.N))
 		part, err := db.Fill(ctx, spec)
 		written += part
 		if err != nil {
