@@ -33,7 +33,8 @@ type Config struct {
 	// StatusListen is the address of the plain HTTP listener: issuer
 	// certificates, /healthz and /readyz.
 	StatusListen string `yaml:"status_listen" env:"TELAMON_STATUS_LISTEN"`
-	// MetricsListen is the private address of /metrics; "" turns it off.
+	// MetricsListen is the private address of /metrics and /debug/pprof; "" turns
+	// it off.
 	MetricsListen string `yaml:"metrics_listen" env:"TELAMON_METRICS_LISTEN"`
 	// AdminSocket is the path of the Unix socket of the admin API, mode 0600.
 	AdminSocket string `yaml:"admin_socket" env:"TELAMON_ADMIN_SOCKET"`

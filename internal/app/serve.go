@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -77,6 +78,9 @@ func (s *Server) open(ctx context.Context) error {
 	s.StatusAddr = listener.Addr()
 	if a.Config.MetricsListen != "" {
 		mux := http.NewServeMux()
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		mux.Handle("GET /metrics", promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{Registry: a.Registry}))
 		if listener, err = s.listen("tcp", a.Config.MetricsListen, mux, true); err != nil {
 			return err

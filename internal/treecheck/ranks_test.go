@@ -24,7 +24,6 @@ var ranks = map[string]int{
 	"internal/bench": 0,
 
 	// These hold no package's code, only tests or requirements.
-	"internal/deps":      0,
 	"internal/treecheck": 0,
 
 	// Engines that are pure.
@@ -69,7 +68,6 @@ var ranks = map[string]int{
 var planned = []string{
 	"internal/dcv", "internal/jobs", "internal/notify",
 	"internal/api/digicertone", "internal/portal",
-	"internal/deps", // goes when every requirement is imported by its own package
 }
 
 // testOnly are the packages, with those below them, that only tests import. They
