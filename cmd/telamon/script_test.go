@@ -41,6 +41,9 @@ func TestScripts(t *testing.T) {
 			p := &processes{running: map[string]*process{}}
 			env.Values[processesKey{}] = p
 			env.Defer(p.kill)
+			if env.Getenv("GORACE") == "" {
+				env.Setenv("GORACE", "atexit_sleep_ms=10") // under the race detector, commands take a second to end
+			}
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -97,7 +100,7 @@ func start(ts *testscript.TestScript, args []string) {
 	defer errOut.Close()
 	cmd := exec.Command(args[1], args[2:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), out, errOut
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TELAMON_KEK", "TELAMON_LOG_LEVEL"} {
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TELAMON_KEK", "TELAMON_LOG_LEVEL", "GORACE", "GOCOVERDIR"} {
 		if value := ts.Getenv(name); value != "" {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
