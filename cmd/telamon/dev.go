@@ -20,8 +20,9 @@ func newDev() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&options.Dir, "dir", playground.DefaultDir, "the playground's directory")
-	flags.StringVar(&options.Listen, "listen", "127.0.0.1:8443", "address of the APIs")
-	flags.StringVar(&options.StatusListen, "status-listen", "127.0.0.1:8080", "address of issuer certificates, /healthz and /readyz")
+	flags.StringVar(&options.Listen, "listen", "", "address of the APIs (default that of the playground, "+playground.DefaultListen+" for a new one)")
+	flags.StringVar(&options.StatusListen, "status-listen", "",
+		"address of issuer certificates, /healthz and /readyz (default that of the playground, "+playground.DefaultStatusListen+" for a new one)")
 	flags.StringVar(&options.Database, "database", "", "a PostgreSQL connection string for a new playground, instead of the embedded database")
 	flags.BoolVar(&options.Reset, "reset", false, "remove what an earlier playground left in the directory")
 	return cmd

@@ -9,14 +9,17 @@ package playground
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -25,8 +28,13 @@ import (
 	"github.com/telamon-ca/telamon/internal/app"
 )
 
-// DefaultDir is where "telamon dev" keeps its playground.
-const DefaultDir = ".telamon-dev"
+// DefaultDir is where "telamon dev" keeps its playground, and the others are the
+// addresses of a new one.
+const (
+	DefaultDir          = ".telamon-dev"
+	DefaultListen       = "127.0.0.1:8443"
+	DefaultStatusListen = "127.0.0.1:8080"
+)
 
 // The files of a playground, beside those of each credential.
 const (
@@ -45,8 +53,8 @@ const configMark = `# Written by "telamon dev".`
 // Options say where and how a playground runs.
 type Options struct {
 	Dir          string
-	Listen       string         // of the TLS faces
-	StatusListen string         // of plain HTTP
+	Listen       string         // of the TLS faces; "" is the playground's own, or DefaultListen
+	StatusListen string         // of plain HTTP; "" is the playground's own, or DefaultStatusListen
 	Database     string         // a connection string; "" is SQLite in Dir
 	Reset        bool           // removes what an earlier playground left in Dir
 	Clock        telamon.Clock  // nil: the system's
@@ -129,6 +137,7 @@ func open(ctx context.Context, options Options) (*playground, error) {
 		return nil, err
 	}
 	if !exists {
+		p.Listen, p.StatusListen = cmp.Or(p.Listen, DefaultListen), cmp.Or(p.StatusListen, DefaultStatusListen)
 		if err := p.writeConfig(); err != nil {
 			return nil, err
 		}
@@ -257,16 +266,21 @@ func (p *playground) writeConfig() error {
 	return writeFile(p.path(configFile), text.Bytes())
 }
 
-// settle returns the address with a free port in the place of port 0.
+// settle returns the address with a free port in the place of port 0. It is below
+// those that systems give to whoever asks for any, since the playground must find
+// it free again at each start.
 func settle(address string) (string, error) {
-	_, port, err := net.SplitHostPort(address)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil || port != "0" {
 		return address, err
 	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return "", err
+	const lowest, ports, attempts = 20_000, 12_000, 100
+	for range attempts {
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(lowest+rand.N(ports)))); err == nil {
+			defer listener.Close()
+			return listener.Addr().String(), nil
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	return "", err
 }
