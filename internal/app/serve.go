@@ -263,8 +263,14 @@ func (s *Server) Run(ctx context.Context) error {
 	err := web.Drain(drain, s.servers...)
 	stop()
 	work.Wait()
-	return errors.Join(cause, err, s.app.finish(drain), s.stopTraces(drain), s.removeSocket())
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout) // drain may be over
+	defer cancelLast()
+	return errors.Join(cause, err, s.app.finish(last), s.stopTraces(last), s.removeSocket())
 }
+
+// finishTimeout is how long the last writes may take when nothing is served any
+// more.
+const finishTimeout = 5 * time.Second
 
 func (s *Server) removeSocket() error {
 	if s.socket == "" {

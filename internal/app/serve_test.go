@@ -275,3 +275,44 @@ func TestReload(t *testing.T) {
 		t.Errorf("an unknown level is taken: %v", err)
 	}
 }
+
+// TestDrainEnds stops a server with a request in flight that never ends.
+func TestDrainEnds(t *testing.T) {
+	w := install(t, dbtest.SQLite(t))
+	w.cfg.DrainTimeout = 50 * time.Millisecond
+	w.start()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer client.CloseIdleConnections()
+	body := strings.NewReader(`{"api_key":"0123456789abcdef","api_secret":"0123456789abcdef0123456789abcdef01234567"}`)
+	res, err := client.Post("https://"+w.server.Addr.String()+"/v2/login", "application/json", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	conn, err := tls.Dial("tcp", w.server.Addr.String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("POST /v2/login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // the server wants the body: it is at work
+		t.Fatal(err)
+	}
+	if err := w.stop(); err == nil {
+		t.Error("a request that was cut off is no error")
+	}
+	if !strings.Contains(w.log.String(), `"msg":"draining"`) {
+		t.Errorf("the log does not say that the server drains:\n%s", w.log)
+	}
+	// What must not be lost is written all the same: the login that was refused.
+	page, err := w.app.Store.AuditEvents(t.Context(), store.AuditFilter{Action: "credential.login"})
+	if err != nil || len(page.Events) != 1 || page.Events[0].Result == "ok" {
+		t.Errorf("the audit log has %d logins, %v", len(page.Events), err)
+	}
+	lag, err := w.app.Store.AuditLag(t.Context())
+	if err != nil || lag.Pending != 0 {
+		t.Errorf("%d events have no place in the log, %v", lag.Pending, err)
+	}
+}
