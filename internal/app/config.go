@@ -171,20 +171,34 @@ func LoadConfig(path string) (Config, error) {
 // ParseConfig is LoadConfig for text.
 func ParseConfig(text []byte) (Config, error) {
 	cfg := DefaultConfig()
-	decoder := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
-	if err := decoder.Decode(&cfg); err != nil && !errors.Is(err, io.EOF) {
+	if err := decode(text, &cfg); err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
-	}
-	if reflect.ValueOf(cfg).IsZero() { // a file without a value has set everything to nothing
-		cfg = DefaultConfig()
-	}
-	if err := decoder.Decode(&Config{}); !errors.Is(err, io.EOF) {
-		return Config{}, errors.New("read configuration: the file holds a second document")
 	}
 	if err := env.Parse(&cfg); err != nil {
 		return Config{}, fmt.Errorf("read environment: %w", err)
 	}
 	return cfg, nil
+}
+
+// decode reads the one document of a file over what cfg holds. A file that makes
+// the decoder panic is an error as well: a reload must not end the server.
+func decode(text []byte, cfg *Config) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the file confuses the decoder: %v", r)
+		}
+	}()
+	decoder, defaults := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()), *cfg
+	if err := decoder.Decode(cfg); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if reflect.ValueOf(*cfg).IsZero() { // a file without a value has set everything to nothing
+		*cfg = defaults
+	}
+	if err := decoder.Decode(&Config{}); !errors.Is(err, io.EOF) {
+		return errors.New("the file holds a second document")
+	}
+	return nil
 }
 
 // Check reports everything that is wrong with the configuration for "serve".

@@ -115,6 +115,7 @@ func TestParseConfig(t *testing.T) {
 		"a prefix that is none":      "proxy: {trusted: [here]}",
 		"a list for a text":          "database: [a, b]",
 		"no YAML":                    "a: b: c",
+		"a tag that makes no sense":  "mtls_key_types: !x y",
 		"two documents":              leastConfig + "---\nlisten: a:1",
 	} {
 		t.Run(name, func(t *testing.T) {
