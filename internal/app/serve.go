@@ -298,7 +298,7 @@ func (s *Server) Reload(ctx context.Context, cfg Config) error {
 	if err := s.certificate.refresh(ctx); err != nil {
 		return err
 	}
-	s.app.Level.Set(level)
 	s.app.Log.InfoContext(ctx, "reloaded", "level", level)
+	s.app.Level.Set(level)
 	return nil
 }

@@ -11,6 +11,7 @@ package directory
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -246,9 +247,12 @@ func (d *Directory) Account(ctx context.Context, id telamon.AccountID) (*telamon
 	return found(s.accounts[id], "account_not_found")
 }
 
+// found returns the object, or a NotFound fault with the code, which ends in
+// _not_found.
 func found[T any](object *T, code string) (*T, error) {
 	if object == nil {
-		return nil, fault.New(fault.NotFound, code, "There is no such object.")
+		what := strings.ReplaceAll(strings.TrimSuffix(code, "_not_found"), "_", " ")
+		return nil, fault.New(fault.NotFound, code, "There is no such "+what+".")
 	}
 	return object, nil
 }

@@ -140,7 +140,7 @@ func keyFault(path string, err error) error {
 // mustBeClientKey checks a key's type, size and known weaknesses.
 func (s *IAM) mustBeClientKey(path string, key *tbs.PublicKey) error {
 	if kind := clientKeyType(key); kind == "" || !slices.Contains(s.clientKeyTypes, kind) {
-		return keyRefused(path, "key_not_allowed", "has a key of a type or size that is not allowed: make one of "+strings.Join(s.clientKeyTypes, ", ")+", RSA of 2048 to 8192 bits")
+		return keyRefused(path, "key_not_allowed", "has a key of a type or size that is not allowed: make one of "+strings.Join(s.clientKeyTypes, ", ")+" (RSA with 2048 to 8192 bits)")
 	}
 	return mustBeStrong(path, key)
 }
