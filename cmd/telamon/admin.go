@@ -42,7 +42,7 @@ func newAdmin() *cobra.Command {
 		newAccount(f), newUser(f), newIdentity(f), newService(f), newSubscription(f), newQuota(f),
 		newCredential(f), newClientCertificate(f), newOnboard(f), newIssuer(f), newAuditEvents(f), newStatus(f))
 	cmd.Long = "Operate a running server over its admin socket, which its owner alone can open.\n" +
-		"Accounts and services may be named by name or by ID. With -json, commands print what the API answers."
+		"Accounts and services may be named by name or by ID. With --json, commands print what the API answers."
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&f.config, "config", "c", defaultConfig, "the server's configuration, which names the socket")
 	flags.StringVar(&f.socket, "socket", "", "the socket, instead")
@@ -127,7 +127,7 @@ func final(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it: it cannot be undone")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if !yes {
-			return usagef("this cannot be undone: add -yes")
+			return usagef("this cannot be undone: add --yes")
 		}
 		return nil
 	}
@@ -159,7 +159,7 @@ func parseTime(flag, text string) (time.Time, error) {
 			return at, nil
 		}
 	}
-	return time.Time{}, usagef("-%s: %q is no time such as 2027-01-31 or 2027-01-31T12:00:00Z", flag, text)
+	return time.Time{}, usagef("--%s: %q is no time such as 2027-01-31 or 2027-01-31T12:00:00Z", flag, text)
 }
 
 // optionalTime is parseTime for a flag that may be left out.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
+	"github.com/telamon-ca/telamon/internal/iam"
 )
 
 func newAccount(f *adminFlags) *cobra.Command {
@@ -65,7 +66,7 @@ func newUserCreate(f *adminFlags, account *string) *cobra.Command {
 		return post(path("accounts", *account, "users"), in), nil
 	})
 	cmd.Flags().StringVar(&in.Name, "name", "", "the person's name")
-	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "a role; may be given several times")
+	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+strings.Join(iam.Roles, ", ")+"; may be given several times")
 	cmd.Flags().StringVar(&passwordFile, "password-file", "", "a file with the password, - for standard input; without it none is set")
 	required(cmd, "name", "role")
 	return inAccount(cmd, account)
@@ -129,7 +130,7 @@ func newIdentityMove(f *adminFlags, account *string) *cobra.Command {
 		})
 	cmd.Flags().StringVar(&to, "to", "", "queued, processed, active, rejected, expired or withdrawn")
 	cmd.Flags().StringVar(&in.Reason, "reason", "", "why; needed to reject")
-	cmd.Flags().StringVar(&expires, "expires-at", "", "for active: when the vetting must be repeated")
+	cmd.Flags().StringVar(&expires, "expires-at", "", "for active: when the vetting must be repeated, such as 2027-12-31")
 	required(cmd, "to")
 	return inAccount(cmd, account)
 }

@@ -87,7 +87,7 @@ func verifyDatabase(ctx context.Context, config, key string, in admin.Verify) (*
 	}
 	verifier, err := note.NewVerifier(key)
 	if err != nil {
-		return nil, usagef("-verifier: %w", err)
+		return nil, usagef("--verifier: %w", err)
 	}
 	db, err := app.OpenDatabase(ctx, cfg)
 	if err != nil {

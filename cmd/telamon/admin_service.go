@@ -10,48 +10,104 @@ import (
 )
 
 func newService(f *adminFlags) *cobra.Command {
-	one := exactArgs("a service")
 	return group("service", "Services: a validation policy, issuing CAs and switches",
-		newServiceSpec(f, "create NAME", "Make a service", func(in admin.ServiceSpec) request { return post("/services", in) }),
-		newServiceSpec(f, "update SERVICE", "Replace all of a service but its name; what was issued stays as it is",
-			func(in admin.ServiceSpec) request {
-				name := in.Name
-				in.Name = ""
-				return put(path("services", name), in)
-			}),
+		newServiceCreate(f), newServiceUpdate(f),
 		f.list("list", "List services", noArgs, []string{"id", "name", "version", "series", "domain_validation", "changed_at"},
 			func([]string) string { return "/services" }),
-		f.command("show SERVICE", "Show a service with its policy", one, nil,
+		f.command("show SERVICE", "Show a service with its policy", exactArgs("a service"), nil,
 			func(args []string) (request, error) { return get(path("services", args[0])), nil }),
 	)
 }
 
-func newServiceSpec(f *adminFlags, use, short string, send func(admin.ServiceSpec) request) *cobra.Command {
-	var in admin.ServiceSpec
-	var policy string
-	var cmd *cobra.Command
-	cmd = f.command(use, short, exactArgs("a name"), nil, func(args []string) (request, error) {
-		text, err := readText(cmd, policy)
+// serviceFlags are what is said of a service. With none of them given, a service
+// that exists stays as it is.
+type serviceFlags struct {
+	policy string
+	spec   admin.ServiceSpec
+}
+
+func (v *serviceFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&v.policy, "policy", "", "file of the validation policy as JSON, - for standard input")
+	flags.StringVar(&v.spec.Series, "series", "", "the issuer series, such as tls-ec (see: telamon admin issuer list)")
+	flags.BoolVar(&v.spec.DomainValidation, "domain-validation", false, "names must be covered by verified domain claims")
+	flags.BoolVar(&v.spec.StrictContent, "strict-content", false, "the content and dated limits of public CAs")
+	flags.BoolVar(&v.spec.StrictCAA, "strict-caa", false, "CAA with DNSSEC")
+	flags.BoolVar(&v.spec.StrictMPIC, "strict-mpic", false, "multi-perspective corroboration")
+	flags.BoolVar(&v.spec.Unlimited, "unlimited", false, "no quota is drawn")
+	flags.StringToStringVar(&v.spec.Sample, "sample", nil, "member=text of an identity with which placeholders are tried out")
+}
+
+// lay lays the flags that were given over spec.
+func (v *serviceFlags) lay(cmd *cobra.Command, spec *admin.ServiceSpec) error {
+	if cmd.Flags().Changed("policy") {
+		text, err := readText(cmd, v.policy)
 		if err != nil {
-			return request{}, err
+			return err
 		}
 		if !json.Valid([]byte(text)) {
-			return request{}, usagef("-policy: %s is not JSON", policy)
+			return usagef("--policy: %s is not JSON", v.policy)
 		}
-		in.Name, in.Policy = args[0], json.RawMessage(text)
-		return send(in), nil
+		spec.Policy = json.RawMessage(text)
+	}
+	for name, set := range map[string]func(){
+		"series":            func() { spec.Series = v.spec.Series },
+		"domain-validation": func() { spec.DomainValidation = v.spec.DomainValidation },
+		"strict-content":    func() { spec.StrictContent = v.spec.StrictContent },
+		"strict-caa":        func() { spec.StrictCAA = v.spec.StrictCAA },
+		"strict-mpic":       func() { spec.StrictMPIC = v.spec.StrictMPIC },
+		"unlimited":         func() { spec.Unlimited = v.spec.Unlimited },
+		"sample":            func() { spec.Sample = v.spec.Sample },
+	} {
+		if cmd.Flags().Changed(name) {
+			set()
+		}
+	}
+	return nil
+}
+
+func newServiceCreate(f *adminFlags) *cobra.Command {
+	var flags serviceFlags
+	var cmd *cobra.Command
+	cmd = f.command("create NAME", "Make a service", exactArgs("a name"), nil, func(args []string) (request, error) {
+		spec := admin.ServiceSpec{Name: args[0]}
+		err := flags.lay(cmd, &spec)
+		return post("/services", spec), err
 	})
-	flags := cmd.Flags()
-	flags.StringVar(&policy, "policy", "", "file of the validation policy as JSON, - for standard input")
-	flags.StringVar(&in.Series, "series", "", "the issuer series, such as tls-ec (see: telamon admin issuer list)")
-	flags.IntVar(&in.Version, "version", 0, "for update: the version that is replaced")
-	flags.BoolVar(&in.DomainValidation, "domain-validation", false, "names must be covered by verified domain claims")
-	flags.BoolVar(&in.StrictContent, "strict-content", false, "the content and dated limits of public CAs")
-	flags.BoolVar(&in.StrictCAA, "strict-caa", false, "CAA with DNSSEC")
-	flags.BoolVar(&in.StrictMPIC, "strict-mpic", false, "multi-perspective corroboration")
-	flags.BoolVar(&in.Unlimited, "unlimited", false, "no quota is drawn")
-	flags.StringToStringVar(&in.Sample, "sample", nil, "member=text of an identity with which placeholders are tried out")
+	flags.add(cmd)
 	required(cmd, "policy", "series")
+	return cmd
+}
+
+func newServiceUpdate(f *adminFlags) *cobra.Command {
+	var flags serviceFlags
+	var version int
+	cmd := &cobra.Command{
+		Use: "update SERVICE", Short: "Change what is given of a service; what was issued stays as it is", Args: exactArgs("a service"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			answer, err := f.call(cmd, get(path("services", args[0])))
+			if err != nil {
+				return err
+			}
+			var now admin.Service
+			if err := json.Unmarshal(answer, &now); err != nil {
+				return err
+			}
+			spec := now.Spec()
+			if version != 0 {
+				spec.Version = version
+			}
+			if err := flags.lay(cmd, &spec); err != nil {
+				return err
+			}
+			if answer, err = f.call(cmd, put(path("services", args[0]), spec)); err != nil {
+				return err
+			}
+			return f.print(cmd.OutOrStdout(), answer, nil)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().IntVar(&version, "version", 0, "refuse unless this is the version that is changed (default: the present one)")
 	return cmd
 }
 
@@ -84,8 +140,8 @@ func newQuota(f *adminFlags) *cobra.Command {
 			in.StartsAt, err = optionalTime("from", from)
 			return post(at(args), in), err
 		})
-	grant.Flags().StringVar(&until, "until", "", "when what is left of it is lost")
-	grant.Flags().StringVar(&from, "from", "", "when it begins (default now)")
+	grant.Flags().StringVar(&until, "until", "", "when what is left of it is lost, such as 2027-12-31 or 2027-12-31T12:00:00Z")
+	grant.Flags().StringVar(&from, "from", "", "when it begins, such as 2027-01-31 (default now)")
 	required(grant, "until")
 	return group("quota", "Quota: lots of certificates, drawn oldest-expiring first",
 		inAccount(grant, &account),

@@ -20,7 +20,7 @@ func newBench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure a running playground over its wire", Args: noArgs,
 		Long: "Drive a running \"telamon dev\" over TLS and print one JSON object with the rate and the times of single\n" +
-			"operations. Keys and requests are made before the clock starts. With -fill, load synthetic certificates\n" +
+			"operations. Keys and requests are made before the clock starts. With --fill, load synthetic certificates\n" +
 			"straight into the database instead, so that growth can be measured.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			description, err := playground.ReadDescription(dev)

@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "telamon: %s\n", err)
 		return exitProblems
 	case errors.As(err, &usage):
-		fmt.Fprintf(errOut, "telamon: %s\nsee: %s -help\n", err, called.CommandPath())
+		fmt.Fprintf(errOut, "telamon: %s\nsee: %s --help\n", err, called.CommandPath())
 		return exitUsage
 	}
 	fmt.Fprintf(errOut, "telamon: %s\n", err)
@@ -96,14 +96,25 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use: "telamon", Short: "A certificate platform: CA, RA, Atlas v2 API and client certificates in one program",
+		Long: "A certificate platform: CA, RA, Atlas v2 API and client certificates in one program.\n" +
+			"Flags may be written with one dash or two.",
 		SilenceUsage: true, SilenceErrors: true, Version: app.Version(),
 		Args: noCommand, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.SetHelpCommand(&cobra.Command{Hidden: true})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newDev(), newBench())
+	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newDev(), newBench(), newVersion())
 	return root
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), app.Version())
+			return err
+		},
+	}
 }
 
 // noArgs and exactArgs check the number of arguments.
@@ -145,13 +156,16 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// required marks flags that must be given.
+// required marks flags that must be given, in their help too.
 func required(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		cmd.Flags().Lookup(name).Usage += " (required)"
+	}
 	check := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		for _, name := range names {
 			if !cmd.Flags().Changed(name) {
-				return usagef("give -%s", name)
+				return usagef("give --%s", name)
 			}
 		}
 		if check != nil {

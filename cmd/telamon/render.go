@@ -54,7 +54,7 @@ func table(w io.Writer, items []map[string]json.RawMessage, columns []string, ne
 		return err
 	}
 	if next != "" {
-		_, err := fmt.Fprintf(w, "there are more: -after %s\n", next)
+		_, err := fmt.Fprintf(w, "there are more: --after %s\n", next)
 		return err
 	}
 	return nil

@@ -50,6 +50,14 @@ func (in *ServiceSpec) spec() iam.ServiceSpec {
 	}
 }
 
+// Spec returns the body that would change nothing of the service.
+func (s *Service) Spec() ServiceSpec {
+	return ServiceSpec{
+		Version: s.Version, Series: s.Series, DomainValidation: s.DomainValidation, StrictContent: s.StrictContent,
+		StrictCAA: s.StrictCAA, StrictMPIC: s.StrictMPIC, Unlimited: s.Unlimited, Policy: s.Policy,
+	}
+}
+
 // A Subscription is an account's right to a service.
 type Subscription struct {
 	ID        telamon.SubscriptionID `json:"id"`
