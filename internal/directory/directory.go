@@ -60,7 +60,8 @@ type Directory struct {
 
 	mu         sync.Mutex // held while current is replaced
 	applied    map[[16]byte]time.Time
-	reconciled time.Time
+	followed   time.Time // the start of the last poll that succeeded, as wall time
+	reconciled time.Time // likewise, of one that read everything
 }
 
 // New reads the whole directory.
@@ -102,12 +103,12 @@ func (d *Directory) Run(ctx context.Context, ticks <-chan time.Time) {
 }
 
 // Poll applies what changed since the last time, or reads everything if that is
-// due. If it returns nil, the directory knows everything that was committed
+// due or the last time is too long ago for the feed. If it returns nil, the directory knows everything that was committed
 // before the call.
 func (d *Directory) Poll(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := d.clock.Now()
+	now := d.clock.Now().Round(0) // wall time: that of a suspended machine goes on
 	changes, err := d.store.Changes(ctx)
 	if err != nil {
 		return err
@@ -118,7 +119,7 @@ func (d *Directory) Poll(ctx context.Context) error {
 			fresh = append(fresh, c)
 		}
 	}
-	if now.Sub(d.reconciled) >= reconcileEvery || len(fresh) > manyChanges {
+	if d.lost(now) || now.Sub(d.reconciled) >= reconcileEvery || len(fresh) > manyChanges {
 		err = d.reconcile(ctx, now)
 	} else if len(fresh) > 0 {
 		err = d.apply(ctx, fresh)
@@ -129,8 +130,16 @@ func (d *Directory) Poll(ctx context.Context) error {
 	for _, c := range fresh {
 		d.applied[c.ID] = now
 	}
+	d.followed = now
 	d.polled.Store(now.UnixMilli())
 	return nil
+}
+
+// lost reports whether the feed may not tell everything that has changed since the
+// last poll: it is too long ago, or the clock went back. The caller holds d.mu.
+func (d *Directory) lost(now time.Time) bool {
+	gap := now.Sub(d.followed)
+	return gap < 0 || gap > store.ChangeGap
 }
 
 // reconcile reads everything. The caller holds d.mu.
@@ -183,9 +192,11 @@ func (d *Directory) Refresh(ctx context.Context, changes ...store.Change) {
 }
 
 // Fresh reports whether the snapshot is trusted: the last successful poll is at
-// most a second old.
+// most a second old, and not in the future.
 func (d *Directory) Fresh() bool {
-	return d.clock.Now().UnixMilli()-d.polled.Load() <= staleAfter.Milliseconds()
+	polled := d.polled.Load() // before the clock is read: a poll meanwhile is no clock that went back
+	age := d.clock.Now().UnixMilli() - polled
+	return age >= 0 && age <= staleAfter.Milliseconds()
 }
 
 // lookup returns the snapshot if it is trusted, and otherwise one of what query

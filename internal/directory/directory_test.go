@@ -287,7 +287,7 @@ func TestFollow(t *testing.T) {
 			},
 		})
 		must(t, err)
-		w.clock.Advance(30 * time.Second) // not yet the time of a reconciliation
+		w.clock.Advance(store.ChangeGap) // not yet the time of a reconciliation
 		second := w.newCredential("second")
 		must(t, w.db.CreateCredential(ctx, operator, &second, w.sub.ID, w.identity.ID, nil))
 		must(t, w.db.ChangeClientCertLinks(ctx, operator, w.account.ID, w.cert.ID, []telamon.CredentialID{second.ID}, w.cert.Credentials))
@@ -328,10 +328,13 @@ func TestFollow(t *testing.T) {
 func TestReconcile(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx, d := t.Context(), w.open(t, w.db)
+		behind := testkit.NewClock(t, "2026-11-22T23:58:30Z") // so that the feed does not reach back to the change
 		second := w.newCredential("second")
-		must(t, w.db.CreateCredential(ctx, operator, &second, w.sub.ID, w.identity.ID, nil))
-		w.clock.Advance(59 * time.Second) // the feed has forgotten it
-		must(t, d.Poll(ctx))
+		must(t, dbtest.Open(t, w.url, behind).CreateCredential(ctx, operator, &second, w.sub.ID, w.identity.ID, nil))
+		for range 59 {
+			w.clock.Advance(time.Second)
+			must(t, d.Poll(ctx))
+		}
 		if _, err := d.Credential(ctx, second.ID); err == nil {
 			t.Fatal("the feed still had the change; this proves nothing")
 		}
@@ -341,6 +344,36 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("after the reconciliation: %v", err)
 		}
 	})
+}
+
+// TestStall checks that the first poll after a time without one knows everything,
+// also what the feed does not tell any more, and whichever way the clock went.
+func TestStall(t *testing.T) {
+	for name, at := range map[string]string{
+		"longer than the feed reaches back": "2026-11-22T23:59:50Z",
+		"longer than a gap":                 "2026-11-22T23:59:35.001Z",
+		"a clock that went back":            "2026-11-22T23:59:10Z",
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, w *world) {
+				clock := &struct{ telamon.Clock }{w.clock}
+				ctx := t.Context()
+				d, err := directory.New(ctx, directory.Config{Store: dbtest.Open(t, w.url, clock), Clock: clock})
+				must(t, err)
+				behind := testkit.NewClock(t, "2026-11-22T23:58:30Z") // the feed tells nothing
+				_, err = dbtest.Open(t, w.url, behind).SetCredentialState(ctx, operator, w.account.ID, w.credential.ID, telamon.Disabled)
+				must(t, err)
+				clock.Clock = testkit.NewClock(t, at)
+				if d.Fresh() {
+					t.Error("the directory is fresh without a poll")
+				}
+				must(t, d.Poll(ctx))
+				if c, err := d.Credential(ctx, w.credential.ID); err != nil || c.State != telamon.Disabled || !d.Fresh() {
+					t.Errorf("after the first poll: fresh %t, %+v, %v, want disabled", d.Fresh(), c, err)
+				}
+			})
+		})
+	}
 }
 
 // TestScopeOfIdentity goes through what an identity allows.

@@ -33,15 +33,24 @@ type Change struct {
 }
 
 // changeLookBack is how far each reading of the feed goes back: a transaction
-// lasts at most transactionLimit, and clocks of replicas differ.
-const changeLookBack = 15 * time.Second
+// lasts at most transactionLimit, clocks of replicas differ by at most clockSkew,
+// and ChangeGap may pass between two readings.
+const changeLookBack = transactionLimit + clockSkew + ChangeGap
+
+// clockSkew is what the clocks of replicas may differ by; see docs/OPERATIONS.md.
+const clockSkew = 5 * time.Second
+
+// ChangeGap is how much time may pass between two readings of the feed without one
+// missing a change. After a longer one, and after the clock went back, a reader must
+// read everything.
+const ChangeGap = 5 * time.Second
 
 // changeRetention is how long changes are kept.
 const changeRetention = time.Hour
 
 // Changes returns what changed lately, the same change again and again for a
-// quarter of a minute: a reader applies each as often as it comes. Reading every
-// 250 ms misses nothing that was committed within transactionLimit.
+// quarter of a minute: a reader applies each as often as it comes. Readings at most
+// ChangeGap apart miss nothing that was committed within transactionLimit.
 func (db *DB) Changes(ctx context.Context) ([]Change, error) {
 	rows, err := db.queries().ChangesSince(ctx, db.clock.Now().Add(-changeLookBack).UnixMilli())
 	if err != nil {
