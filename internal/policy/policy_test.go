@@ -183,6 +183,9 @@ func TestMembers(t *testing.T) {
 		{"extended_key_usages any", func(r *policy.Request) { r.ExtendedKeyUsages = []string{"2.5.29.37.0"} }, "extended_key_usages: is not allowed"},
 		{"extended_key_usages not an OID", func(r *policy.Request) { r.ExtendedKeyUsages = []string{"serverAuth"} },
 			"extended_key_usages: does not match the required format"},
+		{"extended_key_usages with a zero", func(r *policy.Request) {
+			r.ExtendedKeyUsages = []string{"1.3.6.1.5.5.7.3.1", "01.3.6.1.5.5.7.3.1"}
+		}, "extended_key_usages: does not match the required format"},
 		{"gender", func(r *policy.Request) { r.SubjectDA.Gender = "F" }, ""},
 		{"gender wrong", func(r *policy.Request) { r.SubjectDA.Gender = "X" }, "subject_da.gender: does not match the required format"},
 		{"date_of_birth", func(r *policy.Request) { r.SubjectDA.DateOfBirth = "1971-10-14" }, ""},
@@ -421,6 +424,11 @@ func TestCompileRefuses(t *testing.T) {
 		{"extension of CT", ext("1.3.6.1.4.1.11129.2.4.2", text), "custom_extensions.1.3.6.1.4.1.11129.2.4.2"},
 		{"extension of the template", ext("1.3.6.1.4.1.311.21.7", text), "custom_extensions.1.3.6.1.4.1.311.21.7"},
 		{"extension without an OID", ext("one.two", text), "custom_extensions.one.two"},
+		{"extension under 2.5.29 with a zero", ext("02.5.29.17", text), "custom_extensions.02.5.29.17"},
+		{"extension under 2.5.29 with a zero within", ext("2.5.029.17", text), "custom_extensions.2.5.029.17"},
+		{"attribute with a zero", func(m *policy.Model) {
+			m.SubjectDN.ExtraAttributes["2.5.4.03"] = policy.TypedRule{ValueType: telamon.UTF8String, ValueFormat: ".", MaxCount: 1}
+		}, "subject_dn.extra_attributes.2.5.4.03"},
 		{"static DER of two elements", ext("1.3.6.1.4.1.99999.8", policy.ExtensionRule{
 			Presence: policy.Static, ValueType: telamon.DER, ValueFormat: "05000500"}), "custom_extensions.1.3.6.1.4.1.99999.8.format"},
 		{"unknown value type", ext("1.3.6.1.4.1.99999.8", policy.ExtensionRule{
@@ -697,6 +705,28 @@ func TestExtraAttributeBounds(t *testing.T) {
 			if got := words(fields); got != want {
 				t.Errorf("%d characters in %s: %q, want %q", n, id, got, want)
 			}
+		}
+	}
+}
+
+// TestSpellingOfOIDs refuses identifiers that are not in their only spelling, also
+// where the policy's patterns would take them: two spellings are no two usages.
+func TestSpellingOfOIDs(t *testing.T) {
+	p := compile(t, func(m *policy.Model) {
+		m.ExtendedKeyUsages.EKUs = policy.ListRule{List: []string{"."}, MaxCount: 3}
+	})
+	for text, want := range map[string]string{
+		"1.3.6.1.5.5.7.3.1":       "",
+		"1.3.6.1.5.5.7.3.01":      "extended_key_usages: is invalid",
+		"01.3.6.1.5.5.7.3.1":      "extended_key_usages: is invalid",
+		"1.3.6.1.5.5.7.3.1.":      "extended_key_usages: is invalid",
+		"1.3.6.1.5.5.7.000000003": "extended_key_usages: is invalid",
+	} {
+		_, fields := p.Evaluate(&policy.Request{
+			Subject: map[string]string{"common_name": "x"}, ExtendedKeyUsages: []string{"1.3.6.1.5.5.7.3.1", text},
+		}, now)
+		if got := words(fields); got != want {
+			t.Errorf("%s is refused by %q, want %q", text, got, want)
 		}
 	}
 }

@@ -104,12 +104,17 @@ func validURI(text string) bool {
 	return err == nil && u.Scheme != "" && isASCII(text) && !strings.Contains(text, " ")
 }
 
+// validOID reports whether text is an object identifier in its only spelling:
+// x509.ParseOID takes leading zeros, by which one identifier would have many.
 func validOID(text string) bool {
 	if _, ok := commonOIDs[text]; ok {
 		return true
 	}
-	_, err := x509.ParseOID(text)
-	return err == nil && len(text) <= 128
+	if len(text) > 128 {
+		return false
+	}
+	id, err := x509.ParseOID(text)
+	return err == nil && id.String() == text
 }
 
 func validDNSName(text string) bool {
