@@ -274,6 +274,11 @@ func (c *compiler) typed(path string, rules TypedRules) typedRules {
 	return out
 }
 
+// isText reports whether values of a type say themselves what they are.
+func isText(t telamon.ValueType) bool {
+	return t == telamon.UTF8String || t == telamon.PrintableString || t == telamon.IA5String
+}
+
 func (c *compiler) valueType(path string, t telamon.ValueType) {
 	switch t {
 	case telamon.IA5String, telamon.PrintableString, telamon.UTF8String, telamon.Integer, telamon.DER, telamon.Nil:
@@ -289,6 +294,11 @@ func (c *compiler) subject(p *Policy, s *SubjectDN) {
 	}
 	p.ou = c.list("subject_dn."+memberOU, s.OrganizationalUnits, false, organizationalUnit.valid)
 	p.extra = c.typed("subject_dn."+memberExtra, s.ExtraAttributes)
+	for _, rule := range p.extra.sorted {
+		if _, known := attributeOf(rule.oid.Type); known && !isText(rule.ValueType) {
+			c.refuse(rule.path+".value_type", "this attribute is a text: its bounds and names are checked")
+		}
+	}
 	if c.limits.Strict && (s.OrganizationalUnits.MaxCount > 0 || s.OrganizationalUnits.Static && len(s.OrganizationalUnits.List) > 0) {
 		c.refuse("subject_dn."+memberOU, "is not allowed in strict TLS (BR 7.1.2.7.4)")
 	}

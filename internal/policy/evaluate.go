@@ -259,17 +259,8 @@ func (e *evaluation) typedValues(rule *typedRule, values []string) []string {
 // withinBound applies RFC 5280's bounds to attributes that have them by another
 // name than their own member.
 func withinBound(rule *typedRule, text string) bool {
-	for _, m := range [...]*member{&organizationalUnit, &title} {
-		if m.oid.Equal(rule.oid.Type) {
-			return m.valid(text)
-		}
-	}
-	for i := range subjectMembers {
-		if subjectMembers[i].oid.Equal(rule.oid.Type) {
-			return subjectMembers[i].valid(text)
-		}
-	}
-	return true
+	m, known := attributeOf(rule.oid.Type)
+	return !known || m.valid(text)
 }
 
 // subject evaluates subject_dn, its members by name, and puts the attributes into

@@ -426,6 +426,18 @@ func TestCompileRefuses(t *testing.T) {
 		{"extension without an OID", ext("one.two", text), "custom_extensions.one.two"},
 		{"extension under 2.5.29 with a zero", ext("02.5.29.17", text), "custom_extensions.02.5.29.17"},
 		{"extension under 2.5.29 with a zero within", ext("2.5.029.17", text), "custom_extensions.2.5.029.17"},
+		{"common name of DER", func(m *policy.Model) {
+			m.SubjectDN.ExtraAttributes["2.5.4.3"] = policy.TypedRule{ValueType: telamon.DER, ValueFormat: ".", MaxCount: 1}
+		}, "subject_dn.extra_attributes.2.5.4.3.value_type"},
+		{"e-mail of DER", func(m *policy.Model) {
+			m.SubjectDN.ExtraAttributes["1.2.840.113549.1.9.1"] = policy.TypedRule{ValueType: telamon.DER, ValueFormat: ".", MaxCount: 1}
+		}, "subject_dn.extra_attributes.1.2.840.113549.1.9.1.value_type"},
+		{"unit of DER", func(m *policy.Model) {
+			m.SubjectDN.ExtraAttributes["2.5.4.11"] = policy.TypedRule{ValueType: telamon.DER, ValueFormat: ".", MaxCount: 1}
+		}, "subject_dn.extra_attributes.2.5.4.11.value_type"},
+		{"title of NIL", func(m *policy.Model) {
+			m.SubjectDN.ExtraAttributes["2.5.4.12"] = policy.TypedRule{ValueType: telamon.Nil, ValueFormat: ".", MaxCount: 1}
+		}, "subject_dn.extra_attributes.2.5.4.12.value_type"},
 		{"attribute with a zero", func(m *policy.Model) {
 			m.SubjectDN.ExtraAttributes["2.5.4.03"] = policy.TypedRule{ValueType: telamon.UTF8String, ValueFormat: ".", MaxCount: 1}
 		}, "subject_dn.extra_attributes.2.5.4.03"},

@@ -66,6 +66,22 @@ func subjectMember(name string) (*member, bool) {
 	return &subjectMembers[i], true
 }
 
+// attributeOf returns the rules of an attribute of the subject, whether or not it
+// has a member of its own.
+func attributeOf(id x509.OID) (*member, bool) {
+	for _, m := range [...]*member{&organizationalUnit, &title} {
+		if m.oid.Equal(id) {
+			return m, true
+		}
+	}
+	for i := range subjectMembers {
+		if subjectMembers[i].oid.Equal(id) {
+			return &subjectMembers[i], true
+		}
+	}
+	return nil, false
+}
+
 // valid reports whether text can be encoded as the member's value.
 func (m *member) valid(text string) bool {
 	if m.bound == 2 {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"crypto/x509"
-	"encoding/hex"
 	"math/big"
 	"net/mail"
 	"net/netip"
@@ -11,9 +10,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/crypto/cryptobyte"
-	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/dnsname"
@@ -53,37 +49,6 @@ func isPrintable(text string) bool { return printable.MatchString(text) }
 
 func isASCII(text string) bool {
 	return strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf || unicode.IsControl(r) }) < 0
-}
-
-// isTLV reports whether text is the hexadecimal form of one DER element and of
-// nothing else, all the way down.
-func isTLV(text string) bool {
-	der, err := hex.DecodeString(text)
-	if err != nil || len(der) == 0 {
-		return false
-	}
-	input := cryptobyte.String(der)
-	return readElement(&input, 0) && input.Empty()
-}
-
-// maxDepth bounds the nesting of DER that is accepted.
-const maxDepth = 16
-
-func readElement(s *cryptobyte.String, depth int) bool {
-	var body cryptobyte.String
-	var tag asn1.Tag
-	if depth > maxDepth || !s.ReadAnyASN1(&body, &tag) {
-		return false
-	}
-	if tag&0x20 == 0 { // primitive
-		return true
-	}
-	for !body.Empty() {
-		if !readElement(&body, depth+1) {
-			return false
-		}
-	}
-	return true
 }
 
 // validEmail reports whether text is an addr-spec of ASCII with a domain name.
