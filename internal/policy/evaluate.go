@@ -97,7 +97,7 @@ func (e *evaluation) validity(now time.Time) (notBefore, notAfter time.Time) {
 	switch {
 	case to > latest:
 		e.refuse("validity.not_after", tooLong)
-	case to <= from || to-from < v.SecondsMin:
+	case to <= from || to-from < v.SecondsMin && !e.request.Rekey:
 		e.refuse("validity.not_after", tooShort)
 	}
 	return time.Unix(from, 0).UTC(), time.Unix(to, 0).UTC()

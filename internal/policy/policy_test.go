@@ -742,3 +742,22 @@ func TestSpellingOfOIDs(t *testing.T) {
 		}
 	}
 }
+
+// TestRekeyValidity lets a rekey be shorter than the minimum, but not longer than
+// the maximum, and not end before it starts. Accepted requests do not keep it.
+func TestRekeyValidity(t *testing.T) {
+	p := compile(t, nil)
+	for seconds, want := range map[int64]string{
+		1: "", 3599: "", 34214400: "", 0: "validity.not_after: is too short", -5: "validity.not_after: is too short",
+		34214401: "validity.not_after: is too long",
+	} {
+		req := &policy.Request{Subject: map[string]string{"common_name": "x"}, NotAfter: now.Unix() + seconds, Rekey: true}
+		if _, fields := p.Evaluate(req, now); words(fields) != want {
+			t.Errorf("%d seconds are refused by %q, want %q", seconds, words(fields), want)
+		}
+	}
+	text, err := json.Marshal(&policy.Request{Rekey: true})
+	if err != nil || strings.Contains(string(text), "Rekey") {
+		t.Errorf("a request is kept as %s, %v", text, err)
+	}
+}

@@ -8,6 +8,11 @@ type Request struct {
 	NotBefore int64 `json:",omitempty"` // Unix seconds; 0: now
 	NotAfter  int64 `json:",omitempty"` // Unix seconds; 0: as long as possible
 
+	// Rekey says that NotAfter is that of another certificate: what is left of its
+	// life may be shorter than the policy's minimum. It is not kept, since what was
+	// accepted once is a request like any other.
+	Rekey bool `json:"-"`
+
 	Subject             map[string]string `json:",omitempty"` // by subject_dn member, such as "common_name"
 	OrganizationalUnits []string          `json:",omitempty"`
 	ExtraAttributes     []TypeAndValue    `json:",omitempty"`

@@ -23,8 +23,9 @@ type RekeyRequest struct {
 
 // Rekey issues a certificate that repeats the content and notAfter of one of the
 // pair's certificates, for another key, from now on. A rekey is an issuance: the
-// policy, the limits and the checks of the day apply, and it uses quota. If they
-// would no longer give the same content, the request is refused.
+// policy, the limits and the checks of the day apply, but for the shortest
+// validity, and it uses quota. If they would no longer give the same content, the
+// request is refused.
 //
 // It reports what Issue reports, NotFound if the pair has no such certificate, and
 // Invalid with not_issued if that is revoked or has expired.
@@ -60,7 +61,7 @@ func (ra *RA) repeat(ctx context.Context, actor telamon.Actor, serial telamon.Se
 	if err := json.Unmarshal(blob.Request, &asked); err != nil {
 		return nil, nil, fmt.Errorf("read the request of certificate %s: %w", serial, err)
 	}
-	asked.NotBefore, asked.NotAfter = 0, cert.NotAfter.Unix()
+	asked.NotBefore, asked.NotAfter, asked.Rekey = 0, cert.NotAfter.Unix(), true
 	content, err := tbs.ContentOf(blob.DER)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read certificate %s: %w", serial, err)

@@ -131,8 +131,8 @@ func TestRekeyRefusals(t *testing.T) {
 	})
 }
 
-// TestRekeyByTheTime rekeys until the policy's shortest validity and the
-// certificate's end, and not after.
+// TestRekeyByTheTime rekeys until the certificate's end, whatever the policy's
+// shortest validity, and not after.
 func TestRekeyByTheTime(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		c := w.customer(t, metered(), 5)
@@ -145,15 +145,40 @@ func TestRekeyByTheTime(t *testing.T) {
 		if err := rekey(); err != nil {
 			t.Errorf("a minute before the end, which is the shortest validity: %v", err)
 		}
-		w.clock.Advance(time.Second)
-		err := rekey()
-		mustBe(t, err, fault.Invalid, "policy")
-		mustName(t, err, "validity.not_after")
 		w.clock.Advance(59 * time.Second)
+		if err := rekey(); err != nil {
+			t.Errorf("a second before the end: %v", err)
+		}
+		w.clock.Advance(time.Second)
 		mustBe(t, rekey(), fault.Invalid, "not_issued")
-		if s := c.standing(t); s.issued != 2 || s.quota != 3 {
+		if s := c.standing(t); s.issued != 3 || s.quota != 2 {
 			t.Errorf("the customer stands at %+v", s)
 		}
+	})
+}
+
+// TestRekeyOfAFixedTerm rekeys where the policy has one validity for all, and
+// refuses as ever what is requested anew for less.
+func TestRekeyOfAFixedTerm(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		c := w.customer(t, metered(`"secondsmin": 60`, `"secondsmin": 7776000`), 5)
+		first := c.issue(t, "www.example.com")
+		w.clock.Advance(time.Hour)
+		second, err := w.ra.Rekey(t.Context(), c.actor(), first, &ra.RekeyRequest{PublicKey: newKey(t).csr})
+		must(t, err)
+		w.clock.Advance(time.Hour)
+		third, err := w.ra.Rekey(t.Context(), c.actor(), second, &ra.RekeyRequest{PublicKey: newKey(t).csr})
+		must(t, err)
+		was, _ := c.certificate(t, first)
+		is, _ := c.certificate(t, third)
+		if !is.NotAfter.Equal(was.NotAfter) || !is.NotBefore.Equal(w.clock.Now()) {
+			t.Errorf("the rekey is from %s to %s, want from now to %s", is.NotBefore, is.NotAfter, was.NotAfter)
+		}
+		req := request(newKey(t).csr, "www.example.com")
+		req.Policy.NotAfter = is.NotAfter.Unix()
+		_, err = w.ra.Issue(t.Context(), c.actor(), req)
+		mustBe(t, err, fault.Invalid, "policy")
+		mustName(t, err, "validity.not_after")
 	})
 }
 
