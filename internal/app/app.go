@@ -61,7 +61,7 @@ func Open(ctx context.Context, cfg Config, clock telamon.Clock, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	keys, err := keystore.Open(keystore.Config{Dir: cfg.Keys.Dir, KEK: kek, Clock: clock})
+	keys, err := keystore.Open(keystore.Config{Dir: cfg.Keys.Dir, KEK: kek, Clock: clock, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -122,17 +122,12 @@ func OpenDatabase(ctx context.Context, cfg Config) (*store.DB, error) {
 }
 
 // AuditVerifierKey returns the key by which the audit log's checkpoints are
-// verified, from the keystore that the configuration names.
-func AuditVerifierKey(cfg Config) (key string, err error) {
+// verified, from the keystore that the configuration names. A server may be using
+// that keystore.
+func AuditVerifierKey(cfg Config) (string, error) {
 	kek, err := cfg.Keys.kek()
 	if err != nil {
 		return "", err
 	}
-	keys, err := keystore.Open(keystore.Config{Dir: cfg.Keys.Dir, KEK: kek, Clock: telamon.SystemClock{}})
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, keys.Close()) }()
-	_, key, err = keys.CheckpointSigner(auditLog)
-	return key, err
+	return keystore.CheckpointVerifier(keystore.Config{Dir: cfg.Keys.Dir, KEK: kek}, auditLog)
 }

@@ -1,14 +1,17 @@
 package keystore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"iter"
+	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -49,60 +52,114 @@ func parseRecord(b []byte) (Record, error) {
 // journal is a key's append-only file of records. It is not synced for each
 // record: a record that a power failure takes is one whose certificate may be in
 // the ledger, and reconciling the two finds it.
+//
+// Every process that has a journal open holds a shared lock on it, and one that
+// cuts its end an exclusive one: a server that starts while another drains writes
+// to the same journal, and must not take the other's record for a torn one.
 type journal struct {
 	mu   sync.Mutex
 	file *os.File
+	log  *slog.Logger
 	last Record
-	torn bool // a write failed, and may have left a part of its record
+	torn bool // the end may not be that of a whole record
 }
 
-// openJournal opens or makes a journal. A torn record at its end, which a crash or
-// a full disk leaves, is cut off.
-func openJournal(path string) (*journal, error) {
+// errShared is why the end of a journal is not cut off.
+var errShared = errors.New("its end is damaged, and another process has it open")
+
+// openJournal opens or makes a journal. Damaged records at its end, which a crash,
+// a power failure or a full disk leaves, are cut off. If another process has it
+// open, that waits for the first append.
+func openJournal(path string, log *slog.Logger) (*journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	j := &journal{file: file}
-	if err := j.recover(); err != nil {
+	j := &journal{file: file, log: log}
+	if err := j.mend(); errors.Is(err, errShared) {
+		j.torn = true
+	} else if err != nil {
 		file.Close()
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
 	return j, nil
 }
 
-func (j *journal) recover() error {
-	whole, err := j.cut()
-	if err != nil || whole == 0 {
-		return err
+// mend cuts off what follows the last whole record, unless another process has the
+// journal open, and takes the lock that is held from then on. It sets last in any
+// case.
+func (j *journal) mend() error {
+	alone := true
+	err := lock(j.file, syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		alone, err = false, nil
 	}
-	b := make([]byte, recordSize)
-	if _, err := j.file.ReadAt(b, whole-recordSize); err != nil {
-		return err
+	if err != nil {
+		return fmt.Errorf("lock: %w", err)
 	}
-	j.last, err = parseRecord(b)
+	whole, size, err := j.whole()
+	switch {
+	case err != nil || whole == size:
+	case !alone:
+		err = errShared
+	default:
+		if err = j.file.Truncate(whole); err == nil {
+			j.log.Warn("cut damaged records off a journal", "file", j.file.Name(), "octets", size-whole, "last_record", j.last.At)
+		}
+	}
+	// Also if the exclusive lock was refused: asking for it gives up a shared one.
+	if lockErr := lock(j.file, syscall.LOCK_SH); lockErr != nil {
+		return fmt.Errorf("lock: %w", lockErr)
+	}
 	return err
 }
 
-// cut takes a torn record off the end, behind which none could be read, and
-// returns the size of the whole ones.
-func (j *journal) cut() (whole int64, err error) {
-	size, err := j.file.Seek(0, io.SeekEnd)
+func lock(file *os.File, how int) error {
+	for {
+		if err := syscall.Flock(int(file.Fd()), how); err != syscall.EINTR {
+			return err
+		}
+	}
+}
+
+// maxDamage is how much of a journal's end may be damaged. More is no power
+// failure, and for somebody to look at. Zeros do not count: where a power failure
+// comes between a file's growth and its content there may be many, and they say
+// nothing.
+const maxDamage = 64 << 10
+
+// whole returns where the last whole record ends, which becomes last, and the size
+// of the file.
+func (j *journal) whole() (end, size int64, err error) {
+	info, err := j.file.Stat()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	whole = size - size%recordSize
-	if whole != size {
-		err = j.file.Truncate(whole)
+	size = info.Size()
+	b, damage := make([]byte, recordSize), 0
+	for end = size - size%recordSize; end > 0; end -= recordSize {
+		if _, err := j.file.ReadAt(b, end-recordSize); err != nil {
+			return 0, 0, err
+		}
+		if r, err := parseRecord(b); err == nil {
+			j.last = r
+			break
+		}
+		if !bytes.Equal(b, make([]byte, recordSize)) {
+			damage += recordSize
+		}
+		if damage > maxDamage {
+			return 0, 0, errRecord
+		}
 	}
-	return whole, err
+	return end, size, nil
 }
 
 func (j *journal) append(r Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.torn {
-		if _, err := j.cut(); err != nil {
+		if err := j.mend(); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 		j.torn = false

@@ -1,6 +1,9 @@
 package keystore
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,18 +13,19 @@ import (
 	"github.com/telamon-ca/telamon"
 )
 
+// record returns a record of the nth second.
+func record(n int) Record {
+	at := time.Date(2026, 11, 22, 10, 0, n, 0, time.UTC)
+	return Record{At: at, Serial: telamon.NewSerial(at), Hash: [32]byte{byte(n)}}
+}
+
 // TestJournalTorn checks that a write which a full disk cut short spoils neither
 // the records after it nor the next opening.
 func TestJournalTorn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ca.journal")
-	j, err := openJournal(path)
+	j, err := openJournal(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
-	}
-	at := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-	record := func(n int) Record {
-		at := at.Add(time.Duration(n) * time.Second)
-		return Record{At: at, Serial: telamon.NewSerial(at), Hash: [32]byte{byte(n)}}
 	}
 	first, lost, second := record(1), record(2), record(3)
 	if err := j.append(first); err != nil {
@@ -46,18 +50,123 @@ func TestJournalTorn(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if j, err = openJournal(path); err != nil {
+	if j, err = openJournal(path, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatalf("open the journal again: %v", err)
 	}
 	defer j.close()
 	if j.lastTime() != second.At.UnixMilli() {
 		t.Errorf("the last record is of %d, want %d", j.lastTime(), second.At.UnixMilli())
 	}
+	holds(t, path, slices.Concat(first.marshal(), second.marshal()))
+}
+
+// TestJournalPowerFailure opens journals whose ends a power failure has damaged:
+// what is whole stays, and what comes next stands right behind it.
+func TestJournalPowerFailure(t *testing.T) {
+	first, second := record(1), record(2)
+	noise := bytes.Repeat([]byte{0xa5}, recordSize)
+	tests := []struct {
+		name string
+		end  []byte
+		ok   bool
+	}{
+		{"nothing", nil, true},
+		{"a part of a record", second.marshal()[:59], true},
+		{"zeros in the place of a record", make([]byte, recordSize), true},
+		{"zeros and a part", make([]byte, 3*recordSize+7), true},
+		{"many zeros", make([]byte, 1<<20), true},
+		{"records of noise", bytes.Repeat(noise, 10), true},
+		{"more noise than a power failure leaves", bytes.Repeat(noise, maxDamage/recordSize+1), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "ca.journal")
+			was := append(first.marshal(), tt.end...)
+			if err := os.WriteFile(path, was, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			j, err := openJournal(path, slog.New(slog.NewTextHandler(&log, nil)))
+			if !tt.ok {
+				if text, readErr := os.ReadFile(path); err == nil || !bytes.Equal(text, was) {
+					t.Errorf("it opens or was changed: %v, %v", err, readErr)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer j.close()
+			if j.lastTime() != first.At.UnixMilli() {
+				t.Errorf("the last record is of %d, want %d", j.lastTime(), first.At.UnixMilli())
+			}
+			if logged := log.Len() > 0; logged != (len(tt.end) > 0) {
+				t.Errorf("%d octets were cut off, and the log says %q", len(tt.end), &log)
+			}
+			if err := j.append(second); err != nil {
+				t.Fatal(err)
+			}
+			holds(t, path, slices.Concat(first.marshal(), second.marshal()))
+		})
+	}
+}
+
+// TestJournalShared opens a journal whose end is damaged while another has it open.
+func TestJournalShared(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ca.journal")
+	open := func() *journal {
+		t.Helper()
+		j, err := openJournal(path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return j
+	}
+	first, second, third := record(1), record(2), record(3)
+	draining := open()
+	if err := draining.append(first); err != nil {
+		t.Fatal(err)
+	}
+	half := len(second.marshal()) / 2
+	if _, err := draining.file.Write(second.marshal()[:half]); err != nil { // it is just writing
+		t.Fatal(err)
+	}
+	starting := open()
+	if starting.lastTime() != first.At.UnixMilli() {
+		t.Errorf("the last record is of %d, want %d", starting.lastTime(), first.At.UnixMilli())
+	}
+	if err := starting.append(third); err == nil {
+		t.Error("a record is written into another")
+	}
+	if _, err := draining.file.Write(second.marshal()[half:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := starting.append(third); err != nil {
+		t.Errorf("both have it open, and its end is whole: %v", err)
+	}
+	holds(t, path, slices.Concat(first.marshal(), second.marshal(), third.marshal()))
+
+	if _, err := draining.file.Write(first.marshal()[:half]); err != nil { // it is killed in the middle
+		t.Fatal(err)
+	}
+	next := open()
+	defer next.close()
+	if err := errors.Join(draining.close(), starting.close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.append(first); err != nil {
+		t.Errorf("the only one that has it open cannot write: %v", err)
+	}
+	holds(t, path, slices.Concat(first.marshal(), second.marshal(), third.marshal(), first.marshal()))
+}
+
+func holds(t *testing.T, path string, want []byte) {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := slices.Concat(first.marshal(), second.marshal()); !slices.Equal(text, want) {
-		t.Errorf("the journal has %d octets, want the two records' %d", len(text), len(want))
+	if !slices.Equal(text, want) {
+		t.Errorf("the journal has %d octets, want %d of whole records", len(text), len(want))
 	}
 }

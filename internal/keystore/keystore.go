@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,7 @@ type Config struct {
 	Dir   string
 	KEK   KEK
 	Clock telamon.Clock
+	Log   *slog.Logger // nil discards
 }
 
 // Keystore is an open keystore. It is safe for concurrent use. Decrypted keys
@@ -62,6 +64,7 @@ type Keystore struct {
 	dir    string
 	kek    KEK
 	clock  telamon.Clock
+	log    *slog.Logger
 	master []byte
 
 	mu   sync.RWMutex
@@ -79,6 +82,14 @@ type key struct {
 	last    int64 // Unix milliseconds of the last signature, guarded by clockMu
 }
 
+func newKeystore(cfg Config) *Keystore {
+	ks := &Keystore{dir: cfg.Dir, kek: cfg.KEK, clock: cfg.Clock, log: cfg.Log, keys: map[string]*key{}}
+	if ks.log == nil {
+		ks.log = slog.New(slog.DiscardHandler)
+	}
+	return ks
+}
+
 // Create makes a new keystore. It reports an error if the directory exists and is
 // not empty: a keystore is never overwritten.
 func Create(cfg Config) (*Keystore, error) {
@@ -88,7 +99,7 @@ func Create(cfg Config) (*Keystore, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create keystore: %w", err)
 	}
-	ks := &Keystore{dir: cfg.Dir, kek: cfg.KEK, clock: cfg.Clock, keys: map[string]*key{}}
+	ks := newKeystore(cfg)
 	ks.master = make([]byte, 32)
 	rand.Read(ks.master) // does not fail (crypto/rand)
 	if err := ks.seal(masterEntry, ks.master); err != nil {
@@ -102,9 +113,10 @@ func Create(cfg Config) (*Keystore, error) {
 }
 
 // Open opens a keystore that Create made. It reports an error if there is none, if
-// the key-encryption key is not the one, or if any file was changed.
+// the key-encryption key is not the one, or if any file was changed. What a power
+// failure left at the end of a journal is cut off and logged.
 func Open(cfg Config) (*Keystore, error) {
-	ks := &Keystore{dir: cfg.Dir, kek: cfg.KEK, clock: cfg.Clock, keys: map[string]*key{}}
+	ks := newKeystore(cfg)
 	var err error
 	if ks.master, err = ks.unseal(masterEntry); err != nil {
 		return nil, fmt.Errorf("open keystore %s: %w", cfg.Dir, err)
@@ -135,7 +147,7 @@ func (ks *Keystore) load(name string) error {
 	if err != nil {
 		return err
 	}
-	if k.journal, err = openJournal(ks.journalPath(name)); err != nil {
+	if k.journal, err = openJournal(ks.journalPath(name), ks.log); err != nil {
 		return err
 	}
 	k.last = k.journal.lastTime()
@@ -174,7 +186,7 @@ func (ks *Keystore) Generate(name string, keyType tbs.KeyType) (crypto.PublicKey
 	if err := ks.saveKey(k); err != nil {
 		return nil, err
 	}
-	if k.journal, err = openJournal(ks.journalPath(name)); err != nil {
+	if k.journal, err = openJournal(ks.journalPath(name), ks.log); err != nil {
 		return nil, err
 	}
 	ks.keys[name] = k
@@ -287,6 +299,13 @@ func (ks *Keystore) CheckpointSigner(name string) (note.Signer, string, error) {
 	}
 	signer, err := noteSigner(name, verifier, seed)
 	return signer, verifier, err
+}
+
+// CheckpointVerifier returns the second result of CheckpointSigner without opening
+// the keystore. It changes no file, so that a tool may call it beside a server.
+func CheckpointVerifier(cfg Config, name string) (string, error) {
+	_, verifier, err := newKeystore(cfg).CheckpointSigner(name)
+	return verifier, err
 }
 
 // noteSigner brings the seed into the text form that package note reads: the

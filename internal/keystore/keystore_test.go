@@ -420,6 +420,19 @@ func TestCheckpointSigner(t *testing.T) {
 	if _, err := note.Open(signed, note.VerifierList(verifier)); err != nil {
 		t.Errorf("the checkpoint does not verify: %v", err)
 	}
+	t.Run("the verifier's key alone", func(t *testing.T) {
+		torn := []byte("the server is just writing")
+		if err := os.WriteFile(filepath.Join(s.dir, "ca.journal"), torn, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		alone, err := keystore.CheckpointVerifier(keystore.Config{Dir: s.dir, KEK: s.kek}, "audit.example")
+		if err != nil || alone != verifierKey {
+			t.Errorf("it is %q, %v, want %q", alone, err, verifierKey)
+		}
+		if text, err := os.ReadFile(filepath.Join(s.dir, "ca.journal")); err != nil || !bytes.Equal(text, torn) {
+			t.Errorf("the journal was changed to %q, %v", text, err)
+		}
+	})
 }
 
 func TestReadKEK(t *testing.T) {
