@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ type unit struct {
 	key   string // what apply locks: units are applied in this order
 
 	ctx     context.Context // the waiter's
-	broken  error           // why the unit can never be written: its rows break a rule
+	broken  error           // why the unit can never be written: its rows break a rule, or nobody waits
 	refused error           // why the unit was not written although the batch was
 	done    chan error
 }
@@ -81,7 +82,8 @@ func (c *committer) stop() {
 }
 
 // commit hands u to the committer and waits for its own outcome. When it returns
-// nil, u is durable. If ctx ends first, u may or may not be written.
+// nil, u is durable. If ctx ends first, u may or may not be written; of a
+// certificate, which is signed by then, at least the audit event is.
 func (c *committer) commit(ctx context.Context, u *unit) error {
 	u.ctx = ctx
 	u.event.ID = telamon.NewEventID()
@@ -98,24 +100,37 @@ func (c *committer) commit(ctx context.Context, u *unit) error {
 	}
 	select {
 	case err := <-u.done:
-		return err
+		if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Code != codeCanceled {
+			return err
+		}
 	case <-ctx.Done():
-		return c.db.judge(ctx, ctx.Err())
 	}
+	return c.db.judge(ctx, ctx.Err())
 }
 
+// send puts u into the queue. While it does, or while what it left behind does,
+// the lock keeps stop from closing the queue.
 func (c *committer) send(ctx context.Context, u *unit) error {
 	c.mu.RLock()
-	defer c.mu.RUnlock()
 	if c.stopped {
+		c.mu.RUnlock()
 		return unavailable(errClosed)
 	}
 	select {
 	case c.in <- u:
+		c.mu.RUnlock()
 		return nil
 	case <-ctx.Done():
+	}
+	if u.cert == nil {
+		c.mu.RUnlock()
 		return c.db.judge(ctx, ctx.Err())
 	}
+	go func() {
+		defer c.mu.RUnlock()
+		c.in <- u
+	}()
+	return c.db.judge(ctx, ctx.Err())
 }
 
 func (c *committer) run() {
@@ -133,27 +148,33 @@ func (c *committer) run() {
 				break gather
 			}
 		}
-		c.write(slices.DeleteFunc(batch, gone))
+		for _, u := range batch {
+			u.giveUp()
+		}
+		c.write(batch)
 	}
 }
 
-// gone reports whether nobody waits for u any more: it is not written then, so
-// that no quota is drawn for an answer that cannot be given.
-func gone(u *unit) bool {
-	if err := u.ctx.Err(); err != nil {
-		u.done <- err
-		return true
+// codeCanceled is in the audit event of a unit for which nobody waited any more.
+const codeCanceled = "canceled"
+
+// giveUp refuses u if nobody waits for it any more, so that no quota is drawn for an
+// answer that cannot be given. Its audit event is written: a certificate is signed
+// by then. A unit that is nothing but an event is written as it is.
+func (u *unit) giveUp() {
+	err := u.ctx.Err()
+	if err == nil || u.cert == nil && u.apply == nil && len(u.counts) == 0 && u.draw == "" {
+		return
 	}
-	return false
+	u.broken = &fault.Fault{
+		Kind: fault.Unavailable, Code: codeCanceled, Detail: "The request ended before its outcome was written.", Cause: err,
+	}
 }
 
 // write commits the batch and answers its waiters. If a unit's own rows break a
 // rule, the batch is halved until that unit is alone, so that the others commit;
 // of that unit only the audit event is written.
 func (c *committer) write(batch []*unit) {
-	if len(batch) == 0 {
-		return
-	}
 	err := c.db.again(context.Background(), func() error { return c.writeOnce(batch) })
 	if err != nil && isConstraint(err) && len(batch) > 1 {
 		half := len(batch) / 2

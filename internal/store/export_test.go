@@ -65,3 +65,6 @@ func Checkpoint(ctx context.Context, db *DB) error { return db.checkpoints.check
 
 // WALFrames returns how many frames SQLite's WAL has.
 func WALFrames(ctx context.Context, db *DB) (int64, error) { return db.checkpoints.passive(ctx) }
+
+// Waiting returns how many units wait for the next batch.
+func Waiting(db *DB) int { return len(db.committer.in) }
