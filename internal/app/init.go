@@ -101,22 +101,44 @@ func makeDatabaseFile(path string) error {
 	return file.Close()
 }
 
-// makeKEK writes a new key-encryption key, readable by its owner alone.
+// makeKEK writes a new key-encryption key, readable by its owner alone, unless there
+// is one. When it returns nil, the key is durable: nothing may be encrypted under
+// one that a power failure takes.
 func makeKEK(path string) error {
 	if path == "" {
 		return errors.New("keys.kek_file is required")
 	}
 	if _, err := os.Stat(path); err == nil {
 		return nil
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("make key-encryption key: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make key-encryption key: %w", err)
 	}
 	_, text := keystore.NewKEK()
-	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
+	if err := writeNew(path, text+"\n"); err != nil {
 		return fmt.Errorf("make key-encryption key: %w", err)
 	}
 	return nil
+}
+
+// writeNew writes a file that must not exist, for its owner alone, and durably. It
+// leaves no file that is not whole.
+func writeNew(path, text string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // hierarchies are those of DESIGN.md, Section 7. An issuing CA lives for its

@@ -15,6 +15,9 @@ import (
 func TestInit(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.open()
+		if info, err := os.Stat(w.cfg.Keys.KEKFile); err != nil || info.Mode() != 0o600 || info.Size() != 65 {
+			t.Errorf("the key-encryption key is %v, %v", info, err)
+		}
 		issuers, series, err := w.app.Store.Issuers(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -77,6 +80,27 @@ func TestInitRefuses(t *testing.T) {
 		}
 		if text, err := os.ReadFile(w.cfg.Keys.KEKFile); err != nil || string(text) != "short" {
 			t.Errorf("the file holds %q, %v", text, err)
+		}
+	})
+	t.Run("a key-encryption key that cannot be looked at", func(t *testing.T) {
+		w := newWorld(t, dbtest.SQLite(t))
+		loop := filepath.Join(t.TempDir(), "loop")
+		if err := os.Symlink("loop", loop); err != nil {
+			t.Fatal(err)
+		}
+		w.cfg.Keys.KEKFile = loop
+		if err := w.init(app.InitOptions{MakeKEK: true}); err == nil || exists(w.cfg.Keys.Dir) {
+			t.Errorf("something was made: %v", err)
+		}
+	})
+	t.Run("a key-encryption key that a link promises", func(t *testing.T) {
+		w := newWorld(t, dbtest.SQLite(t))
+		elsewhere := filepath.Join(t.TempDir(), "elsewhere")
+		if err := os.Symlink(elsewhere, w.cfg.Keys.KEKFile); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.init(app.InitOptions{MakeKEK: true}); err == nil || exists(elsewhere) || exists(w.cfg.Keys.Dir) {
+			t.Errorf("something was made: %v", err)
 		}
 	})
 }
