@@ -9,7 +9,6 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/directory"
-	"github.com/telamon-ca/telamon/internal/dnsname"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keycheck"
@@ -202,38 +201,3 @@ func checkPossession(rule policy.KeyRule, key *tbs.PublicKey, signature string) 
 	}
 	return ""
 }
-
-// checkNames runs step 6 for a service with domain validation: every name must
-// be covered by a verified claim. No claim can be verified yet, so every name
-// that would need one is refused.
-func checkNames(scope *directory.Scope, content *telamon.Content) error {
-	if !scope.Service.DomainValidation {
-		return nil
-	}
-	var uncovered []fault.Field
-	add := func(name string) {
-		uncovered = append(uncovered, fault.Field{Path: name, Problem: "no verified claim"})
-	}
-	for _, name := range content.SAN.DNSNames {
-		add(name)
-	}
-	for _, mail := range content.SAN.Emails {
-		add(mail)
-	}
-	for _, ip := range content.SAN.IPAddresses {
-		add(ip.String())
-	}
-	for _, a := range content.Subject {
-		if a.Type.String() == oidCommonName && dnsname.LooksLikeHost(a.Value.Text) {
-			add(a.Value.Text)
-		}
-	}
-	if len(uncovered) == 0 {
-		return nil
-	}
-	return &fault.Fault{
-		Kind: fault.Invalid, Code: "name_not_covered", Detail: "san: failed dns/email domain name verification", Fields: uncovered,
-	}
-}
-
-const oidCommonName = "2.5.4.3" // X.520 id-at-commonName

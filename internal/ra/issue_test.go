@@ -207,21 +207,6 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-// TestNamesThatNeedNoClaim issues for a service with domain validation what names
-// no domain.
-func TestNamesThatNeedNoClaim(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		spec := unlimited()
-		spec.DomainValidation = true
-		c := w.customer(t, spec, 0)
-		req := request(newKey(t).csr, "device-17")
-		req.Policy.SAN.DNSNames = nil
-		if _, err := w.ra.Issue(t.Context(), c.actor(), req); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestCheck accepts a request and does nothing else.
 func TestCheck(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
