@@ -23,6 +23,9 @@ func Number(ctx context.Context, db *DB, query string, args ...any) (n int64, er
 // back.
 func Reader(db *DB) *sql.DB { return db.read }
 
+// Writer returns the pool that writes.
+func Writer(db *DB) *sql.DB { return db.write }
+
 // FailCommit puts f in the place of COMMIT; nil takes it away again. It must not
 // be called while anything is written.
 func FailCommit(db *DB, f func(*sql.Tx) error) { db.faults.commit = f }

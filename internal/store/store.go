@@ -105,6 +105,12 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
+	if db.engine == enginePostgres {
+		if err := db.warnOfNoSync(ctx); err != nil {
+			db.closePools()
+			return nil, fmt.Errorf("open database: %w", err)
+		}
+	}
 	if err := db.migrate(ctx); err != nil {
 		db.closePools()
 		return nil, fmt.Errorf("migrate database: %w", err)
@@ -199,6 +205,9 @@ func openPostgres(ctx context.Context, url string) (write, read *sql.DB, err err
 	if config.RuntimeParams[idle] == "" {
 		config.RuntimeParams[idle] = strconv.FormatInt(transactionLimit.Milliseconds(), 10)
 	}
+	if err := pinDurability(config.RuntimeParams); err != nil {
+		return nil, nil, err
+	}
 	open := func(connections int) *sql.DB {
 		pool := stdlib.OpenDB(*config)
 		pool.SetMaxOpenConns(connections)
@@ -211,6 +220,42 @@ func openPostgres(ctx context.Context, url string) (write, read *sql.DB, err err
 		return nil, nil, errors.Join(err, write.Close(), read.Close())
 	}
 	return write, read, nil
+}
+
+// pinDurability makes COMMIT wait for the disk whatever the server, the database or
+// the role has as its default: what is acknowledged is durable. A connection string
+// may ask for more, and is refused if it asks for less.
+func pinDurability(params map[string]string) error {
+	const name = "synchronous_commit"
+	value := "on"
+	for key, given := range params {
+		switch {
+		case strings.EqualFold(key, name):
+			value = strings.ToLower(given)
+			delete(params, key)
+		case key == "options" && strings.Contains(strings.ToLower(given), name):
+			return fmt.Errorf("%s is set in the connection's options: give it as a parameter of its own", name)
+		}
+	}
+	switch value {
+	case "on", "remote_write", "remote_apply":
+		params[name] = value
+		return nil
+	}
+	return fmt.Errorf("%s=%s would lose what was acknowledged: leave it out, or give on, remote_write or remote_apply", name, value)
+}
+
+// warnOfNoSync logs that the server does not sync its disk: that may be a test, and
+// otherwise loses data when the machine crashes.
+func (db *DB) warnOfNoSync(ctx context.Context) error {
+	var fsync string
+	if err := db.read.QueryRowContext(ctx, "SHOW fsync").Scan(&fsync); err != nil {
+		return fmt.Errorf("read fsync: %w", err)
+	}
+	if fsync == "off" {
+		db.log.WarnContext(ctx, "the PostgreSQL server runs with fsync=off: a crash of its machine loses or destroys data")
+	}
+	return nil
 }
 
 // txn is one transaction: its queries, its connection for statements that sqlc
