@@ -37,7 +37,7 @@ type Server struct {
 	servers     []*http.Server
 	listeners   []net.Listener
 	stopTraces  func(context.Context) error
-	socket      string // path of the admin socket, "" if there is none
+	socket      os.FileInfo // of the admin socket, nil if there is none
 
 	// The addresses that are listened on; MetricsAddr is nil if it is off.
 	Addr, StatusAddr, MetricsAddr net.Addr
@@ -200,10 +200,14 @@ func (s *Server) listenAdmin() error {
 		return fmt.Errorf("admin_socket: %w", err)
 	}
 	listener.(*net.UnixListener).SetUnlinkOnClose(false) // it is elsewhere by then
-	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, path)); err != nil {
+	if err := os.Chmod(made, 0o600); err != nil {
 		return fmt.Errorf("admin_socket: %w", err)
 	}
-	s.socket = path
+	info, err := os.Lstat(made)
+	if err = errors.Join(err, os.Rename(made, path)); err != nil {
+		return fmt.Errorf("admin_socket: %w", err)
+	}
+	s.socket = info
 	return nil
 }
 
@@ -272,11 +276,23 @@ func (s *Server) Run(ctx context.Context) error {
 // more.
 const finishTimeout = 5 * time.Second
 
+// removeSocket removes the server's own admin socket. One that is there instead
+// belongs to the next server, which may have started while this one drained.
 func (s *Server) removeSocket() error {
-	if s.socket == "" {
+	if s.socket == nil {
 		return nil
 	}
-	return os.Remove(s.socket)
+	path := s.app.Config.AdminSocket
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !os.SameFile(info, s.socket) || !info.ModTime().Equal(s.socket.ModTime()): // a new file may have the old one's inode
+		return nil
+	}
+	return os.Remove(path)
 }
 
 // Close closes the listeners of a server that does not run.

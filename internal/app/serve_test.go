@@ -276,6 +276,54 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestSuccessor starts a server while the one before it drains.
+func TestSuccessor(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.start()
+		inFlight := w.hold()
+		defer inFlight.Close()
+		w.cancel()
+		w.await("the end of the admin socket's listener", func() bool {
+			conn, err := net.Dial("unix", w.cfg.AdminSocket)
+			if err == nil {
+				conn.Close()
+			}
+			return err != nil
+		})
+		next := &world{t: t, cfg: w.cfg, clock: w.clock, log: &buffer{}}
+		next.start()
+		inFlight.Close()
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+		if err := admin.NewClient(w.cfg.AdminSocket).Do(t.Context(), http.MethodGet, "/status", nil, nil); err != nil {
+			t.Errorf("when the first server has ended, the second answers %v", err)
+		}
+		if err := next.stop(); err != nil {
+			t.Error(err)
+		}
+		if exists(w.cfg.AdminSocket) {
+			t.Error("the second server leaves its socket")
+		}
+	})
+}
+
+// hold sends a request that is at work until the connection is closed.
+func (w *world) hold() net.Conn {
+	w.t.Helper()
+	conn, err := tls.Dial("tcp", w.server.Addr.String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := conn.Write([]byte("POST /v2/login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil { // the server wants the body: it is at work
+		w.t.Fatal(err)
+	}
+	return conn
+}
+
 // TestDrainEnds stops a server with a request in flight that never ends.
 func TestDrainEnds(t *testing.T) {
 	w := install(t, dbtest.SQLite(t))
@@ -289,17 +337,7 @@ func TestDrainEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	conn, err := tls.Dial("tcp", w.server.Addr.String(), &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("POST /v2/login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Read(make([]byte, 1)); err != nil { // the server wants the body: it is at work
-		t.Fatal(err)
-	}
+	defer w.hold().Close()
 	if err := w.stop(); err == nil {
 		t.Error("a request that was cut off is no error")
 	}
