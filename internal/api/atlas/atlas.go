@@ -64,7 +64,8 @@ type Config struct {
 	// refused, and Credentials how often one credential may call. Nil sets no bound.
 	Addresses, Credentials *web.Limiter
 
-	// MaxBody is the longest request body in bytes; 0 is DefaultMaxBody.
+	// MaxBody is the longest request body in bytes; 0 is DefaultMaxBody. Some routes
+	// take less.
 	MaxBody int64
 	// AtRoot serves the routes at the root too, for clients whose base URL has no
 	// /v2. Location and Links start with /v2 all the same.
@@ -117,7 +118,15 @@ type route struct {
 	serve func(*call) error
 	open  bool // needs no token
 	body  bool // needs a JSON body
+	// longest is the most bytes of the body; 0 is MaxBody, which holds in any case.
+	longest int64
 }
+
+// Bodies of a few short members. A login's is read for strangers too.
+const (
+	maxLoginBody      = 4 << 10
+	maxRevocationBody = 64 << 10
+)
 
 // routes returns the routes by path below the base and method.
 func (a *API) routes() map[string]map[string]route {
@@ -129,13 +138,13 @@ func (a *API) routes() map[string]map[string]route {
 		return map[string]route{http.MethodPost: r}
 	}
 	return map[string]map[string]route{
-		"/login":            post(route{serve: a.login, open: true}),
+		"/login":            post(route{serve: a.login, open: true, longest: maxLoginBody}),
 		"/validationpolicy": get(a.policy),
 		"/trustchain":       get(a.trustChain),
 		"/certificates":     post(route{serve: a.issue}),
 		"/certificates/{sn}": {
 			http.MethodGet:    {serve: a.certificate},
-			http.MethodPatch:  {serve: a.revoke, body: true},
+			http.MethodPatch:  {serve: a.revoke, body: true, longest: maxRevocationBody},
 			http.MethodDelete: {serve: a.revokeUnspecified},
 		},
 		"/certificates/{sn}/rekey":       post(route{serve: a.rekey}),
@@ -215,7 +224,7 @@ func (a *API) dispatch(methods map[string]route) http.Handler {
 		}
 		if route.body {
 			var err error
-			if c.body, err = a.readBody(c.w, c.r); err != nil {
+			if c.body, err = a.readBody(c.w, c.r, route.longest); err != nil {
 				return err
 			}
 		}

@@ -330,11 +330,35 @@ func TestModeChecksOnly(t *testing.T) {
 	}
 }
 
+// TestBodyTooLong sends to each route a body of the longest length, which is not
+// complained about, and one that is a byte longer.
 func TestBodyTooLong(t *testing.T) {
-	api, fake := newTestAPI(t)
-	w := ask(api, "POST", "/v2/certificates", `{"x":"`+strings.Repeat("a", DefaultMaxBody)+`"}`)
-	if w.Code != 400 || fake.issued != nil {
-		t.Errorf("%d %s, want 400", w.Code, w.Body)
+	small := func(api *API) { api.maxBody = 1 << 10 }
+	for _, tt := range []struct {
+		name, method, path string
+		set                func(*API)
+		limit              int
+	}{
+		{"a request", "POST", "/v2/certificates", nil, DefaultMaxBody},
+		{"a rekey", "POST", "/v2/certificates/01/rekey", nil, DefaultMaxBody},
+		{"a login", "POST", "/v2/login", nil, 4 << 10},
+		{"a revocation", "PATCH", "/v2/certificates/01", nil, 64 << 10},
+		{"a login where little is allowed", "POST", "/v2/login", small, 1 << 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, size := range []int{tt.limit, tt.limit + 1} {
+				api, fake := newTestAPI(t)
+				if tt.set != nil {
+					tt.set(api)
+				}
+				frame := `{"x":""}`
+				w := ask(api, tt.method, tt.path, `{"x":"`+strings.Repeat("a", size-len(frame))+`"}`)
+				tooLong := strings.Contains(w.Body.String(), "is too long")
+				if tooLong != (size > tt.limit) || tooLong && (w.Code != 400 || fake.issued != nil) {
+					t.Errorf("%d bytes: %d %s", size, w.Code, w.Body)
+				}
+			}
+		})
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 )
 
 // readBody reads the body of a request that needs one. It reports Malformed, in
-// this order: without a length or chunks, of another media type, too long.
-func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// this order: without a length or chunks, of another media type, longer than the
+// route's limit (0 for none) or MaxBody.
+func (a *API) readBody(w http.ResponseWriter, r *http.Request, longest int64) ([]byte, error) {
 	_, announced := r.Header["Content-Length"]
 	if !announced && r.ContentLength == 0 {
 		return nil, fault.New(fault.Malformed, codeLengthRequired, "Content-Length required")
@@ -19,7 +20,11 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength != 0 && !isJSON(r.Header) {
 		return nil, fault.New(fault.Malformed, codeMediaType, "Bad Content-Type")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.maxBody))
+	limit := a.maxBody
+	if longest > 0 {
+		limit = min(limit, longest)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
 		return nil, malformed([]fault.Field{{Path: "body", Problem: "is too long"}})
 	}
