@@ -79,6 +79,9 @@ func (c *credentialSpec) policy() ([]byte, error) {
 		"algorithm":      map[string]any{"presence": "OPTIONAL", "list": algorithms},
 		"hash_algorithm": map[string]any{"presence": "OPTIONAL", "list": []string{"SHA-256", "SHA-384", "SHA-512"}},
 	}
+	if usages, ok := model["key_usages"].(map[string]any); ok && c.keyType == "ECDSA" {
+		usages["key_encipherment"] = "STATIC_FALSE" // RFC 5480, Section 3
+	}
 	model["public_key"] = map[string]any{"key_type": c.keyType, "allowed_lengths": c.lengths, "key_format": c.keyFormat}
 	model["public_key_signature"] = c.keySignature
 	return json.Marshal(model)

@@ -129,7 +129,7 @@ func Compile(model *Model, limits Limits) (*Policy, error) {
 	c.validity(&m.Validity)
 	c.subject(p, &m.SubjectDN)
 	c.san(p, &m.SAN)
-	c.keyUsages(m.KeyUsages)
+	c.keyUsages(m)
 	c.ekus(p, &m.ExtendedKeyUsages)
 	c.directory(p, m.SubjectDA)
 	c.statements(p, m.QualifiedStatements)
@@ -219,9 +219,10 @@ func (c *compiler) pattern(path, text string) *regexp.Regexp {
 	return re
 }
 
-// list compiles the rule of a list; valid checks static values. With suffixes,
-// entries that start with "." or "@" are suffixes and not patterns.
-func (c *compiler) list(path string, rule ListRule, suffixes bool, valid func(string) bool) listRule {
+// list compiles the rule of a list; valid checks static values, which are folded
+// as those of requests are. With suffixes, entries that start with "." or "@" are
+// suffixes and not patterns.
+func (c *compiler) list(path string, rule ListRule, suffixes bool, same func(string) string, valid func(string) bool) listRule {
 	l := listRule{ListRule: rule}
 	if rule.MinCount < 0 || rule.MaxCount < rule.MinCount {
 		c.refuse(path, "mincount and maxcount are no range")
@@ -229,7 +230,7 @@ func (c *compiler) list(path string, rule ListRule, suffixes bool, valid func(st
 	for _, entry := range rule.List {
 		switch {
 		case rule.Static:
-			if !valid(entry) {
+			if entry == "" || !valid(entry) {
 				c.refuse(path+".list", fmt.Sprintf("the static value %q cannot be encoded", entry))
 			}
 		case suffixes && (strings.HasPrefix(entry, ".") && len(entry) > 1 || strings.HasPrefix(entry, "@")):
@@ -240,7 +241,12 @@ func (c *compiler) list(path string, rule ListRule, suffixes bool, valid func(st
 			}
 		}
 	}
-	if !rule.Static && len(rule.List) == 0 && rule.MinCount > 0 {
+	if rule.Static {
+		l.List = fold(rule.List, same)
+		if len(l.List) < rule.MinCount {
+			c.refuse(path+".list", "has fewer static values than mincount asks for")
+		}
+	} else if len(rule.List) == 0 && rule.MinCount > 0 {
 		c.refuse(path+".list", "admits no value although mincount asks for one")
 	}
 	return l
@@ -262,7 +268,7 @@ func (c *compiler) typed(path string, rules TypedRules) typedRules {
 			c.refuse(at, "mincount and maxcount are no range")
 		}
 		if rule.Static {
-			if !validValue(rule.ValueType, rule.ValueFormat) {
+			if rule.ValueFormat == "" || !validValue(rule.ValueType, rule.ValueFormat) || !withinBound(t, rule.ValueFormat) {
 				c.refuse(at+".value_format", "a static value must be one that can be encoded")
 			}
 		} else {
@@ -292,7 +298,7 @@ func (c *compiler) subject(p *Policy, s *SubjectDN) {
 		member := &subjectMembers[i]
 		p.subject[i] = c.text("subject_dn."+member.name, s.Strings[member.name], member.valid)
 	}
-	p.ou = c.list("subject_dn."+memberOU, s.OrganizationalUnits, false, organizationalUnit.valid)
+	p.ou = c.list("subject_dn."+memberOU, s.OrganizationalUnits, false, exactly, organizationalUnit.valid)
 	p.extra = c.typed("subject_dn."+memberExtra, s.ExtraAttributes)
 	for _, rule := range p.extra.sorted {
 		if _, known := attributeOf(rule.oid.Type); known && !isText(rule.ValueType) {
@@ -305,10 +311,10 @@ func (c *compiler) subject(p *Policy, s *SubjectDN) {
 }
 
 func (c *compiler) san(p *Policy, s *SAN) {
-	p.dnsNames = c.list("san.dns_names", s.DNSNames, true, validDNSName)
-	p.emails = c.list("san.emails", s.Emails, true, validEmail)
-	p.ips = c.list("san.ip_addresses", s.IPAddresses, false, validIP)
-	p.uris = c.list("san.uris", s.URIs, false, validURI)
+	p.dnsNames = c.list("san.dns_names", s.DNSNames, true, canonicalDNS, validDNSName)
+	p.emails = c.list("san.emails", s.Emails, true, exactly, validEmail)
+	p.ips = c.list("san.ip_addresses", s.IPAddresses, false, canonicalIP, validIP)
+	p.uris = c.list("san.uris", s.URIs, false, exactly, validURI)
 	p.otherNames = c.typed("san.other_names", s.OtherNames)
 }
 
@@ -320,7 +326,8 @@ func (c *compiler) boolean(path string, b Boolean) {
 	}
 }
 
-func (c *compiler) keyUsages(usages map[string]Boolean) {
+func (c *compiler) keyUsages(m *Model) {
+	usages := m.KeyUsages
 	for _, name := range slices.Sorted(maps.Keys(usages)) {
 		path := "key_usages." + name
 		c.boolean(path, usages[name])
@@ -329,13 +336,17 @@ func (c *compiler) keyUsages(usages map[string]Boolean) {
 			c.refuse(path, "is not a key usage")
 		case (name == "key_certificate_sign" || name == "crl_sign") && usages[name] != StaticFalse:
 			c.refuse(path, "must be STATIC_FALSE: only CAs have it")
+		case m.PublicKey.KeyType == "ECDSA" && (name == "key_encipherment" || name == "data_encipherment") && usages[name] != StaticFalse:
+			c.refuse(path, "must be STATIC_FALSE: no ECDSA key does it (RFC 5480, Section 3)")
+		case (name == "encipher_only" || name == "decipher_only") && usages[name] == StaticTrue && usages["key_agreement"] == StaticFalse:
+			c.refuse(path, "means nothing without key_agreement (RFC 5280, Section 4.2.1.3)")
 		}
 	}
 }
 
 func (c *compiler) ekus(p *Policy, e *ExtendedKeyUsages) {
 	const path = "extended_key_usages.ekus"
-	p.ekus = c.list(path, e.EKUs, false, validOID)
+	p.ekus = c.list(path, e.EKUs, false, exactly, validOID)
 	if !e.EKUs.Static {
 		return
 	}
@@ -357,8 +368,8 @@ func (c *compiler) directory(p *Policy, d *SubjectDA) {
 	p.directory = &directoryRules{
 		gender:      c.text(path+"gender", d.Gender, validGender),
 		place:       c.text(path+"place_of_birth", d.PlaceOfBirth, validText),
-		citizenship: c.list(path+"country_of_citizenship", d.CountryOfCitizenship, false, validCountry),
-		residence:   c.list(path+"country_of_residence", d.CountryOfResidence, false, validCountry),
+		citizenship: c.list(path+"country_of_citizenship", d.CountryOfCitizenship, false, exactly, validCountry),
+		residence:   c.list(path+"country_of_residence", d.CountryOfResidence, false, exactly, validCountry),
 		extra:       c.typed(path+memberExtra, d.ExtraAttributes),
 	}
 }
@@ -388,7 +399,7 @@ func (c *compiler) statements(p *Policy, q *QualifiedStatements) {
 	p.statements = &statementRules{
 		identifier:  c.text(path+"semantics.identifier", q.Semantics.Identifier, validOID),
 		qcType:      c.text(path+"etsi_qc_type", q.ETSIQCType, validOID),
-		authorities: c.list(path+"semantics.name_authorities", q.Semantics.NameAuthorities, false, validURI),
+		authorities: c.list(path+"semantics.name_authorities", q.Semantics.NameAuthorities, false, exactly, validURI),
 	}
 	p.pdsPatterns = map[string]*regexp.Regexp{}
 	pds := q.ETSIPDS

@@ -139,7 +139,7 @@ func isPlaceholder(text string) bool { return strings.Trim(text, " .-") == "" }
 func (e *evaluation) list(path string, rule listRule, values []string, same func(string) string, valid func(string) bool) []string {
 	values = fold(values, same)
 	if rule.Static {
-		if len(values) > 0 && !sameSet(values, fold(rule.List, same), same) {
+		if len(values) > 0 && !sameSet(values, rule.List, same) {
 			e.refuse(path, isStatic)
 		}
 		return rule.List
@@ -390,6 +390,13 @@ func (e *evaluation) keyUsages() {
 		value, given := e.request.KeyUsages[name]
 		if e.flag(keyUsagePaths[bit], e.policy.model.KeyUsages[name], value, given) {
 			e.content.KeyUsage |= x509.KeyUsage(1) << bit
+		}
+	}
+	// Both say for what alone the key is agreed (RFC 5280, Section 4.2.1.3).
+	for bit, name := range KeyUsageNames {
+		usage := x509.KeyUsage(1) << bit
+		if usage&(x509.KeyUsageEncipherOnly|x509.KeyUsageDecipherOnly)&e.content.KeyUsage != 0 && e.content.KeyUsage&x509.KeyUsageKeyAgreement == 0 {
+			e.refuse("key_usages."+name, notAllowed)
 		}
 	}
 	for _, name := range sortedKeys(e.request.KeyUsages) {

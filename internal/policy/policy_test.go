@@ -447,6 +447,16 @@ func TestCompileRefuses(t *testing.T) {
 			Presence: policy.Optional, ValueType: "BMPSTRING"}), "custom_extensions.1.3.6.1.4.1.99999.8.value_type"},
 		{"keyCertSign", func(m *policy.Model) { m.KeyUsages["key_certificate_sign"] = policy.BooleanOptional }, "key_usages.key_certificate_sign"},
 		{"cRLSign", func(m *policy.Model) { m.KeyUsages["crl_sign"] = policy.StaticTrue }, "key_usages.crl_sign"},
+		{"keyEncipherment of an ECDSA key", func(m *policy.Model) {
+			m.PublicKey = policy.PublicKey{KeyType: "ECDSA", AllowedLengths: []int{256}, KeyFormat: "PKCS10"}
+		}, "key_usages.key_encipherment"},
+		{"dataEncipherment of an ECDSA key", func(m *policy.Model) {
+			m.PublicKey = policy.PublicKey{KeyType: "ECDSA", AllowedLengths: []int{256}, KeyFormat: "PKCS10"}
+			m.KeyUsages["data_encipherment"] = policy.StaticTrue
+		}, "key_usages.data_encipherment"},
+		{"encipherOnly of no agreement", func(m *policy.Model) {
+			m.KeyUsages["encipher_only"], m.KeyUsages["key_agreement"] = policy.StaticTrue, policy.StaticFalse
+		}, "key_usages.encipher_only"},
 		{"an unknown flag", func(m *policy.Model) { m.KeyUsages["key_agreement"] = "MAYBE" }, "key_usages.key_agreement"},
 		{"static anyExtendedKeyUsage", func(m *policy.Model) {
 			m.ExtendedKeyUsages.EKUs = policy.ListRule{Static: true, List: []string{"2.5.29.37.0"}}
@@ -457,6 +467,18 @@ func TestCompileRefuses(t *testing.T) {
 		{"no range of validity", func(m *policy.Model) { m.Validity.SecondsMin = m.Validity.SecondsMax + 1 }, "validity"},
 		{"no range of items", func(m *policy.Model) { m.SAN.URIs.MinCount = 6 }, "san.uris"},
 		{"items that nothing matches", func(m *policy.Model) { m.SAN.URIs.List, m.SAN.URIs.MinCount = nil, 1 }, "san.uris.list"},
+		{"static items fewer than mincount", func(m *policy.Model) {
+			m.SAN.DNSNames = policy.ListRule{Static: true, List: []string{"a.example", "A.example."}, MinCount: 2, MaxCount: 2}
+		}, "san.dns_names.list"},
+		{"no static items but mincount", func(m *policy.Model) {
+			m.ExtendedKeyUsages.EKUs = policy.ListRule{Static: true, MinCount: 1, MaxCount: 1}
+		}, "extended_key_usages.ekus.list"},
+		{"static item that is empty", func(m *policy.Model) {
+			m.SubjectDN.OrganizationalUnits = policy.ListRule{Static: true, List: []string{""}}
+		}, "subject_dn.organizational_unit.list"},
+		{"static attribute beyond its bound", func(m *policy.Model) {
+			m.SubjectDN.ExtraAttributes["2.5.4.12"] = policy.TypedRule{Static: true, ValueType: telamon.UTF8String, ValueFormat: strings.Repeat("a", 65)}
+		}, "subject_dn.extra_attributes.2.5.4.12.value_format"},
 		{"key type", func(m *policy.Model) { m.PublicKey.KeyType = "ANY" }, "public_key.key_type"},
 		{"key length", func(m *policy.Model) { m.PublicKey.AllowedLengths = []int{1024} }, "public_key.allowed_lengths"},
 		{"no key length", func(m *policy.Model) { m.PublicKey.AllowedLengths = nil }, "public_key.allowed_lengths"},
@@ -759,5 +781,82 @@ func TestRekeyValidity(t *testing.T) {
 	text, err := json.Marshal(&policy.Request{Rekey: true})
 	if err != nil || strings.Contains(string(text), "Rekey") {
 		t.Errorf("a request is kept as %s, %v", text, err)
+	}
+}
+
+// TestAgreementOnly refuses usages that say what a key is agreed for where it is
+// not agreed at all.
+func TestAgreementOnly(t *testing.T) {
+	p := compile(t, func(m *policy.Model) {
+		for _, name := range []string{"key_agreement", "encipher_only", "decipher_only"} {
+			m.KeyUsages[name] = policy.BooleanOptional
+		}
+	})
+	tests := []struct {
+		name   string
+		usages map[string]bool
+		want   string
+	}{
+		{"agreement alone", map[string]bool{"key_agreement": true}, ""},
+		{"agreement to encipher", map[string]bool{"key_agreement": true, "encipher_only": true}, ""},
+		{"to encipher without agreement", map[string]bool{"encipher_only": true}, "key_usages.encipher_only: is not allowed"},
+		{"to decipher without agreement", map[string]bool{"key_agreement": false, "decipher_only": true}, "key_usages.decipher_only: is not allowed"},
+		{"no agreement and nothing else", map[string]bool{"encipher_only": false}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, fields := p.Evaluate(&policy.Request{Subject: map[string]string{"common_name": "x"}, KeyUsages: tt.usages}, now)
+			if got := words(fields); got != tt.want {
+				t.Errorf("refused by %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestUsagesOfECDSA compiles a policy of ECDSA keys whose usages are such keys'.
+func TestUsagesOfECDSA(t *testing.T) {
+	compile(t, func(m *policy.Model) {
+		m.PublicKey = policy.PublicKey{KeyType: "ECDSA", AllowedLengths: []int{256}, KeyFormat: "PKCS10"}
+		m.KeyUsages["key_encipherment"] = policy.StaticFalse
+		delete(m.KeyUsages, "data_encipherment")
+	})
+}
+
+// TestStaticRepeats puts a static value into the certificate once, however often
+// and in what spelling the policy has it. The policy is shown as it was written.
+func TestStaticRepeats(t *testing.T) {
+	static := func(list ...string) policy.ListRule {
+		return policy.ListRule{Static: true, List: list, MinCount: 1, MaxCount: 3}
+	}
+	p := compile(t, func(m *policy.Model) {
+		m.SubjectDN.OrganizationalUnits = static("Hall", "Line 4", "Hall")
+		m.SAN.DNSNames = static("a.example", "A.Example.", "b.example")
+		m.SAN.IPAddresses = static("2001:db8::1", "2001:DB8:0::1")
+		m.ExtendedKeyUsages.EKUs = static("1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.1")
+	})
+	for name, req := range map[string]*policy.Request{
+		"not asked for": {Subject: map[string]string{"common_name": "x"}},
+		"asked for": {
+			Subject: map[string]string{"common_name": "x"}, OrganizationalUnits: []string{"Line 4", "Hall"},
+			ExtendedKeyUsages: []string{"1.3.6.1.5.5.7.3.1"},
+		},
+	} {
+		d, fields := p.Evaluate(req, now)
+		if fields != nil {
+			t.Fatalf("%s: refused by %q", name, words(fields))
+		}
+		var units []string
+		for _, a := range d.Content.Subject {
+			if a.Type.String() == "2.5.4.11" {
+				units = append(units, a.Value.Text)
+			}
+		}
+		if !slices.Equal(units, []string{"Hall", "Line 4"}) || joinDNS(d) != "a.example b.example" ||
+			len(d.Content.SAN.IPAddresses) != 1 || len(d.Content.ExtKeyUsage.OIDs) != 1 {
+			t.Errorf("%s: the certificate has the units %q, the names %+v and the usages %v", name, units, d.Content.SAN, d.Content.ExtKeyUsage.OIDs)
+		}
+	}
+	if got := p.Model().SubjectDN.OrganizationalUnits.List; len(got) != 3 {
+		t.Errorf("the policy shows %q", got)
 	}
 }
