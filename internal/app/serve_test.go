@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
 	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -93,6 +95,43 @@ func TestSecondStart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	})
+}
+
+// TestStartAtOnce starts replicas of a new installation at the same time.
+func TestStartAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.cfg.AdminSocket = ""
+		replicas := make([]*world, 3)
+		var all sync.WaitGroup
+		for i := range replicas {
+			replicas[i] = &world{t: t, cfg: w.cfg, clock: w.clock, log: &buffer{}}
+			replicas[i].open()
+		}
+		for _, r := range replicas {
+			all.Go(func() {
+				server, err := r.app.Listen(t.Context())
+				if err != nil {
+					t.Errorf("a replica does not start: %v", err)
+					return
+				}
+				server.Close()
+			})
+		}
+		all.Wait()
+		a, page := replicas[0].app, store.Page{Limit: 10}
+		account, err := a.IAM.AccountNamed(t.Context(), app.System, "telamon_platform")
+		if err != nil {
+			t.Fatal(err)
+		}
+		credentials, err := a.IAM.Credentials(t.Context(), app.System, account.ID, page)
+		if err != nil || len(credentials) != 1 || credentials[0].State != telamon.Disabled {
+			t.Errorf("the platform's credentials are %+v, %v, want one that is disabled", credentials, err)
+		}
+		if identities, err := a.IAM.Identities(t.Context(), app.System, account.ID, page); err != nil || len(identities) != 1 {
+			t.Errorf("its identities are %+v, %v, want one", identities, err)
+		}
+		invariant.Check(t, a.Store)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	_ "embed" // the policy of server certificates
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
@@ -126,6 +127,9 @@ func (a *App) platformActor(ctx context.Context) (telamon.Actor, error) {
 	if err != nil {
 		return telamon.Actor{}, err
 	}
+	if err := a.Directory.Poll(ctx); err != nil { // another replica may just have made it
+		return telamon.Actor{}, err
+	}
 	issuer, err := a.Directory.ActiveIssuer(ctx, credential.Pair)
 	if err != nil {
 		return telamon.Actor{}, err
@@ -135,9 +139,66 @@ func (a *App) platformActor(ctx context.Context) (telamon.Actor, error) {
 	}, nil
 }
 
-// platformCredential finds or makes the platform's own credential. Nobody learns
-// its secret, and it is disabled: it gives the platform a pair and no login.
-func (a *App) platformCredential(ctx context.Context) (*telamon.Credential, error) {
+// platformLease is held by the replica that makes the platform's account. The others
+// wait for it, which is no longer than platformLeaseLasts if it dies.
+const (
+	platformLease      = "platform"
+	platformLeaseLasts = 30 * time.Second
+	platformLeaseEvery = 100 * time.Millisecond
+)
+
+// platformCredential finds or makes the platform's own credential. Of replicas that
+// start at once, one makes it.
+func (a *App) platformCredential(ctx context.Context) (credential *telamon.Credential, err error) {
+	if credential, err = a.findPlatformCredential(ctx); credential != nil || err != nil {
+		return credential, err
+	}
+	ticker := time.NewTicker(platformLeaseEvery)
+	defer ticker.Stop()
+	for {
+		held, err := a.Store.TakeLease(ctx, platformLease, platformLeaseLasts)
+		if err != nil {
+			return nil, err
+		}
+		if held {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-ticker.C:
+		}
+	}
+	defer func() { err = errors.Join(err, a.Store.DropLease(context.WithoutCancel(ctx), platformLease)) }()
+	if err := a.Directory.Poll(ctx); err != nil {
+		return nil, err
+	}
+	if credential, err = a.findPlatformCredential(ctx); credential != nil || err != nil {
+		return credential, err
+	}
+	return a.makePlatformCredential(ctx)
+}
+
+// findPlatformCredential returns nil if there is none.
+func (a *App) findPlatformCredential(ctx context.Context) (*telamon.Credential, error) {
+	account, err := a.IAM.AccountNamed(ctx, System, platformName)
+	if fault.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	existing, err := a.IAM.Credentials(ctx, System, account.ID, store.Page{Limit: 1})
+	if err != nil || len(existing) == 0 {
+		return nil, err
+	}
+	return &existing[0], nil
+}
+
+// makePlatformCredential makes the credential and what it needs, of which a call
+// that failed may have made a part. Nobody learns its secret, and it is disabled: it
+// gives the platform a pair and no login.
+func (a *App) makePlatformCredential(ctx context.Context) (*telamon.Credential, error) {
 	account, err := a.IAM.AccountNamed(ctx, System, platformName)
 	if fault.Is(err, fault.NotFound) {
 		var made *telamon.Account
@@ -147,13 +208,6 @@ func (a *App) platformCredential(ctx context.Context) (*telamon.Credential, erro
 	}
 	if err != nil {
 		return nil, err
-	}
-	existing, err := a.IAM.Credentials(ctx, System, account.ID, store.Page{Limit: 1})
-	if err != nil {
-		return nil, err
-	}
-	if len(existing) > 0 {
-		return &existing[0], nil
 	}
 	service, err := a.IAM.ServiceNamed(ctx, System, platformName)
 	if fault.Is(err, fault.NotFound) {
