@@ -456,7 +456,7 @@ func TestStatistics(t *testing.T) {
 		{"issued", 0, store.Issued, now - 600, now, 1, 100,
 			`</v2/stats/issued?from=1767225000&page=1&to=1767225600>; rel="last"`},
 		{"revoked?page=0&per_page=0", 100, store.Revoked, now - 600, now, 1, 100,
-			`</v2/stats/revoked?from=1767225000&page=1&per_page=0&to=1767225600>; rel="last"`},
+			`</v2/stats/revoked?from=1767225000&page=1&per_page=100&to=1767225600>; rel="last"`},
 		{"expiring", 1, store.Expiring, now, now + 2592000, 1, 100,
 			`</v2/stats/expiring?from=1767225600&page=1&to=1769817600>; rel="last"`},
 		{"issued?page=3&from=1767225600&to=1767225600", 401, store.Issued, now, now, 3, 100,
@@ -464,8 +464,10 @@ func TestStatistics(t *testing.T) {
 				`</v2/stats/issued?from=1767225600&page=4&to=1767225600>; rel="next", ` +
 				`</v2/stats/issued?from=1767225600&page=5&to=1767225600>; rel="last"`},
 		{"issued?page=999&per_page=1000&x=next", 150, store.Issued, now - 600, now, 999, 100,
-			`</v2/stats/issued?from=1767225000&page=2&per_page=1000&to=1767225600>; rel="previous", ` +
-				`</v2/stats/issued?from=1767225000&page=2&per_page=1000&to=1767225600>; rel="last"`},
+			`</v2/stats/issued?from=1767225000&page=2&per_page=100&to=1767225600>; rel="previous", ` +
+				`</v2/stats/issued?from=1767225000&page=2&per_page=100&to=1767225600>; rel="last"`},
+		{"issued?per_page=-5", 0, store.Issued, now - 600, now, 1, 100,
+			`</v2/stats/issued?from=1767225000&page=1&per_page=100&to=1767225600>; rel="last"`},
 		{"issued?from=1767225500", 0, store.Issued, now - 100, now, 1, 100,
 			`</v2/stats/issued?from=1767225500&page=1&to=1767225600>; rel="last"`},
 		{"revoked?to=1767225500", 0, store.Revoked, now - 700, now - 100, 1, 100,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -277,6 +278,9 @@ func FuzzStatsQuery(f *testing.F) {
 			again, err := parseStatsQuery(query, l, now.Add(time.Hour))
 			if !ok || err != nil || again.from != q.from || again.to != q.to || again.perPage != q.perPage {
 				t.Errorf("%q: the link %s is %+v, %v", raw, link, again, err)
+			}
+			if values, _ := url.ParseQuery(query); values.Has("per_page") && values.Get("per_page") != strconv.FormatInt(q.perPage, 10) {
+				t.Errorf("%q: the link %s does not say that a page has %d", raw, link, q.perPage)
 			}
 		}
 		if strings.ContainsAny(links, "\r\n") || !bytes.HasPrefix([]byte(links), []byte("</v2/stats/")) {

@@ -77,6 +77,9 @@ func parseStatsQuery(raw string, l store.Listing, now time.Time) (*statsQuery, e
 	if q.perPage < 1 || q.perPage > maxPerPage {
 		q.perPage = maxPerPage
 	}
+	if q.values.Has("per_page") {
+		q.values.Set("per_page", strconv.FormatInt(q.perPage, 10))
+	}
 	return q, q.window(values, l, now)
 }
 
