@@ -81,7 +81,7 @@ type typedRule struct {
 
 // typedRules are the rules of type-and-value members, by OID.
 type typedRules struct {
-	byID   map[string]bool
+	byID   map[string]*typedRule
 	sorted []*typedRule
 }
 
@@ -253,7 +253,7 @@ func (c *compiler) list(path string, rule ListRule, suffixes bool, same func(str
 }
 
 func (c *compiler) typed(path string, rules TypedRules) typedRules {
-	out := typedRules{byID: map[string]bool{}}
+	out := typedRules{byID: map[string]*typedRule{}}
 	for _, id := range slices.Sorted(maps.Keys(rules)) {
 		rule := rules[id]
 		at := path + "." + id
@@ -274,7 +274,7 @@ func (c *compiler) typed(path string, rules TypedRules) typedRules {
 		} else {
 			t.pattern = c.pattern(at+".value_format", rule.ValueFormat)
 		}
-		out.byID[id] = true
+		out.byID[id] = t
 		out.sorted = append(out.sorted, t)
 	}
 	return out

@@ -214,13 +214,20 @@ func (e *evaluation) typed(path string, rules typedRules, values []TypeAndValue)
 		given = map[string][]string{}
 	}
 	for _, v := range values {
-		if known := rules.byID[v.Type]; !known && v.Type != "" {
+		rule := rules.byID[v.Type]
+		switch {
+		case v.Type == "" && v.Value == "":
+			continue
+		case v.Type == "":
+			e.refuse(path, isInvalid)
+			return nil
+		case rule == nil:
 			e.refuse(path+"."+v.Type, isForbidden)
 			return nil
+		case v.Value == "" && rule.ValueType == telamon.Nil: // whose type says it all
+			v.Value = string(telamon.Nil)
 		}
-		if v.Type != "" {
-			given[v.Type] = append(given[v.Type], v.Value)
-		}
+		given[v.Type] = append(given[v.Type], v.Value)
 	}
 	var out []telamon.Attribute
 	for _, rule := range rules.sorted {
@@ -336,7 +343,11 @@ func (e *evaluation) san() {
 		san.DNSNames = append(san.DNSNames, canonicalDNS(text)) // a static one may be spelt otherwise
 	}
 	san.Emails = e.list("san.emails", p.emails, req.Emails, exactly, validEmail)
-	for _, text := range e.list("san.ip_addresses", p.ips, req.IPAddresses, canonicalIP, validIP) {
+	addresses := make([]string, len(req.IPAddresses))
+	for i, text := range req.IPAddresses {
+		addresses[i] = canonicalIP(text)
+	}
+	for _, text := range e.list("san.ip_addresses", p.ips, addresses, canonicalIP, validIP) {
 		if ip, err := netip.ParseAddr(text); err == nil {
 			san.IPAddresses = append(san.IPAddresses, ip.Unmap())
 		}

@@ -64,9 +64,25 @@ func validEmail(text string) bool {
 	return err == nil && !name.IsWildcard()
 }
 
+// validURI reports whether text is an absolute URI that says something behind its
+// scheme and, if it has an authority, whose host is a domain name or an IP address
+// (RFC 5280, Section 4.2.1.6).
 func validURI(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.Scheme != "" && isASCII(text) && !strings.Contains(text, " ")
+	if err != nil || u.Scheme == "" || !isASCII(text) || strings.ContainsAny(text, " \"<>\\^`{|}") { // RFC 3986, Appendix A
+		return false
+	}
+	_, rest, _ := strings.Cut(text, ":")
+	rest, _, _ = strings.Cut(rest, "#")
+	if !strings.HasPrefix(rest, "//") {
+		return rest != ""
+	}
+	host := u.Hostname()
+	if strings.HasPrefix(u.Host, "[") {
+		return validIP(host)
+	}
+	name, err := dnsname.Parse(host)
+	return isASCII(host) && (validIP(host) || err == nil && !name.IsWildcard())
 }
 
 // validOID reports whether text is an object identifier in its only spelling:
