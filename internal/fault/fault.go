@@ -62,8 +62,8 @@ const (
 
 // A Field says what is wrong with one part of a request.
 type Field struct {
-	Path    string // as the request spells it, such as "subject_dn.country"
-	Problem string // such as "is required"
+	Path    string `json:"path"`    // as the request spells it, such as "subject_dn.country"
+	Problem string `json:"problem"` // such as "is required"
 }
 
 // A Fault is an error that a caller may see.

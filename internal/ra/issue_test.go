@@ -194,7 +194,7 @@ func TestRefusals(t *testing.T) {
 				mustBe(t, err, fault.Invalid, tt.code)
 				mustName(t, err, tt.paths...)
 				c.mustStand(t, before)
-				w.mustAudit(t, actor, "certificate.issue", "", tt.code)
+				mustKeepFields(t, w.mustAudit(t, actor, "certificate.issue", "", tt.code), err)
 
 				checked := c.actor()
 				err = w.ra.Check(t.Context(), checked, req)

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
 	"log/slog"
 	"net/netip"
@@ -18,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
@@ -336,6 +339,22 @@ func (w *world) mustAudit(t testing.TB, actor telamon.Actor, action, object, res
 		t.Errorf("the audit event is %+v, want %s of %q by %s with %s", e, action, object, actor.Credential, result)
 	}
 	return e
+}
+
+// mustKeepFields checks that the audit event has the fields of the fault, under the
+// names that the log's readers look for.
+func mustKeepFields(t testing.TB, e *audit.Payload, err error) {
+	t.Helper()
+	var got, want struct {
+		Fields []map[string]string `json:"fields"`
+	}
+	must(t, json.Unmarshal(e.After, &got))
+	for _, field := range fault.From(err).Fields {
+		want.Fields = append(want.Fields, map[string]string{"path": field.Path, "problem": field.Problem})
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the audit event has other fields (-want +got):\n%s", diff)
+	}
 }
 
 func mustBe(t testing.TB, err error, kind fault.Kind, code string) {
