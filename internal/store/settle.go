@@ -44,8 +44,16 @@ const (
 
 // unknowns are the transactions whose outcome could not be told.
 type unknowns struct {
+	turn chan struct{} // holds a token while nobody settles
+
 	mu   sync.Mutex
 	list []unknown
+}
+
+func newUnknowns() *unknowns {
+	u := &unknowns{turn: make(chan struct{}, 1)}
+	u.turn <- struct{}{}
+	return u
 }
 
 type unknown struct {
@@ -65,15 +73,22 @@ func (u *unknowns) len() int {
 	return len(u.list)
 }
 
-// take removes and returns the oldest one.
-func (u *unknowns) take() (one unknown, ok bool) {
+// oldest returns the oldest one. It stays until drop.
+func (u *unknowns) oldest() (one unknown, ok bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if len(u.list) == 0 {
 		return one, false
 	}
-	one, u.list = u.list[0], u.list[1:]
-	return one, true
+	return u.list[0], true
+}
+
+// drop removes the oldest one, whose outcome is durable by now. The caller has the
+// turn.
+func (u *unknowns) drop() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.list = u.list[1:]
 }
 
 // commit commits t, of which end is the end. objects names what t is about.
@@ -157,10 +172,17 @@ func claimIn(ctx context.Context, t *txn, marker [16]byte) (outcome, error) {
 // Settle finds out what became of the transactions whose outcome could not be
 // told when their callers were answered, and writes it to the audit log. It
 // returns how many are still unknown. [DB.Ready] settles them too before it says
-// that the database is ready.
+// that the database is ready. One call at a time settles; others wait for it, so
+// that none says that nothing is left while the last one is at work.
 func (db *DB) Settle(ctx context.Context) (left int, err error) {
+	select {
+	case <-db.unknown.turn:
+	case <-ctx.Done():
+		return db.unknown.len(), fmt.Errorf("settle: %w", db.judge(ctx, ctx.Err()))
+	}
+	defer func() { db.unknown.turn <- struct{}{} }()
 	for {
-		lost, ok := db.unknown.take()
+		lost, ok := db.unknown.oldest()
 		if !ok {
 			return 0, nil
 		}
@@ -177,9 +199,9 @@ func (db *DB) Settle(ctx context.Context) (left int, err error) {
 			return err
 		})
 		if err != nil {
-			db.unknown.add(lost)
 			return db.unknown.len(), fmt.Errorf("settle: %w", err)
 		}
+		db.unknown.drop()
 	}
 }
 

@@ -1,10 +1,13 @@
 package store_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -223,6 +226,51 @@ func TestForgottenOutcome(t *testing.T) {
 		want := []string{fmt.Sprintf(`{"objects":["certificate.issue %s"],"outcome":"forgotten"}`, cert.Serial)}
 		if diff := cmp.Diff(want, w.settled(t)); diff != "" {
 			t.Errorf("the audit log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestReadyWhileSettling asks whether the database is ready while the last unknown
+// outcome is being settled.
+func TestReadyWhileSettling(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, clock *testkit.Clock) {
+		store.FailCommit(w.db, func(tx *sql.Tx) error {
+			store.FailBegin(w.db, func() error { return errDown })
+			return failAfter(tx)
+		})
+		cert := w.cert(w.pair)
+		mustBe(t, w.db.IssueCertificate(t.Context(), "", cert, w.blob, w.event(cert)), fault.Unavailable, "store_unavailable")
+		store.FailCommit(w.db, nil)
+
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		var held atomic.Bool
+		store.FailBegin(w.db, func() error {
+			if held.CompareAndSwap(false, true) {
+				close(begun)
+				<-goOn
+			}
+			return nil
+		})
+		settled := make(chan error, 1)
+		go func() {
+			_, err := w.db.Settle(t.Context())
+			settled <- err
+		}()
+		<-begun
+		short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := w.db.Ready(short); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("while the last outcome is unknown the database is ready: %v", err)
+		}
+		close(goOn)
+		if err := <-settled; err != nil {
+			t.Error(err)
+		}
+		if err := w.db.Ready(t.Context()); err != nil {
+			t.Errorf("the outcome is known and the database not ready: %v", err)
+		}
+		if got := w.settled(t); len(got) != 1 {
+			t.Errorf("the audit log has the outcomes %v, want one", got)
 		}
 	})
 }

@@ -62,7 +62,7 @@ type DB struct {
 	log         *slog.Logger
 	holder      string // names this process in leases
 	committer   *committer
-	unknown     unknowns
+	unknown     *unknowns
 	health      health
 	faults      faults
 }
@@ -90,7 +90,7 @@ func (e engine) String() string {
 
 // Open opens the database and brings its schema up to date. The caller closes it.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	db := &DB{clock: cfg.Clock, log: cfg.Log, holder: string(telamon.NewID[holderKind]())}
+	db := &DB{clock: cfg.Clock, log: cfg.Log, holder: string(telamon.NewID[holderKind]()), unknown: newUnknowns()}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
