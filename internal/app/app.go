@@ -46,9 +46,9 @@ type App struct {
 	sequencer    *store.Sequencer // used by one goroutine at a time
 	verifier     note.Verifier    // of the audit log's checkpoints
 	verifierKey  string
-	writable     atomic.Bool  // the last look found that the database can write
-	auditPending atomic.Int64 // events
-	auditLag     atomic.Int64 // nanoseconds
+	unwritable   atomic.Pointer[error] // why the last look found that the database cannot write; nil before the first
+	auditPending atomic.Int64          // events
+	auditLag     atomic.Int64          // nanoseconds
 }
 
 // auditLog names the audit log in its checkpoints.

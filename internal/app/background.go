@@ -29,10 +29,10 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 		a.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
 	gauge("telamon_ready", "1 if the database can write and the directory is fresh.", func() float64 {
-		if a.Directory.Fresh() && a.writable.Load() {
-			return 1
+		if a.ready(ctx) != nil {
+			return 0
 		}
-		return 0
+		return 1
 	})
 	gauge("telamon_audit_pending_events", "Audit events that have no place in the log yet.",
 		func() float64 { return float64(a.auditPending.Load()) })
@@ -52,13 +52,22 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
 }
 
-// freshen reads the change feed before the first tick: it may be long ago that the
-// directory was read, and a server that is not ready for a moment after its start
-// is taken out by load balancers. The polls that follow report a failure.
+// freshen reads the change feed and looks at the database before the first tick: it
+// may be long ago that the directory was read, and a server that is not ready for a
+// moment after its start is taken out by load balancers. What follows reports a
+// failure.
 func (a *App) freshen(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, freshenTimeout)
 	defer cancel()
 	a.Directory.Poll(ctx)
+	a.probe(ctx)
+}
+
+// probe tries whether the database can write, which ready tells from then on.
+func (a *App) probe(ctx context.Context) error {
+	err := a.Store.Ready(ctx)
+	a.unwritable.Store(&err)
+	return err
 }
 
 // freshenTimeout bounds how long a start waits for a database that hangs.
@@ -93,9 +102,7 @@ func (a *App) every(ctx context.Context, work *sync.WaitGroup, interval time.Dur
 // recoverStore tries whether a database that failed can write again, and then
 // tells what became of the commits whose outcome was unknown.
 func (a *App) recoverStore(ctx context.Context) error {
-	err := a.Store.Ready(ctx)
-	a.writable.Store(err == nil)
-	if err != nil {
+	if err := a.probe(ctx); err != nil {
 		return err
 	}
 	left, err := a.Store.Settle(ctx)
@@ -127,19 +134,30 @@ func (a *App) sequenceAudit(ctx context.Context) error {
 	return nil
 }
 
-// errStale is why a process that cannot follow the change feed is not ready.
-var errStale = errors.New("the directory is stale")
+// Why a process is not ready that cannot follow the change feed, or has not yet
+// looked at its database.
+var (
+	errStale     = errors.New("the directory is stale")
+	errNotLooked = errors.New("the database was not tried yet")
+)
 
-// ready reports why the process cannot do its work.
-func (a *App) ready(ctx context.Context) error {
+// ready reports why the process cannot do its work. It answers from memory, which
+// the background work keeps: anybody may ask, as often as they like.
+func (a *App) ready(context.Context) error {
 	if !a.Directory.Fresh() {
 		return errStale
 	}
-	return a.Store.Ready(ctx)
+	if why := a.unwritable.Load(); why != nil {
+		return *why
+	}
+	return errNotLooked
 }
 
 // finish does what must not be lost when the process stops, and lets another
-// sequence the audit log at once.
+// sequence the audit log at once. What became of unknown commits is known to this
+// process alone, and is written before the log is sequenced.
 func (a *App) finish(ctx context.Context) error {
-	return errors.Join(a.IAM.WriteRefusals(ctx, true), a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
+	refusals := a.IAM.WriteRefusals(ctx, true)
+	_, unknown := a.Store.Settle(ctx)
+	return errors.Join(refusals, unknown, a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
 }

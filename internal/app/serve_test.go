@@ -154,6 +154,10 @@ func TestReady(t *testing.T) {
 		if err := w.app.Store.Close(); err != nil {
 			t.Fatal(err)
 		}
+		w.await("a server that knows that its database has gone", func() bool { // though its directory is young
+			status, _ := w.get(public + "/readyz")
+			return status == http.StatusServiceUnavailable
+		})
 		w.clock.Advance(10 * time.Second)
 		if status, _ := w.get(public + "/readyz"); status != http.StatusServiceUnavailable {
 			t.Errorf("without a database, /readyz answers %d", status)

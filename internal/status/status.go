@@ -24,7 +24,8 @@ type issuers interface {
 // Config names what a status handler serves from.
 type Config struct {
 	Issuers issuers
-	// Ready reports why the process cannot do its work, nil if it can.
+	// Ready reports why the process cannot do its work, nil if it can. Anybody can
+	// have it called, so it must cost nothing.
 	Ready func(context.Context) error
 }
 
