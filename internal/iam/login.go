@@ -239,8 +239,9 @@ func (s *IAM) refuse(counter *audit.Counter, address netip.Addr, credential *tel
 
 // WriteRefusals writes the counts of refusals to the audit log: those of a minute
 // ago and earlier, or all of them at the end of the process. It is called every few
-// seconds. What it could not write it keeps for the next time, and takes no more
-// from the counters until then: they are bounded, and go on counting.
+// seconds. What it could not write it keeps for the next time, with its IDs, so that
+// nothing is written twice, and takes no more from the counters until then: they are
+// bounded, and go on counting.
 func (s *IAM) WriteRefusals(ctx context.Context, all bool) error {
 	s.unwrittenMu.Lock()
 	defer s.unwrittenMu.Unlock()

@@ -9,7 +9,10 @@ import (
 	"github.com/telamon-ca/telamon/internal/audit"
 )
 
-var eventTable = newTable("audit_event", "id, at, account_id, payload", "")
+var (
+	eventTable     = newTable("audit_event", "id, at, account_id, payload", "")
+	eventOnceTable = newTable("audit_event", "id, at, account_id, payload", " ON CONFLICT (id) DO NOTHING")
+)
 
 // encodeEvent returns the bytes of an event that the audit log keeps.
 func encodeEvent(e telamon.Event) ([]byte, error) {
@@ -33,6 +36,12 @@ func appendEvent(args []any, e *telamon.Event, payload []byte) ([]any, error) {
 // has none, the transaction's time.
 func (t *txn) audit(ctx context.Context, e telamon.Event) error {
 	e.ID = telamon.NewEventID()
+	return t.record(ctx, eventTable, e)
+}
+
+// record writes an event that has an ID. If it has no time it is given the
+// transaction's.
+func (t *txn) record(ctx context.Context, into *table, e telamon.Event) error {
 	if e.At.IsZero() {
 		e.At = t.now
 	}
@@ -45,5 +54,5 @@ func (t *txn) audit(ctx context.Context, e telamon.Event) error {
 		return err
 	}
 	t.objects = append(t.objects, e.Action+" "+e.Object)
-	return t.insert(ctx, eventTable, row)
+	return t.insert(ctx, into, row)
 }

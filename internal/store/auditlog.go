@@ -20,14 +20,25 @@ import (
 const eventsPerTransaction = 500
 
 // RecordEvents writes events that belong to no change of state, such as those of an
-// [audit.Counter]. Each gets an ID and, if it has none, the present time. It returns
-// how many are durable: the first ones.
+// [audit.Counter]. Each that has no ID gets one, in the caller's slice, and each
+// that has no time the present one. It returns how many are durable: the first ones.
+//
+// If the outcome cannot be told, the caller may give the same events again: one that
+// was written is not written twice.
 func (db *DB) RecordEvents(ctx context.Context, events []telamon.Event) (written int, err error) {
+	for i := range events {
+		if events[i].ID == "" {
+			events[i].ID = telamon.NewEventID()
+		}
+	}
 	for written < len(events) {
 		part := events[written:min(written+eventsPerTransaction, len(events))]
+		if err := db.renewIDs(ctx, part); err != nil {
+			return written, err
+		}
 		err := db.update(ctx, func(t *txn) error {
 			for _, e := range part {
-				if err := t.audit(ctx, e); err != nil {
+				if err := t.record(ctx, eventOnceTable, e); err != nil {
 					return err
 				}
 			}
@@ -39,6 +50,34 @@ func (db *DB) RecordEvents(ctx context.Context, events []telamon.Event) (written
 		written += len(part)
 	}
 	return written, nil
+}
+
+// renewIDs gives new IDs to events whose own are so old that the sequencer might
+// look for them no more, unless they are written already: that is certain as soon
+// as no outcome is unknown.
+func (db *DB) renewIDs(ctx context.Context, events []telamon.Event) error {
+	settled := false
+	for i := range events {
+		id, ok := events[i].ID.Bytes()
+		// IDs have the system's time, whatever the store's clock says.
+		if !ok || time.Since(audit.EventTime(id)) <= auditDeepEvery {
+			continue
+		}
+		if !settled {
+			if _, err := db.Settle(ctx); err != nil {
+				return err
+			}
+			settled = true
+		}
+		rows, err := db.queries().Event(ctx, id[:])
+		if err != nil {
+			return db.judge(ctx, fmt.Errorf("read event: %w", err))
+		}
+		if len(rows) == 0 {
+			events[i].ID = telamon.NewEventID()
+		}
+	}
+	return nil
 }
 
 // An AuditFilter says which events to list. Empty members are not asked for.

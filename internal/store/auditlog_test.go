@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -84,6 +85,75 @@ func TestRecordEvents(t *testing.T) {
 		}
 		if n, err := l.db.RecordEvents(t.Context(), nil); n != 0 || err != nil {
 			t.Errorf("RecordEvents writes %d of no events, %v", n, err)
+		}
+	})
+}
+
+// TestRecordEventsAgain gives events again of which it could not be told whether
+// they were written.
+func TestRecordEventsAgain(t *testing.T) {
+	for name, commit := range map[string]func(*sql.Tx) error{
+		"after they were committed": failAfter, "before they were committed": failBefore,
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachTrail(t, func(t *testing.T, l *trail) {
+				events := make([]telamon.Event, 3)
+				for i := range events {
+					events[i] = telamon.Event{Actor: operator, Action: "refuse", Object: fmt.Sprint(i), Result: "no"}
+				}
+				store.FailCommit(l.db, func(tx *sql.Tx) error {
+					store.FailBegin(l.db, func() error { return errDown })
+					return commit(tx)
+				})
+				for range 2 {
+					if n, err := l.db.RecordEvents(t.Context(), events); n != 0 || !fault.Is(err, fault.Unavailable) {
+						t.Errorf("RecordEvents writes %d events, %v; want 0 as far as it can tell", n, err)
+					}
+				}
+				store.FailCommit(l.db, nil)
+				store.FailBegin(l.db, nil)
+				for range 2 {
+					if n, err := l.db.RecordEvents(t.Context(), events); n != 3 || err != nil {
+						t.Errorf("RecordEvents writes %d events, %v; want 3", n, err)
+					}
+				}
+				got := l.events(t, "refuse")
+				for i, p := range got {
+					if p.Object != events[i].Object {
+						t.Errorf("event %d is %+v", i, p)
+					}
+				}
+				if len(got) != 3 {
+					t.Errorf("%d events are there, want 3", len(got))
+				}
+			})
+		})
+	}
+}
+
+// TestRecordOldEvents gives events that were held up for an hour. Those that are not
+// written yet get an ID that the sequencer looks for.
+func TestRecordOldEvents(t *testing.T) {
+	eachTrail(t, func(t *testing.T, l *trail) {
+		hourAgo := audit.FirstID(time.Now().Add(-time.Hour))
+		events := make([]telamon.Event, 3)
+		for i := range events {
+			id := hourAgo
+			id[15] = byte(i)
+			events[i] = telamon.Event{ID: telamon.EventIDFromBytes(id), Actor: operator, Action: "refuse", Object: fmt.Sprint(i), Result: "no"}
+		}
+		written := hourAgo
+		written[15] = 1
+		l.exec(t, "INSERT INTO audit_event (id, at, account_id, payload) VALUES ($1, 1, '', $2)", written[:], []byte("{}"))
+		if n, err := l.db.RecordEvents(t.Context(), events); n != 3 || err != nil {
+			t.Errorf("RecordEvents writes %d events, %v; want 3", n, err)
+		}
+		if n := l.number(t, "SELECT count(*) FROM audit_event"); n != 3 {
+			t.Errorf("%d events are there, want 3", n)
+		}
+		soon := audit.FirstID(time.Now().Add(-time.Minute))
+		if n := l.number(t, "SELECT count(*) FROM audit_event WHERE id > $1", soon[:]); n != 2 {
+			t.Errorf("%d events have a new ID, want the two that were not written", n)
 		}
 	})
 }
