@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -209,8 +211,8 @@ func (w *world) behind(t *testing.T) *sql.DB {
 }
 
 // TestClientGone ends the client's context before the request and when it was
-// signed: nothing is issued for an answer that nobody waits for, and a refusal is
-// audited all the same.
+// signed: nothing is issued for an answer that nobody waits for, and what was signed
+// or refused is audited all the same, once.
 func TestClientGone(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		c := w.customer(t, metered(), 9)
@@ -224,13 +226,18 @@ func TestClientGone(t *testing.T) {
 				c.mustStand(t, before)
 			})
 			t.Run(action+" when it was signed", func(t *testing.T) {
+				actor := c.actor()
 				ctx, cancel := context.WithCancel(t.Context())
 				w.keys.after = cancel
-				_, err := attempt(ctx, c, c.actor(), newKey(t))
+				lost, err := attempt(ctx, c, actor, newKey(t))
 				w.keys.after = nil
 				if err == nil {
 					t.Error("the request succeeded")
 				}
+				for end := time.Now().Add(30 * time.Second); len(w.events(t, actor)) == 0 && time.Now().Before(end); {
+					runtime.Gosched() // nobody is told when it is written
+				}
+				w.mustAudit(t, actor, action, lost.String(), "canceled")
 				c.mustStand(t, before)
 			})
 		}
