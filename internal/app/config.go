@@ -113,6 +113,9 @@ type AtlasConfig struct {
 
 // LimitsConfig bounds what one caller may take.
 type LimitsConfig struct {
+	// Connections is how many connections Listen and StatusListen each have at a
+	// time; more wait until one ends. The process needs as many open files.
+	Connections int `yaml:"connections"`
 	// BodyBytes is the largest request body.
 	BodyBytes int64 `yaml:"body_bytes"`
 	// CredentialRate is how many requests a second one credential may make, on
@@ -150,7 +153,7 @@ func DefaultConfig() Config {
 		Listen: ":8443", StatusListen: ":8080", MetricsListen: "127.0.0.1:9090",
 		AdminSocket: "/run/telamon/admin.sock", MTLSKeyTypes: []string{"RSA"},
 		Limits: LimitsConfig{
-			BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
+			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
 			RequestTimeout: 30 * time.Second,
 		},
 		Log: LogConfig{Level: "info", Format: "json"}, Tracing: TracingConfig{Ratio: 0.1},
@@ -242,6 +245,9 @@ func (c *Config) Check() error {
 		if _, err := web.ParseFingerprint(text); err != nil {
 			problem("proxy.fingerprints", err.Error())
 		}
+	}
+	if c.Limits.Connections < 1 {
+		problem("limits.connections", "must be positive")
 	}
 	if c.Limits.BodyBytes < 64<<10 {
 		problem("limits.body_bytes", "must be at least 65536")

@@ -41,6 +41,7 @@ proxy:
 atlas: {at_root: true}
 mtls_key_types: [EC-P256, EC-P384]
 limits:
+  connections: 6
   body_bytes: 65536
   credential_rate: 1.5
   credential_burst: 2
@@ -85,7 +86,7 @@ func TestParseConfig(t *testing.T) {
 			},
 			Atlas: app.AtlasConfig{AtRoot: true}, MTLSKeyTypes: []string{"EC-P256", "EC-P384"},
 			Limits: app.LimitsConfig{
-				BodyBytes: 65536, CredentialRate: 1.5, CredentialBurst: 2, AddressRate: 0.5, AddressBurst: 3, RequestTimeout: 5 * time.Second,
+				Connections: 6, BodyBytes: 65536, CredentialRate: 1.5, CredentialBurst: 2, AddressRate: 0.5, AddressBurst: 3, RequestTimeout: 5 * time.Second,
 			},
 			Log: app.LogConfig{Level: "debug", Format: "text"}, Tracing: app.TracingConfig{Endpoint: "http://127.0.0.1:4318", Ratio: 1},
 			DrainTimeout: 90 * time.Second,
@@ -204,6 +205,7 @@ func TestCheck(t *testing.T) {
 		{"no names with files", func(c *app.Config) { c.Names.Atlas, c.TLS = nil, app.TLSConfig{CertFile: "x", KeyFile: "y"} }, ""},
 		{"an unknown key type", func(c *app.Config) { c.MTLSKeyTypes = []string{"RSA", "DSA"} }, "mtls_key_types"},
 		{"a fingerprint that is none", func(c *app.Config) { c.Proxy.Fingerprints = []string{"00"} }, "proxy.fingerprints"},
+		{"no connections", func(c *app.Config) { c.Limits.Connections = 0 }, "limits.connections"},
 		{"small bodies", func(c *app.Config) { c.Limits.BodyBytes = 65535 }, "limits.body_bytes"},
 		{"no rate", func(c *app.Config) { c.Limits.CredentialRate = 0 }, "limits"},
 		{"a rate that is no number", func(c *app.Config) { c.Limits.CredentialRate = nan }, "limits"},

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
+	"golang.org/x/net/netutil"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
@@ -68,7 +69,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.Addr = plain.Addr()
-	s.listeners[len(s.listeners)-1] = tls.NewListener(plain, faces.TLSConfig())
+	s.listeners[len(s.listeners)-1] = tls.NewListener(netutil.LimitListener(plain, a.Config.Limits.Connections), faces.TLSConfig())
 	instrument := web.Instrument{Face: "status", Log: a.Log, Timeout: a.Config.Limits.RequestTimeout, MaxBody: 1 << 16}
 	public := instrument.Wrap(status.New(status.Config{Issuers: a.Issuance, Ready: a.ready}))
 	listener, err := s.listen("tcp", a.Config.StatusListen, public, true)
@@ -76,6 +77,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.StatusAddr = listener.Addr()
+	s.listeners[len(s.listeners)-1] = netutil.LimitListener(listener, a.Config.Limits.Connections)
 	if a.Config.MetricsListen != "" {
 		mux := http.NewServeMux()
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -242,6 +242,59 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestConnections opens more connections than the public listeners take.
+func TestConnections(t *testing.T) {
+	w := install(t, dbtest.SQLite(t))
+	w.cfg.Limits.Connections = 1
+	w.start()
+	for name, dial := range map[string]func() (net.Conn, error){
+		"plain": func() (net.Conn, error) { return net.Dial("tcp", w.server.StatusAddr.String()) },
+		"TLS": func() (net.Conn, error) {
+			conn, err := net.Dial("tcp", w.server.Addr.String())
+			return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}), err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			connect := func() net.Conn {
+				t.Helper()
+				conn, err := dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { conn.Close() })
+				return conn
+			}
+			ask := func(conn net.Conn) error {
+				if _, err := conn.Write([]byte("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+					return err
+				}
+				_, err := conn.Read(make([]byte, 4096))
+				return err
+			}
+			first, second := connect(), connect()
+			if err := ask(first); err != nil {
+				t.Fatal(err)
+			}
+			answered := make(chan error, 1)
+			go func() { answered <- ask(second) }()
+			for range 20 {
+				if err := ask(first); err != nil {
+					t.Fatal(err)
+				}
+			}
+			select {
+			case err := <-answered:
+				t.Errorf("the connection after the last is served: %v", err)
+			default:
+			}
+			first.Close()
+			if err := <-answered; err != nil {
+				t.Errorf("when one has ended, the next is not served: %v", err)
+			}
+		})
+	}
+}
+
 func TestAdminSocket(t *testing.T) {
 	w := install(t, dbtest.SQLite(t))
 	path := w.cfg.AdminSocket
