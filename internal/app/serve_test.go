@@ -284,7 +284,7 @@ func TestConnections(t *testing.T) {
 			}
 			select {
 			case err := <-answered:
-				t.Errorf("the connection after the last is served: %v", err)
+				t.Fatalf("the connection after the last is served: %v", err)
 			default:
 			}
 			first.Close()
