@@ -15,8 +15,9 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 )
 
-// fillStep is how many certificates one transaction of [DB.Fill] writes.
-const fillStep = 10_000
+// fillStep is how many certificates one transaction of [DB.Fill] writes: a small
+// part of what transactionLimit has time for.
+const fillStep = 2_000
 
 // A FillSpec says what synthetic certificates [DB.Fill] writes.
 type FillSpec struct {

@@ -24,7 +24,7 @@ func (w *world) fillSpec(n int64, days int) store.FillSpec {
 
 func TestFill(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, clock *testkit.Clock) {
-		const n = 12_345 // two transactions
+		const n = 2_345 // two transactions
 		w.addLot(t, n+100, clock.Now().Add(time.Hour))
 		if written, err := w.db.Fill(t.Context(), w.fillSpec(n, 10)); written != n || err != nil {
 			t.Fatalf("%d were written, %v; want %d", written, err, n)
