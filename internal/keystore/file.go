@@ -13,8 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/crypto/argon2"
 )
 
 // A KEK is the key that encrypts the keystore's files.
@@ -53,13 +51,6 @@ func ReadKEK(path string) (KEK, error) {
 		return KEK{}, fmt.Errorf("read key-encryption key: %w", err)
 	}
 	return ParseKEK(string(text))
-}
-
-// KEKFromPassphrase derives a key-encryption key from a passphrase by Argon2id
-// with 64 MiB and three passes (RFC 9106, Section 4). The salt is not secret and
-// belongs to one keystore.
-func KEKFromPassphrase(passphrase string, salt []byte) KEK {
-	return KEK{argon2.IDKey([]byte(passphrase), salt, 3, 64<<10, 4, kekLength)}
 }
 
 // A sealed file is the magic, a nonce and the ciphertext. The magic and the name
