@@ -72,6 +72,9 @@ func (c *checkpointer) checkpoint(ctx context.Context) error {
 	if _, err := c.passive(ctx); err != nil {
 		return err
 	}
+	if c.db.faults.checkpoint != nil {
+		c.db.faults.checkpoint()
+	}
 	if err := c.db.writer.take(ctx); err != nil {
 		return err
 	}

@@ -66,6 +66,24 @@ func KeepWAL(ctx context.Context, db *DB) error {
 // Checkpoint does what is done beside the commits from time to time.
 func Checkpoint(ctx context.Context, db *DB) error { return db.checkpoints.checkpoint(ctx) }
 
+// CheckpointBehindReader does the same while a reader that began before write
+// keeps the first pass from finishing, and ends before the second.
+func CheckpointBehindReader(ctx context.Context, db *DB, write func()) error {
+	tx, err := db.read.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var n int64
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM certificate").Scan(&n); err != nil {
+		return err
+	}
+	write()
+	db.faults.checkpoint = func() { tx.Rollback() }
+	defer func() { db.faults.checkpoint = nil }()
+	return db.checkpoints.checkpoint(ctx)
+}
+
 // WALFrames returns how many frames SQLite's WAL has.
 func WALFrames(ctx context.Context, db *DB) (int64, error) { return db.checkpoints.passive(ctx) }
 

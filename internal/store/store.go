@@ -71,6 +71,8 @@ type DB struct {
 type faults struct {
 	begin  func() error
 	commit func(*sql.Tx) error
+	// between the two passes of a checkpoint
+	checkpoint func()
 }
 
 // engine is one of the two databases.
