@@ -31,6 +31,10 @@ type (
 	eventKind        struct{}
 	claimKind        struct{}
 	approvalKind     struct{}
+	verificationKind struct{}
+	mailApprovalKind struct{}
+	mailKind         struct{}
+	jobKind          struct{}
 )
 
 // ProcessKind is the kind of IDs that name a running process and what is its own:
@@ -51,6 +55,10 @@ func (hierarchyKind) prefix() string    { return "hie" }
 func (eventKind) prefix() string        { return "evt" }
 func (claimKind) prefix() string        { return "clm" }
 func (approvalKind) prefix() string     { return "apv" }
+func (verificationKind) prefix() string { return "vrf" }
+func (mailApprovalKind) prefix() string { return "map" }
+func (mailKind) prefix() string         { return "mai" }
+func (jobKind) prefix() string          { return "job" }
 func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
@@ -69,6 +77,10 @@ type (
 	EventID        = ID[eventKind]
 	ClaimID        = ID[claimKind]
 	ApprovalID     = ID[approvalKind]
+	VerificationID = ID[verificationKind]
+	MailApprovalID = ID[mailApprovalKind]
+	MailID         = ID[mailKind]
+	JobID          = ID[jobKind]
 )
 
 // idEncoding keeps the order of the bytes that it encodes.
@@ -98,6 +110,9 @@ func EventIDFromBytes(b [16]byte) EventID { return IDFromBytes[eventKind](b) }
 // CredentialIDFromBytes returns the credential ID with these 16 bytes.
 func CredentialIDFromBytes(b [16]byte) CredentialID { return IDFromBytes[credentialKind](b) }
 
+// ClaimIDFromBytes returns the claim ID with these 16 bytes.
+func ClaimIDFromBytes(b [16]byte) ClaimID { return IDFromBytes[claimKind](b) }
+
 // IssuerIDFromBytes returns the issuer ID with these 16 bytes.
 func IssuerIDFromBytes(b [16]byte) IssuerID { return IDFromBytes[issuerKind](b) }
 
@@ -114,6 +129,11 @@ var (
 	NewIssuerID       = NewID[issuerKind]
 	NewSeriesID       = NewID[seriesKind]
 	NewHierarchyID    = NewID[hierarchyKind]
+	NewClaimID        = NewID[claimKind]
+	NewVerificationID = NewID[verificationKind]
+	NewMailApprovalID = NewID[mailApprovalKind]
+	NewMailID         = NewID[mailKind]
+	NewJobID          = NewID[jobKind]
 )
 
 // ParseID reads an ID of kind K. The comparison is exact: IDs are lower case.
@@ -141,6 +161,8 @@ var (
 	ParseIssuerID       = ParseID[issuerKind]
 	ParseSeriesID       = ParseID[seriesKind]
 	ParseEventID        = ParseID[eventKind]
+	ParseClaimID        = ParseID[claimKind]
+	ParseMailApprovalID = ParseID[mailApprovalKind]
 )
 
 // String returns the ID as it is stored and printed.
