@@ -51,6 +51,7 @@ type Service struct {
 	StrictCAA            bool // CAA with DNSSEC
 	StrictMPIC           bool // multi-perspective corroboration
 	Unlimited            bool // no quota is drawn
+	StickyTokens         bool // private services alone: reasserting a claim keeps its token
 	CreatedAt, ChangedAt time.Time
 }
 

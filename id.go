@@ -113,6 +113,9 @@ func CredentialIDFromBytes(b [16]byte) CredentialID { return IDFromBytes[credent
 // ClaimIDFromBytes returns the claim ID with these 16 bytes.
 func ClaimIDFromBytes(b [16]byte) ClaimID { return IDFromBytes[claimKind](b) }
 
+// MailApprovalIDFromBytes returns the approval ID with these 16 bytes.
+func MailApprovalIDFromBytes(b [16]byte) MailApprovalID { return IDFromBytes[mailApprovalKind](b) }
+
 // IssuerIDFromBytes returns the issuer ID with these 16 bytes.
 func IssuerIDFromBytes(b [16]byte) IssuerID { return IDFromBytes[issuerKind](b) }
 
