@@ -75,6 +75,9 @@ func (p *Policy) Evaluate(req *Request, now time.Time) (*Decision, []fault.Field
 	return d, nil
 }
 
+// day is the day of the Baseline Requirements, in seconds (BR 1.6.1).
+const day = 86400
+
 // validity returns the validity, of which both bounds are kept as they were sent.
 func (e *evaluation) validity(now time.Time) (notBefore, notAfter time.Time) {
 	v, at := e.policy.model.Validity, now.Unix()
@@ -93,6 +96,13 @@ func (e *evaluation) validity(now time.Time) (notBefore, notAfter time.Time) {
 	to := e.request.NotAfter
 	if to == 0 {
 		to = latest
+	}
+	if longest := e.request.MaxSeconds; longest != 0 {
+		latest = min(latest, from+longest-1)
+		if e.request.NotAfter == 0 {
+			// BR 6.3.2 recommends to stay a day below the longest validity.
+			to = min(to, max(from+longest-1-day, from))
+		}
 	}
 	switch {
 	case to > latest:

@@ -13,6 +13,10 @@ type Request struct {
 	// accepted once is a request like any other.
 	Rekey bool `json:"-"`
 
+	// MaxSeconds is the longest validity that a rule of the day allows, both ends
+	// counted (RFC 5280, Section 4.1.2.5); 0: no rule. Like Rekey it is not kept.
+	MaxSeconds int64 `json:"-"`
+
 	Subject             map[string]string `json:",omitempty"` // by subject_dn member, such as "common_name"
 	OrganizationalUnits []string          `json:",omitempty"`
 	ExtraAttributes     []TypeAndValue    `json:",omitempty"`
