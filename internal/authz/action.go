@@ -13,6 +13,17 @@ const (
 	CertificateRevoke Action = "certificate.revoke"
 	CertificateRekey  Action = "certificate.rekey"
 
+	CertificateEvidence Action = "certificate.evidence" // how its names were validated
+
+	ClaimSubmit   Action = "claim.submit"
+	ClaimRead     Action = "claim.read"
+	ClaimCheck    Action = "claim.check" // looks for the token now
+	ClaimMail     Action = "claim.mail"  // sends a mail that asks for approval
+	ClaimApprove  Action = "claim.approve"
+	ClaimReassert Action = "claim.reassert"
+	ClaimDelete   Action = "claim.delete"
+	ClaimExpire   Action = "claim.expire"
+
 	PolicyRead     Action = "policy.read"     // the effective validation policy
 	StatisticsRead Action = "statistics.read" // counters, quotas and lists of certificates
 
@@ -77,6 +88,8 @@ const (
 
 var actions = []Action{
 	CertificateIssue, CertificateRead, CertificateRevoke, CertificateRekey,
+	CertificateEvidence,
+	ClaimSubmit, ClaimRead, ClaimCheck, ClaimMail, ClaimApprove, ClaimReassert, ClaimDelete, ClaimExpire,
 	PolicyRead, StatisticsRead,
 	AccountCreate, AccountRead, AccountDisable, AccountEnable, AccountDelete,
 	UserCreate, UserRead, UserDisable, UserEnable, UserDelete, UserSetPassword, UserSetRoles,

@@ -42,11 +42,14 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 	telamon.ActorCredential: {
 		CertificateIssue: Own, CertificateRead: Own, CertificateRevoke: Own, CertificateRekey: Own,
 		PolicyRead: Own, StatisticsRead: Own, IssuerChain: Any,
+		ClaimSubmit: Own, ClaimRead: Own, ClaimCheck: Own, ClaimMail: Own, ClaimReassert: Own, ClaimDelete: Own,
 	},
 	// The owner of the admin socket runs the platform, but holds no credential: an
-	// operator's certificate would have no subscription to draw on.
+	// operator's certificate would have no subscription to draw on, and control of a
+	// domain is for its applicant to show.
 	telamon.ActorOperator: reachOf(Any, except(Actions(),
-		CertificateIssue, CertificateRekey, CredentialLogin)),
+		CertificateIssue, CertificateRekey, CredentialLogin,
+		ClaimSubmit, ClaimCheck, ClaimMail, ClaimApprove, ClaimReassert)),
 	// Jobs and the start of the platform make and rotate issuers, issue the
 	// platform's own certificates under an account of its own, and keep the log.
 	telamon.ActorSystem: reachOf(Any, []Action{
@@ -54,10 +57,11 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 		IdentityCreate, IdentitySubmit, IdentityProcess, IdentityActivate, CredentialCreate, CredentialRead, CredentialDisable,
 		CertificateIssue, CertificateRead, CertificateRevoke, StatisticsRead, ClientCertificateRead, ClientCertificateRevoke,
 		IdentityRead, IdentityExpire, HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
-		AuditRead, AuditVerify,
+		AuditRead, AuditVerify, ClaimRead, ClaimCheck, ClaimExpire,
 	}),
-	// Nobody yet: all that a stranger may do is to try a login.
-	telamon.ActorAnonymous: {CredentialLogin: Any},
+	// Nobody yet: all that a stranger may do is to try a login, and to approve a
+	// claim with the value that was mailed to its domain.
+	telamon.ActorAnonymous: {CredentialLogin: Any, ClaimApprove: Any},
 }
 
 func reachOf(reach Reach, actions []Action) map[Action]Reach {
