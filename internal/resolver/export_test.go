@@ -1,0 +1,4 @@
+package resolver
+
+// Kill ends the process as somebody else might.
+func (u *Unbound) Kill() error { return u.process.Kill() }
