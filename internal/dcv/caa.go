@@ -165,6 +165,9 @@ func (e *Engine) admits(check *telamon.CAACheck, q CAAQuestion, text string) adm
 				return admission{}
 			}
 		case "validationmethods":
+			if !isMethodList(p.value) {
+				return admission{}
+			}
 			listed := strings.Split(p.value, ",")
 			admitted := slices.DeleteFunc(slices.Clone(q.Methods), func(m string) bool { return !slices.Contains(listed, m) })
 			if restricted { // each of them must hold

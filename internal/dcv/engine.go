@@ -64,11 +64,15 @@ func (e *Engine) method(m telamon.Method) method {
 }
 
 // Validate answers a question within Timeout. It reports an error for a question of a
-// method that does not look at anything, and otherwise only if ctx ended.
+// method that does not look at anything, or not at an IP address that is claimed, and
+// otherwise only if ctx ended.
 func (e *Engine) Validate(ctx context.Context, q Question) (Finding, error) {
 	m := e.method(q.Method)
 	if m == nil {
 		return Finding{}, fmt.Errorf("validate %s: method %q does not look for anything", q.Name, q.Method)
+	}
+	if q.Kind == telamon.ClaimIP && q.Method != telamon.MethodHTTP {
+		return Finding{}, fmt.Errorf("validate %s: method %q is not one for IP addresses", q.Name, q.Method)
 	}
 	limited, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()

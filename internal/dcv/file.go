@@ -1,6 +1,7 @@
 package dcv
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -22,8 +22,12 @@ import (
 // filePath is where the file stands (BR 3.2.2.4.18). The token is not in it.
 const filePath = "/.well-known/pki-validation/gsdv.txt"
 
-// maxHeader is how many octets of a response's header are read.
-const maxHeader = 16 << 10
+// What is read of a host: the octets of its header, with interim responses, and those
+// that carry the body, which in chunks are several for each of it.
+const (
+	maxHeader = 16 << 10
+	maxBody   = 16 * MaxFile
+)
 
 // file is BR 3.2.2.4.18, and 3.2.2.5.1 for an IP address: a file on the claimed host
 // itself. Redirects are not followed and nothing but 200 counts, which is stricter
@@ -36,15 +40,19 @@ func (m file) validate(ctx context.Context, q Question) Finding {
 		return notFound(telamon.Evidence{}, "%s", err)
 	}
 	evidence := telamon.Evidence{URL: target.String()}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
-		if addr, err := netip.ParseAddrPort(info.Conn.RemoteAddr().String()); err == nil {
-			evidence.Addresses = append(evidence.Addresses, addr.Addr().Unmap().String())
-		}
-	}})
-	status, body, err := m.fetch(ctx, target, q.ADN, port)
+	conn, err := m.cfg.Dial(ctx, "tcp", net.JoinHostPort(q.ADN, strconv.Itoa(int(port))))
+	if err != nil {
+		return notFound(evidence, "%s", fetchProblem(ctx, target, q.ADN, err))
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if addr, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+		evidence.Addresses = []string{addr.Addr().Unmap().String()}
+	}
+	status, body, err := fetch(ctx, conn, target, q.ADN)
 	switch {
 	case err != nil:
-		return notFound(evidence, "%s", fetchProblem(target, q.ADN, err))
+		return notFound(evidence, "%s", fetchProblem(ctx, target, q.ADN, err))
 	case status != http.StatusOK:
 		return notFound(evidence, "%s: status code of the request is not 200: %d", target, status)
 	case len(body) > MaxFile:
@@ -74,41 +82,49 @@ func (m file) target(q Question) (*url.URL, uint16, error) {
 	return nil, 0, errors.New("the scheme is neither http nor https")
 }
 
-// fetch returns the status and the first octets of the body, one more than MaxFile if
-// there are more. Nothing is reused from another fetch.
-func (m file) fetch(ctx context.Context, target *url.URL, host string, port uint16) (int, []byte, error) {
-	transport := &http.Transport{
-		Proxy: nil, // BR 3.2.2.9: the view is that of this place
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return m.cfg.Dial(ctx, network, net.JoinHostPort(host, strconv.Itoa(int(port))))
-		},
+// fetch asks for the target over a connection to its host, which the caller closes
+// when ctx ends. It returns the status and the first octets of the body, one more than
+// MaxFile if there are more.
+//
+// It is no http.Client: that would read where a redirect leads, and log what a host says
+// before it is asked.
+func fetch(ctx context.Context, conn net.Conn, target *url.URL, host string) (int, []byte, error) {
+	if target.Scheme == "https" {
 		// The certificate of the target is what the applicant is about to get: the
 		// token shows control, whoever the connection says it is (BR 3.2.2.4.18).
-		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true, ServerName: serverName(host), MinVersion: tls.VersionTLS10},
-		DisableKeepAlives:  true,
-		DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+		secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: serverName(host), MinVersion: tls.VersionTLS10})
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return 0, nil, err
+		}
+		conn = secure
 	}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	req := &http.Request{Method: http.MethodGet, URL: target, Close: true, Header: http.Header{
+		"User-Agent": {"telamon-dcv"}, "Accept": {"text/plain, */*"},
+	}}
+	if err := req.Write(conn); err != nil {
+		return 0, nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	limited := &io.LimitedReader{R: conn, N: maxHeader}
+	resp, err := readResponse(bufio.NewReader(limited), req)
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set("User-Agent", "telamon-dcv")
-	req.Header.Set("Accept", "text/plain, */*")
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return resp.StatusCode, nil, nil
 	}
+	limited.N = maxBody
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxFile+1))
 	return resp.StatusCode, body, err
+}
+
+// readResponse reads a response, after any that are interim (RFC 9110, Section 15.2).
+func readResponse(r *bufio.Reader, req *http.Request) (*http.Response, error) {
+	for {
+		resp, err := http.ReadResponse(r, req)
+		if err != nil || resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp, err
+		}
+	}
 }
 
 // serverName is the name for a TLS handshake, which an IP address has not (RFC 6066,
@@ -121,7 +137,7 @@ func serverName(host string) string {
 }
 
 // fetchProblem is what the applicant is told of a fetch that failed.
-func fetchProblem(target *url.URL, host string, err error) string {
+func fetchProblem(ctx context.Context, target *url.URL, host string, err error) string {
 	if denied, ok := errors.AsType[*egress.DeniedError](err); ok {
 		return fmt.Sprintf("%s has the address %s, which is not allowed.", host, denied.Addr)
 	}
@@ -132,7 +148,7 @@ func fetchProblem(target *url.URL, host string, err error) string {
 		return lookupProblem(host, failed.Err)
 	}
 	reason := "the connection failed"
-	if network, ok := errors.AsType[net.Error](err); ok && network.Timeout() {
+	if network, ok := errors.AsType[net.Error](err); ctx.Err() != nil || ok && network.Timeout() {
 		reason = "no answer in time"
 	}
 	return fmt.Sprintf("%s: %s", target, reason)

@@ -2,6 +2,7 @@ package dcv_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"strings"
@@ -31,6 +32,70 @@ func FuzzIssueValue(f *testing.F) {
 		standing, account, isRecord := dcv.ParseStanding(text)
 		if isRecord && (standing != issuer || strings.ContainsAny(account, " ;")) {
 			t.Errorf("the record %q names %q and %q", text, standing, account)
+		}
+	})
+}
+
+// FuzzCAAValue has a property issue of any value, which admits us only if it names us,
+// and our account and a method of ours if it names any.
+func FuzzCAAValue(f *testing.F) {
+	for _, seed := range []string{"ca.example.com", "ca.example.com;accounturi=acct:a;validationmethods=ca-tbr-7", "ca.example.com; validationmethods=x,,", ";"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		z := newZones()
+		z.caa("example.com", "issue "+value)
+		engine, _ := z.engine(t)
+		got, err := engine.CheckCAA(t.Context(), caaQuestion("www.example.com"))
+		if err != nil || got.Found != "example.com" || got.Allowed == (got.Problem != "") {
+			t.Fatalf("%q: %+v, %v", value, got, err)
+		}
+		if !got.Allowed {
+			return
+		}
+		issuer, _, ok := dcv.ParseIssueValue(value)
+		if lower := strings.ToLower(issuer); !ok || lower != "ca.example.com" && lower != "ca.example.net" {
+			t.Errorf("%q, which names %q, admits us", value, issuer)
+		}
+		lower := strings.ToLower(value)
+		if strings.Contains(lower, ";accounturi=") && !strings.Contains(lower, ";accounturi=acct:a") {
+			t.Errorf("%q, which names another account, admits us", value)
+		}
+		if strings.Contains(lower, ";validationmethods=") && len(got.Methods) == 0 {
+			t.Errorf("%q, which names methods, admits all of ours", value)
+		}
+	})
+}
+
+// FuzzPersistRecord has a standing record of any text, which counts only if it names an
+// issuer of ours and our account and has not ended, and whose finding can be told.
+func FuzzPersistRecord(f *testing.F) {
+	for _, seed := range []string{"ca.example.com;accounturi=acct:a", "ca.example.com; accounturi=acct:a; persistUntil=253402300800", "ca.example.com"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		z := newZones()
+		z.txt("_validation-persist.example.com", []string{text})
+		engine, clock := z.engine(t)
+		got, err := engine.Validate(t.Context(), dcv.Question{
+			Method: telamon.MethodPersist, Kind: telamon.ClaimDomain, Name: "www.example.com", ADN: "example.com",
+			Issuers: []string{"ca.example.com"}, AccountURI: "acct:a",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := json.Marshal(got); err != nil {
+			t.Fatalf("the finding of %q cannot be told: %v", text, err)
+		}
+		if !got.Found {
+			return
+		}
+		issuer, account, ok := dcv.ParseStanding(text)
+		if !ok || !strings.EqualFold(issuer, "ca.example.com") || account != "acct:a" {
+			t.Errorf("%q, which names %q and %q, shows control", text, issuer, account)
+		}
+		if until := got.Evidence.Until; until != nil && !until.After(clock.Now()) {
+			t.Errorf("%q has ended and shows control", text)
 		}
 	})
 }

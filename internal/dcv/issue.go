@@ -73,6 +73,20 @@ func isParameterValue(text string) bool {
 	return true
 }
 
+// isMethodList is the grammar of the value of validationmethods (RFC 8657, Section 4):
+// nothing, or labels separated by commas.
+func isMethodList(text string) bool {
+	if text == "" {
+		return true
+	}
+	for label := range strings.SplitSeq(text, ",") {
+		if label == "" || strings.ContainsFunc(label, func(r rune) bool { return r != '-' && (r > '~' || !isAlphanumeric(byte(r))) }) {
+			return false
+		}
+	}
+	return true
+}
+
 func isAlphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }

@@ -94,10 +94,16 @@ func (e *Engine) addContact(found *Mailboxes, text string, box Mailbox) {
 	found.List = append(found.List, box)
 }
 
+// Lengths of an address and of its local part (RFC 5321, Section 4.5.3.1).
+const (
+	maxAddress   = 254
+	maxLocalPart = 64
+)
+
 // parseContact reads one published address: nothing but an addr-spec of ASCII (RFC
 // 5322, Section 3.4.1) whose domain is a domain name.
 func parseContact(text string) (string, bool) {
-	if len(text) > 254 { // RFC 5321, Section 4.5.3.1.3
+	if len(text) > maxAddress {
 		return "", false
 	}
 	for i := range len(text) {
@@ -110,6 +116,9 @@ func parseContact(text string) (string, bool) {
 		return "", false
 	}
 	at := strings.LastIndexByte(text, '@')
+	if at > maxLocalPart {
+		return "", false
+	}
 	name, err := dnsname.Parse(text[at+1:])
 	if err != nil || name.IsWildcard() {
 		return "", false

@@ -44,6 +44,10 @@ func (m standingRecord) validate(ctx context.Context, q Question) Finding {
 	return notFound(evidence, "%s", problem)
 }
 
+// endOfTime is the last second that a date can name (RFC 5280, Section 4.1.2.5). A
+// record that stands longer stands until then.
+var endOfTime = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
 // standing is what a standing record says.
 type standing struct {
 	issuer     string
@@ -74,11 +78,11 @@ func parseStanding(text string) (standing, bool) {
 			record.accountURI = p.value
 			continue
 		}
-		seconds, err := strconv.ParseInt(p.value, 10, 64)
-		if err != nil || seconds < 0 {
+		seconds, err := strconv.ParseUint(p.value, 10, 63)
+		if err != nil {
 			return standing{}, false
 		}
-		until := time.Unix(seconds, 0).UTC()
+		until := time.Unix(min(int64(seconds), endOfTime.Unix()), 0).UTC()
 		record.until = &until
 	}
 	return record, true

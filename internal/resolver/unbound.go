@@ -201,6 +201,9 @@ func (u *Unbound) ready(ctx context.Context) error {
 // Address returns the host and port at which to ask, over UDP and TCP.
 func (u *Unbound) Address() string { return u.address }
 
+// Pid returns the number of the process.
+func (u *Unbound) Pid() int { return u.process.Pid }
+
 // Anchors returns the zones of the trust anchors, for Config.Anchors.
 func (u *Unbound) Anchors() []string { return slices.Clone(u.anchors) }
 
