@@ -15,7 +15,8 @@ import (
 var (
 	certificateTable = newTable("certificate", "serial, pair_id, credential_id, issuer_id, policy_version, crl_shard, "+
 		"spki_hash, not_before, not_after, accepted_at, rekey_of, status, updated_at, attested", "")
-	derTable = newTable("certificate_der", "serial, not_after, der, request", "")
+	derTable      = newTable("certificate_der", "serial, not_after, der, request", "")
+	evidenceTable = newTable("certificate_evidence", "serial, names", "")
 )
 
 // appendCertificate appends the row of a newly issued certificate to args.
@@ -34,6 +35,9 @@ func appendCertificate(args []any, c *telamon.Certificate) []any {
 type Blob struct {
 	DER     []byte
 	Request []byte // the accepted request as JSON, which a rekey repeats
+	// Evidence says how the names were validated, as JSON of telamon.NameEvidence;
+	// nil if the service demands none. CertificateBlob does not read it.
+	Evidence []byte
 }
 
 // IssueCertificate writes the ledger entry of a signed certificate, its bytes, its

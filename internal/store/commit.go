@@ -52,15 +52,16 @@ type committer struct {
 
 // batchRows are the columns of the rows of a batch, by table.
 type batchRows struct {
-	certs, ders, events []any
-	sums                counts
+	certs, ders, evidence, events []any
+	sums                          counts
 }
 
 func (r *batchRows) reset() {
 	clear(r.certs)
 	clear(r.ders)
+	clear(r.evidence)
 	clear(r.events)
-	r.certs, r.ders, r.events = r.certs[:0], r.ders[:0], r.events[:0]
+	r.certs, r.ders, r.evidence, r.events = r.certs[:0], r.ders[:0], r.evidence[:0], r.events[:0]
 	r.sums.reset()
 }
 
@@ -246,6 +247,9 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 	if err := t.insert(ctx, derTable, r.ders); err != nil {
 		return err
 	}
+	if err := t.insert(ctx, evidenceTable, r.evidence); err != nil {
+		return err
+	}
 	if err := t.insert(ctx, eventTable, r.events); err != nil {
 		return err
 	}
@@ -256,6 +260,9 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 func (r *batchRows) addCertificate(c *telamon.Certificate, blob Blob) {
 	r.certs = appendCertificate(r.certs, c)
 	r.ders = append(r.ders, c.Serial[:], c.NotAfter.UnixMilli(), blob.DER, blob.Request)
+	if blob.Evidence != nil {
+		r.evidence = append(r.evidence, c.Serial[:], blob.Evidence)
+	}
 	r.sums.add(
 		count{c.Pair, countIssued, c.AcceptedAt.Unix(), 1},
 		count{c.Pair, countExpiring, c.NotAfter.Unix(), 1},

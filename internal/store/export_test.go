@@ -3,6 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/store/queries"
 )
 
 // Exec runs a statement of the PostgreSQL dialect in a transaction of its own.
@@ -89,3 +96,43 @@ func WALFrames(ctx context.Context, db *DB) (int64, error) { return db.checkpoin
 
 // Waiting returns how many units wait for the next batch.
 func Waiting(db *DB) int { return len(db.committer.in) }
+
+// ClaimRows returns the row of a claim as a query for it reads it, and as one for a
+// list of claims does.
+func ClaimRows(ctx context.Context, db *DB, id telamon.ClaimID) (one, listed queries.Claim, err error) {
+	if one, err = db.queries().ClaimByID(ctx, id.String()); err != nil {
+		return one, listed, err
+	}
+	err = readListed(ctx, db, "SELECT "+claimColumns+" FROM claim WHERE id IN (", []telamon.ClaimID{id}, ")", func(scan func(...any) error) error {
+		listed, err = scanClaim(scan)
+		return err
+	})
+	return one, listed, err
+}
+
+// MigrateTo brings an empty database to a version of the schema that may be older
+// than this release's.
+func MigrateTo(ctx context.Context, url string, version int64) (err error) {
+	engine, dialect := enginePostgres, goose.DialectPostgres
+	var write, read *sql.DB
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		engine, dialect = engineSQLite, goose.DialectSQLite3
+		write, read, err = openSQLite(ctx, path, true)
+	} else {
+		write, read, err = openPostgres(ctx, url)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, write.Close(), read.Close()) }()
+	files, err := migrationsFor(engine)
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(dialect, write, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	_, err = provider.UpTo(ctx, version)
+	return err
+}

@@ -145,6 +145,9 @@ func (t *txn) dropExpired(ctx context.Context, pair telamon.PairID, before time.
 		if _, err := t.conn.ExecContext(ctx, dropDER, r.Serial, r.NotAfter); err != nil {
 			return 0, fmt.Errorf("drop bytes: %w", err)
 		}
+		if _, err := t.conn.ExecContext(ctx, "DELETE FROM certificate_evidence WHERE serial = $1", r.Serial); err != nil {
+			return 0, fmt.Errorf("drop evidence: %w", err)
+		}
 		sums.add(
 			count{pair, countIssued, floorDiv(r.AcceptedAt, 1000), 1},
 			count{pair, countExpiring, floorDiv(r.NotAfter, 1000), 1},

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
+
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -41,6 +43,66 @@ func TestOpenAgain(t *testing.T) {
 		if err := newer.RecordEvent(t.Context(), telamon.Event{Actor: operator, Action: "test.act", Result: "ok"}); err != nil {
 			t.Errorf("release N-1 does not run on schema N: %v", err)
 		}
+	})
+}
+
+// TestMigrateClaims brings a database of the release without claims, with its rows, up
+// to date.
+func TestMigrateClaims(t *testing.T) {
+	dbtest.EachURL(t, func(t *testing.T, url string) {
+		driver, dsn := "pgx", url
+		if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+			driver, dsn = "sqlite", path+".old"
+			url = "sqlite:" + dsn
+		}
+		raw, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		exec := func(statements ...string) {
+			t.Helper()
+			for _, statement := range statements {
+				if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+		}
+		if driver == "pgx" {
+			exec("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+		}
+		if err := store.MigrateTo(t.Context(), url, 1); err != nil {
+			t.Fatal(err)
+		}
+		want := telamon.Service{
+			ID: telamon.NewServiceID(), Name: "tls", Version: 3, PolicyTemplate: []byte(`{"a":1}`), Series: telamon.NewSeriesID(),
+			DomainValidation: true, StrictCAA: true, CreatedAt: time.UnixMilli(1000).UTC(), ChangedAt: time.UnixMilli(2000).UTC(),
+		}
+		account, identity := telamon.NewAccountID(), telamon.NewIdentityID()
+		exec("INSERT INTO hierarchy (id, name, kind, created_at) VALUES ('h', 'tls', 'tls', 0)",
+			"INSERT INTO issuer_series (id, hierarchy_id, name, key_type, eku_family, created_at) VALUES ('"+want.Series.String()+"', 'h', 'tls-ec', 'EC-P256', 'tls', 0)",
+			"INSERT INTO service (id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,"+
+				" unlimited, created_at, changed_at) VALUES ('"+want.ID.String()+"', 'tls', 3, '{\"a\":1}', '"+want.Series.String()+
+				"', TRUE, FALSE, TRUE, FALSE, FALSE, 1000, 2000)",
+			"INSERT INTO account (id, name, state, created_at) VALUES ('"+account.String()+"', 'Acme', 'active', 0)",
+			"INSERT INTO identity (id, account_id, name, data, state, created_at) VALUES ('"+identity.String()+"', '"+account.String()+"', 'Acme', '{}', 'active', 0)")
+
+		clock := testkit.NewClock(t, testTime)
+		db := dbtest.Open(t, url, clock)
+		if version, err := db.SchemaVersion(t.Context()); version != int64(len(migrations(t))) || err != nil {
+			t.Errorf("the schema is version %d, %v", version, err)
+		}
+		got, err := db.Service(t.Context(), want.ID)
+		if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("the service: %v (-want +got):\n%s", err, diff)
+		}
+		// What release N-1 writes is good on this schema.
+		exec("INSERT INTO service (id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic," +
+			" unlimited, created_at, changed_at) SELECT 'svc_2', 'tls-2', version, policy_template, series_id, domain_validation, strict_content," +
+			" strict_caa, strict_mpic, unlimited, created_at, changed_at FROM service")
+		c := &claimant{&world{db: db, clock: clock, account: account}, identity}
+		c.verify(t, c.submit(t, "example.com"), clock.Now().Add(time.Hour))
+		c.mustAgree(t)
 	})
 }
 

@@ -17,7 +17,8 @@ func (db *DB) CreateService(ctx context.Context, actor telamon.Actor, s *telamon
 		err := t.InsertService(ctx, queries.InsertServiceParams{
 			ID: s.ID.String(), Name: s.Name, Version: int64(s.Version), PolicyTemplate: string(s.PolicyTemplate),
 			SeriesID: s.Series.String(), DomainValidation: s.DomainValidation, StrictContent: s.StrictContent,
-			StrictCaa: s.StrictCAA, StrictMpic: s.StrictMPIC, Unlimited: s.Unlimited, CreatedAt: t.millis(), ChangedAt: t.millis(),
+			StrictCaa: s.StrictCAA, StrictMpic: s.StrictMPIC, Unlimited: s.Unlimited, StickyTokens: s.StickyTokens,
+			CreatedAt: t.millis(), ChangedAt: t.millis(),
 		})
 		if err != nil {
 			return fmt.Errorf("insert service %s: %w", s.Name, err)
@@ -49,7 +50,7 @@ func (db *DB) ChangeService(ctx context.Context, actor telamon.Actor, s *telamon
 		err = mustChange(t.ChangeService(ctx, queries.ChangeServiceParams{
 			ID: s.ID.String(), Version: int64(s.Version), PolicyTemplate: string(s.PolicyTemplate), SeriesID: s.Series.String(),
 			DomainValidation: s.DomainValidation, StrictContent: s.StrictContent, StrictCaa: s.StrictCAA,
-			StrictMpic: s.StrictMPIC, Unlimited: s.Unlimited, ChangedAt: t.millis(),
+			StrictMpic: s.StrictMPIC, Unlimited: s.Unlimited, StickyTokens: s.StickyTokens, ChangedAt: t.millis(),
 		}))
 		if err != nil {
 			return fmt.Errorf("change service %s: %w", s.ID, err)
@@ -74,7 +75,7 @@ func serviceFacts(s *telamon.Service) map[string]any {
 	return map[string]any{
 		"name": s.Name, "version": s.Version, "series": s.Series, "policy_template": string(s.PolicyTemplate),
 		"domain_validation": s.DomainValidation, "strict_content": s.StrictContent, "strict_caa": s.StrictCAA,
-		"strict_mpic": s.StrictMPIC, "unlimited": s.Unlimited,
+		"strict_mpic": s.StrictMPIC, "unlimited": s.Unlimited, "sticky_tokens": s.StickyTokens,
 	}
 }
 
@@ -110,7 +111,7 @@ func serviceOf(r queries.Service) telamon.Service {
 	return telamon.Service{
 		ID: telamon.ServiceID(r.ID), Name: r.Name, Version: int(r.Version), PolicyTemplate: []byte(r.PolicyTemplate),
 		Series: telamon.SeriesID(r.SeriesID), DomainValidation: r.DomainValidation, StrictContent: r.StrictContent,
-		StrictCAA: r.StrictCaa, StrictMPIC: r.StrictMpic, Unlimited: r.Unlimited,
+		StrictCAA: r.StrictCaa, StrictMPIC: r.StrictMpic, Unlimited: r.Unlimited, StickyTokens: r.StickyTokens,
 		CreatedAt: timeOf(r.CreatedAt), ChangedAt: timeOf(r.ChangedAt),
 	}
 }

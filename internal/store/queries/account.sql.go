@@ -183,8 +183,9 @@ UPDATE service
    SET version = version + 1, policy_template = $1, series_id = $2,
        domain_validation = $3, strict_content = $4,
        strict_caa = $5, strict_mpic = $6, unlimited = $7,
-       changed_at = $8
- WHERE id = $9 AND version = $10
+       sticky_tokens = $8,
+       changed_at = $9
+ WHERE id = $10 AND version = $11
 `
 
 type ChangeServiceParams struct {
@@ -195,6 +196,7 @@ type ChangeServiceParams struct {
 	StrictCaa        bool
 	StrictMpic       bool
 	Unlimited        bool
+	StickyTokens     bool
 	ChangedAt        int64
 	ID               string
 	Version          int64
@@ -209,6 +211,7 @@ func (q *Queries) ChangeService(ctx context.Context, arg ChangeServiceParams) (i
 		arg.StrictCaa,
 		arg.StrictMpic,
 		arg.Unlimited,
+		arg.StickyTokens,
 		arg.ChangedAt,
 		arg.ID,
 		arg.Version,
@@ -434,10 +437,10 @@ func (q *Queries) InsertPair(ctx context.Context, arg InsertPairParams) error {
 
 const insertService = `-- name: InsertService :exec
 INSERT INTO service (id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa,
-                     strict_mpic, unlimited, created_at, changed_at)
+                     strict_mpic, unlimited, created_at, changed_at, sticky_tokens)
 VALUES ($1, $2, $3, $4, $5,
         $6, $7, $8, $9,
-        $10, $11, $12)
+        $10, $11, $12, $13)
 `
 
 type InsertServiceParams struct {
@@ -453,6 +456,7 @@ type InsertServiceParams struct {
 	Unlimited        bool
 	CreatedAt        int64
 	ChangedAt        int64
+	StickyTokens     bool
 }
 
 func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) error {
@@ -469,6 +473,7 @@ func (q *Queries) InsertService(ctx context.Context, arg InsertServiceParams) er
 		arg.Unlimited,
 		arg.CreatedAt,
 		arg.ChangedAt,
+		arg.StickyTokens,
 	)
 	return err
 }
@@ -651,7 +656,7 @@ func (q *Queries) PairOf(ctx context.Context, arg PairOfParams) (Pair, error) {
 
 const service = `-- name: Service :one
 SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
-       unlimited, created_at, changed_at
+       unlimited, created_at, changed_at, sticky_tokens
   FROM service WHERE id = $1
 `
 
@@ -671,13 +676,14 @@ func (q *Queries) Service(ctx context.Context, id string) (Service, error) {
 		&i.Unlimited,
 		&i.CreatedAt,
 		&i.ChangedAt,
+		&i.StickyTokens,
 	)
 	return i, err
 }
 
 const serviceByName = `-- name: ServiceByName :one
 SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
-       unlimited, created_at, changed_at
+       unlimited, created_at, changed_at, sticky_tokens
   FROM service WHERE name = $1
 `
 
@@ -697,13 +703,14 @@ func (q *Queries) ServiceByName(ctx context.Context, name string) (Service, erro
 		&i.Unlimited,
 		&i.CreatedAt,
 		&i.ChangedAt,
+		&i.StickyTokens,
 	)
 	return i, err
 }
 
 const services = `-- name: Services :many
 SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
-       unlimited, created_at, changed_at
+       unlimited, created_at, changed_at, sticky_tokens
   FROM service WHERE id > $1 ORDER BY id LIMIT $2
 `
 
@@ -734,6 +741,7 @@ func (q *Queries) Services(ctx context.Context, arg ServicesParams) ([]Service, 
 			&i.Unlimited,
 			&i.CreatedAt,
 			&i.ChangedAt,
+			&i.StickyTokens,
 		); err != nil {
 			return nil, err
 		}

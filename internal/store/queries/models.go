@@ -79,11 +79,60 @@ type CertificateDer struct {
 	Request  []byte
 }
 
+type CertificateEvidence struct {
+	Serial []byte
+	Names  []byte
+}
+
 type Change struct {
 	ID     []byte
 	At     int64
 	Kind   string
 	Object string
+}
+
+type Claim struct {
+	ID             string
+	AccountID      string
+	IdentityID     string
+	Kind           string
+	Name           string
+	Labels         int64
+	Lookup         []byte
+	Token          string
+	TokenAt        int64
+	AssertBy       int64
+	Round          int64
+	TokenOpen      bool
+	Status         string
+	VerificationID *string
+	VerifiedAt     *int64
+	Method         *string
+	Adn            *string
+	Coverage       *string
+	ExpiresAt      *int64
+	CheckID        *string
+	CheckUntil     *int64
+	CreatedAt      int64
+}
+
+type ClaimCount struct {
+	IdentityID string
+	Kind       string
+	Part       string
+	Unit       int64
+	Start      int64
+	N          int64
+}
+
+type ClaimLog struct {
+	ClaimID     string
+	ID          []byte
+	At          int64
+	Status      string
+	Method      string
+	Description string
+	Evidence    string
 }
 
 type ClientCertificate struct {
@@ -193,10 +242,52 @@ type IssuerSeries struct {
 	CreatedAt   int64
 }
 
+type Job struct {
+	ID         string
+	Kind       string
+	Key        string
+	Args       string
+	RunAt      int64
+	Attempts   int64
+	Holder     string
+	LeaseUntil int64
+	LastError  string
+	CreatedAt  int64
+}
+
 type Lease struct {
 	Name      string
 	Holder    string
 	ExpiresAt int64
+}
+
+type Mail struct {
+	ID        string
+	AccountID string
+	Recipient string
+	Template  string
+	Params    string
+	State     string
+	LastError string
+	CreatedAt int64
+	EndedAt   *int64
+}
+
+type MailApproval struct {
+	ID         string
+	ClaimID    string
+	AccountID  string
+	IdentityID string
+	Name       string
+	Round      int64
+	Address    string
+	Adn        string
+	Method     string
+	Through    string
+	Nonce      []byte
+	CreatedAt  int64
+	ExpiresAt  int64
+	UsedAt     *int64
 }
 
 type Pair struct {
@@ -243,6 +334,7 @@ type Service struct {
 	Unlimited        bool
 	CreatedAt        int64
 	ChangedAt        int64
+	StickyTokens     bool
 }
 
 type Subscription struct {
@@ -250,4 +342,20 @@ type Subscription struct {
 	AccountID string
 	ServiceID string
 	CreatedAt int64
+}
+
+type Verification struct {
+	ID         string
+	ClaimID    string
+	AccountID  string
+	IdentityID string
+	Kind       string
+	Name       string
+	Adn        string
+	Method     string
+	Coverage   string
+	At         int64
+	TokenAt    int64
+	Evidence   string
+	EndedAt    *int64
 }

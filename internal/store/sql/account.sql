@@ -64,24 +64,24 @@ UPDATE identity SET state = sqlc.arg(to_state), expires_at = sqlc.narg(expires_a
 
 -- name: InsertService :exec
 INSERT INTO service (id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa,
-                     strict_mpic, unlimited, created_at, changed_at)
+                     strict_mpic, unlimited, created_at, changed_at, sticky_tokens)
 VALUES (sqlc.arg(id), sqlc.arg(name), sqlc.arg(version), sqlc.arg(policy_template), sqlc.arg(series_id),
         sqlc.arg(domain_validation), sqlc.arg(strict_content), sqlc.arg(strict_caa), sqlc.arg(strict_mpic),
-        sqlc.arg(unlimited), sqlc.arg(created_at), sqlc.arg(changed_at));
+        sqlc.arg(unlimited), sqlc.arg(created_at), sqlc.arg(changed_at), sqlc.arg(sticky_tokens));
 
 -- name: Service :one
 SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
-       unlimited, created_at, changed_at
+       unlimited, created_at, changed_at, sticky_tokens
   FROM service WHERE id = sqlc.arg(id);
 
 -- name: ServiceByName :one
 SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
-       unlimited, created_at, changed_at
+       unlimited, created_at, changed_at, sticky_tokens
   FROM service WHERE name = sqlc.arg(name);
 
 -- name: Services :many
 SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
-       unlimited, created_at, changed_at
+       unlimited, created_at, changed_at, sticky_tokens
   FROM service WHERE id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
 
 -- name: ChangeService :execrows
@@ -89,6 +89,7 @@ UPDATE service
    SET version = version + 1, policy_template = sqlc.arg(policy_template), series_id = sqlc.arg(series_id),
        domain_validation = sqlc.arg(domain_validation), strict_content = sqlc.arg(strict_content),
        strict_caa = sqlc.arg(strict_caa), strict_mpic = sqlc.arg(strict_mpic), unlimited = sqlc.arg(unlimited),
+       sticky_tokens = sqlc.arg(sticky_tokens),
        changed_at = sqlc.arg(changed_at)
  WHERE id = sqlc.arg(id) AND version = sqlc.arg(version);
 

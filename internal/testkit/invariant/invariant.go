@@ -29,10 +29,12 @@ import (
 //   - each has one audit event of its issuance, and each such event its certificate;
 //     each revocation has one too;
 //   - the counters and listings agree with the ledger, and so do the draws from the
-//     quota of services that never changed.
+//     quota of services that never changed;
+//   - the counts of claims agree with their pages, each verified claim has its
+//     verification, and so has each name of a certificate that demands one.
 //
 // It must be called while nothing is written, and not after certificates were
-// dropped for their age.
+// dropped for their age. Like every listing it makes claims pending that have expired.
 func Check(t testing.TB, db *store.DB) {
 	t.Helper()
 	ctx := context.Background() // that of a test has ended in its cleanup
@@ -49,6 +51,9 @@ func Check(t testing.TB, db *store.DB) {
 		if cert.RekeyOf != nil && (c.certs[*cert.RekeyOf] == nil || c.certs[*cert.RekeyOf].Pair != cert.Pair) {
 			t.Errorf("certificate %s is a rekey of %s, which its pair has not", cert.Serial, cert.RekeyOf)
 		}
+	}
+	for _, identity := range c.directory.Identities {
+		c.claims(ctx, identity.ID)
 	}
 	c.events(ctx)
 	c.quota(ctx)
@@ -171,6 +176,7 @@ func (c *checker) certificate(ctx context.Context, cert *telamon.Certificate) {
 		c.t.Errorf("certificate %s is %s, and its revocation is %v", cert.Serial, cert.Status, cert.Revocation)
 	}
 	c.issuedBy(cert, signed)
+	c.evidence(ctx, cert, signed)
 	c.policyOf(ctx, cert)
 }
 
