@@ -1,0 +1,191 @@
+package notify
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	texttemplate "text/template"
+	"time"
+	"unicode"
+)
+
+// The templates. [TemplateClaimApproval] takes an [ApprovalMail], the others a
+// [ClaimMail].
+const (
+	TemplateClaimApproval      = "claim_approval"       // asks a mailbox to approve a claim
+	TemplateClaimTokenIssued   = "claim_token_issued"   // a claim has a new token
+	TemplateClaimTokenExpiring = "claim_token_expiring" // a token was not used, and will soon end
+	TemplateClaimVerified      = "claim_verified"       // control was shown
+	TemplateClaimFailing       = "claim_failing"        // a repeated check finds nothing any more
+	TemplateClaimExpiring      = "claim_expiring"       // a verification will soon end
+)
+
+// Templates returns the names of all templates.
+func Templates() []string {
+	return []string{
+		TemplateClaimApproval, TemplateClaimTokenIssued, TemplateClaimTokenExpiring, TemplateClaimVerified, TemplateClaimFailing,
+		TemplateClaimExpiring,
+	}
+}
+
+// An ApprovalMail is what the mail to a mailbox of a domain says. Its Link holds
+// the secret by which the reader approves, so the message is as secret.
+type ApprovalMail struct {
+	Account  string // the name of the account that asks
+	Domain   string // what is claimed
+	Address  string // of the mailbox, to which the mail goes
+	Link     string // an absolute URL of the portal
+	Expires  time.Time
+	Platform string // the name of the installation
+}
+
+// A ClaimMail is what mail to the people of an account says of one of its claims.
+type ClaimMail struct {
+	Account  string
+	Identity string
+	Domain   string
+	Method   string // how control was shown, or is to be; "" if it is not known
+	Token    string // of claim_token_issued, which alone shows it: the value to publish
+	Problem  string // one line: why a check fails
+	Deadline time.Time
+	Days     int // until the deadline
+	// PortalURL is the page to go to: an absolute URL, or "" if there is none.
+	PortalURL string
+}
+
+//go:embed *.tmpl
+var templateFiles embed.FS
+
+// A mailTemplate is the parts of one mail. The text defines "subject" too.
+type mailTemplate struct {
+	text *texttemplate.Template
+	html *htmltemplate.Template
+}
+
+var templates = parseTemplates()
+
+// parseTemplates reads what is embedded. A file that cannot be read is a bug, which
+// every start would meet.
+func parseTemplates() map[string]mailTemplate {
+	functions := map[string]any{"utc": utc, "days": days}
+	parsed := map[string]mailTemplate{}
+	for _, name := range Templates() {
+		text := texttemplate.New(name + ".text.tmpl").Funcs(functions).Option("missingkey=error")
+		html := htmltemplate.New(name + ".html.tmpl").Funcs(functions).Option("missingkey=error")
+		parsed[name] = mailTemplate{
+			texttemplate.Must(text.ParseFS(templateFiles, name+".text.tmpl", "layout.text.tmpl")),
+			htmltemplate.Must(html.ParseFS(templateFiles, name+".html.tmpl", "layout.html.tmpl")),
+		}
+	}
+	return parsed
+}
+
+// utc writes a time for people, to the minute.
+func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// days writes a number of days.
+func days(n int) string {
+	if n == 1 {
+		return "1 day"
+	}
+	return strconv.Itoa(n) + " days"
+}
+
+// Render writes a message from one of the templates and its data. The message has a
+// recipient only if the data names one. All texts of the data are shown on one line
+// and cannot make a link of their own: an account may have any name. Render refuses
+// an unknown template, data that is not the template's, and a link that is not an
+// absolute http or https URL.
+func Render(template string, data any) (Message, error) {
+	t, ok := templates[template]
+	if !ok {
+		return Message{}, fmt.Errorf("render a mail: there is no template %q", template)
+	}
+	var to string
+	switch d := data.(type) {
+	case ApprovalMail:
+		if template != TemplateClaimApproval {
+			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
+		}
+		if err := checkLink(d.Link); err != nil {
+			return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
+		}
+		to, data = d.Address, d.tamed()
+	case ClaimMail:
+		if template == TemplateClaimApproval {
+			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
+		}
+		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
+			return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
+		}
+		data = d.tamed()
+	default:
+		return Message{}, fmt.Errorf("render the mail %s: it cannot show a %T", template, data)
+	}
+	m, err := t.render(data)
+	if err != nil {
+		return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
+	}
+	m.To = to
+	return m, nil
+}
+
+func (t mailTemplate) render(data any) (Message, error) {
+	var subject, text, html strings.Builder
+	if err := t.text.ExecuteTemplate(&subject, "subject", data); err != nil {
+		return Message{}, err
+	}
+	if err := t.text.Execute(&text, data); err != nil {
+		return Message{}, err
+	}
+	if err := t.html.Execute(&html, data); err != nil {
+		return Message{}, err
+	}
+	return Message{Subject: strings.TrimSpace(subject.String()), Text: text.String(), HTML: html.String()}, nil
+}
+
+func (d ApprovalMail) tamed() ApprovalMail {
+	d.Account, d.Domain, d.Address, d.Platform = tame(d.Account), tame(d.Domain), tame(d.Address), tame(d.Platform)
+	return d
+}
+
+func (d ClaimMail) tamed() ClaimMail {
+	for _, field := range []*string{&d.Account, &d.Identity, &d.Domain, &d.Method, &d.Token, &d.Problem} {
+		*field = tame(*field)
+	}
+	return d
+}
+
+// maxShown is how many characters of a text are shown: more than a domain name has.
+const maxShown = 300
+
+// tame makes a text that somebody else chose fit for the middle of a sentence: on
+// one line, without invisible characters and changes of direction, and such that no
+// mail reader makes a link of a URL in it.
+func tame(text string) string {
+	shown := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, text)
+	if runes := []rune(shown); len(runes) > maxShown {
+		shown = string(runes[:maxShown]) + "…"
+	}
+	return strings.ReplaceAll(shown, "://", ": //")
+}
+
+// checkLink refuses what is not an absolute URL that a browser fetches.
+func checkLink(link string) error {
+	u, err := url.Parse(link)
+	if err != nil || !slices.Contains([]string{"https", "http"}, u.Scheme) || u.Host == "" || u.User != nil ||
+		strings.ContainsFunc(link, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"<>`, r) }) {
+		return errors.New("the link is not an absolute URL of a page") // not repeated: it may hold a secret
+	}
+	return nil
+}
