@@ -2,6 +2,7 @@ package web
 
 import (
 	"container/list"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -60,6 +61,16 @@ func (l *Limiter) Allow(key string) error {
 		Kind: fault.Limited, Code: fault.CodeRateLimited, Detail: "Rate Limit Reached",
 		RetryAfter: max(wait, time.Second),
 	}
+}
+
+// AddressKey is the key of an address: an IPv6 client has a /64 of them.
+func AddressKey(address netip.Addr) string {
+	if address.Is6() {
+		if prefix, err := address.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return address.String()
 }
 
 // bucket returns the key's bucket. The caller holds l.mu.

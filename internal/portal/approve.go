@@ -1,0 +1,96 @@
+package portal
+
+import (
+	"net/http"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/web"
+)
+
+// maxValue is the longest value that a link can have, with room to spare.
+const maxValue = 256
+
+// errNoLink is what a value stands for that no link can have.
+var errNoLink = fault.New(fault.NotFound, "approval_not_found", "There is no such approval.")
+
+// linkValue returns the value in a request's path: the characters of base64url (RFC
+// 4648, Section 5), at least one. It reports NotFound for anything else, and Limited for
+// an address that asks too often.
+func (f *face) linkValue(r *http.Request) (string, error) {
+	if err := f.addresses.Allow(web.AddressKey(web.ClientOf(r.Context()).Address)); err != nil {
+		return "", err
+	}
+	value := r.PathValue("value")
+	if value == "" || len(value) > maxValue {
+		return "", errNoLink
+	}
+	for _, c := range []byte(value) {
+		if !(c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return "", errNoLink
+		}
+	}
+	return value, nil
+}
+
+// methodWords say what each method that sends mail does.
+var methodWords = map[telamon.Method]string{
+	telamon.MethodEmail:    "Mail to a standard address of the domain",
+	telamon.MethodEmailCAA: "Mail to the contact in a CAA record",
+	telamon.MethodEmailTXT: "Mail to the contact in a TXT record",
+}
+
+// An approval is what the pages show of one. It has no value of a link.
+type approval struct {
+	*telamon.Approval
+	AccountName string // "" on the page of the result
+}
+
+// Rule returns the section of the TLS Baseline Requirements by which the mail was
+// sent.
+func (a approval) Rule() string { return a.Method.Rule(telamon.ClaimDomain) }
+
+// How says in words what the rule is.
+func (a approval) How() string { return methodWords[a.Method] }
+
+// OtherADN returns the authorization domain name if the mailbox belongs to another
+// name than the one that is claimed, "" otherwise.
+func (a approval) OtherADN() string {
+	if a.ADN == a.Name {
+		return ""
+	}
+	return a.ADN
+}
+
+// ask serves GET /claims/approve/{value}: what approving does, and the button. It
+// changes nothing.
+func (f *face) ask(w http.ResponseWriter, r *http.Request) error {
+	value, err := f.linkValue(r)
+	if err != nil {
+		return err
+	}
+	asked, account, err := f.approvals.Approval(r.Context(), value)
+	if err != nil {
+		return err
+	}
+	return f.render(w, http.StatusOK, page{
+		Name: "ask", Title: "Approve " + asked.Name + "?", Data: approval{asked, account},
+	})
+}
+
+// approve serves POST /claims/approve/{value}, which the button sends. The link is
+// used up when it answers 200: to load the result again says so.
+func (f *face) approve(w http.ResponseWriter, r *http.Request) error {
+	value, err := f.linkValue(r)
+	if err != nil {
+		return err
+	}
+	ctx := r.Context()
+	approved, err := f.approvals.Approve(ctx, web.ClientOf(ctx).Address, web.RequestID(ctx), value)
+	if err != nil {
+		return err
+	}
+	return f.render(w, http.StatusOK, page{
+		Name: "approved", Title: approved.Name + " is approved", Data: approval{Approval: approved},
+	})
+}
