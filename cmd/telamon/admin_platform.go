@@ -21,6 +21,12 @@ func newIssuer(f *adminFlags) *cobra.Command {
 			func([]string) (request, error) { return get("/issuers"), nil }))
 }
 
+func newCertificate(f *adminFlags) *cobra.Command {
+	return group("certificate", "Issued certificates",
+		f.command("evidence SERIAL", "Say how the names of a certificate were validated, and what CAA said", exactArgs("a serial number"), nested,
+			func(args []string) (request, error) { return get(path("certificates", args[0], "evidence")), nil }))
+}
+
 func newStatus(f *adminFlags) *cobra.Command {
 	return f.command("status", "Say how the server does", noArgs, nil, func([]string) (request, error) { return get("/status"), nil })
 }

@@ -35,6 +35,7 @@ func (v *serviceFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&v.spec.StrictCAA, "strict-caa", false, "CAA with DNSSEC")
 	flags.BoolVar(&v.spec.StrictMPIC, "strict-mpic", false, "multi-perspective corroboration")
 	flags.BoolVar(&v.spec.Unlimited, "unlimited", false, "no quota is drawn")
+	flags.BoolVar(&v.spec.StickyTokens, "sticky-tokens", false, "a reasserted claim keeps its token (private services)")
 	flags.StringToStringVar(&v.spec.Sample, "sample", nil, "member=text of an identity with which placeholders are tried out")
 }
 
@@ -57,6 +58,7 @@ func (v *serviceFlags) lay(cmd *cobra.Command, spec *admin.ServiceSpec) error {
 		"strict-caa":        func() { spec.StrictCAA = v.spec.StrictCAA },
 		"strict-mpic":       func() { spec.StrictMPIC = v.spec.StrictMPIC },
 		"unlimited":         func() { spec.Unlimited = v.spec.Unlimited },
+		"sticky-tokens":     func() { spec.StickyTokens = v.spec.StickyTokens },
 		"sample":            func() { spec.Sample = v.spec.Sample },
 	} {
 		if cmd.Flags().Changed(name) {

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -37,8 +39,12 @@ func (f *adminFlags) print(w io.Writer, answer json.RawMessage, columns []string
 	if json.Unmarshal(answer, &list) == nil && list.Items != nil {
 		return table(w, list.Items, columns, list.Next)
 	}
-	return object(w, answer)
+	return object(w, answer, slices.Equal(columns, nested))
 }
+
+// nested, in the place of columns, has the objects within an object shown member by
+// member.
+var nested = []string{"*"}
 
 func table(w io.Writer, items []map[string]json.RawMessage, columns []string, next string) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -60,15 +66,42 @@ func table(w io.Writer, items []map[string]json.RawMessage, columns []string, ne
 	return nil
 }
 
-// object prints the members of a JSON object in their order. Texts of several
-// lines, such as PEM, come last and as they are, so that they can be copied.
-func object(w io.Writer, answer json.RawMessage) error {
-	decoder := json.NewDecoder(bytes.NewReader(answer))
+// object prints the members of a JSON object in their order. Objects within it are
+// compact JSON, or if they are to be opened their members by their path. Texts of several lines, such as PEM, come last and as they are, so
+// that they can be copied.
+func object(w io.Writer, answer json.RawMessage, open bool) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var long []string
+	err := members(answer, "", open, func(path string, value json.RawMessage) {
+		text := plain(value)
+		if strings.Contains(text, "\n") {
+			long = append(long, text)
+			return
+		}
+		fmt.Fprintf(tab, "%s\t%s\n", path, text)
+	})
+	if err != nil {
+		return err
+	}
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	for _, text := range long {
+		if _, err := fmt.Fprint(w, "\n"+strings.TrimSuffix(text, "\n")+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// members calls visit with the members of a JSON object in their order. If objects
+// within it are opened, their members have its name and a dot before theirs, and those
+// of the objects of an array also a number from 1.
+func members(object json.RawMessage, prefix string, open bool, visit func(path string, value json.RawMessage)) error {
+	decoder := json.NewDecoder(bytes.NewReader(object))
 	if _, err := decoder.Token(); err != nil {
 		return err
 	}
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	var long []string
 	for decoder.More() {
 		name, err := decoder.Token()
 		if err != nil {
@@ -78,18 +111,20 @@ func object(w io.Writer, answer json.RawMessage) error {
 		if err := decoder.Decode(&value); err != nil {
 			return err
 		}
-		text := plain(value)
-		if strings.Contains(text, "\n") {
-			long = append(long, text)
-			continue
+		path := fmt.Sprintf("%s%s", prefix, name)
+		var inner map[string]json.RawMessage
+		var list []json.RawMessage
+		switch {
+		case open && json.Unmarshal(value, &inner) == nil && len(inner) > 0:
+			err = members(value, path+".", open, visit)
+		case open && json.Unmarshal(value, &list) == nil && len(list) > 0 && list[0][0] == '{':
+			for i, element := range list {
+				err = errors.Join(err, members(element, fmt.Sprintf("%s.%d.", path, i+1), open, visit))
+			}
+		default:
+			visit(path, value)
 		}
-		fmt.Fprintf(tab, "%s\t%s\n", name, text)
-	}
-	if err := tab.Flush(); err != nil {
-		return err
-	}
-	for _, text := range long {
-		if _, err := fmt.Fprint(w, "\n"+strings.TrimSuffix(text, "\n")+"\n"); err != nil {
+		if err != nil {
 			return err
 		}
 	}

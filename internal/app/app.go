@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -21,6 +22,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/jobs"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -43,8 +45,12 @@ type App struct {
 	IAM       *iam.IAM
 	RA        *ra.RA
 
-	sequencer    *store.Sequencer // used by one goroutine at a time
-	verifier     note.Verifier    // of the audit log's checkpoints
+	resolver     *resolving
+	jobs         *jobs.Runner
+	jobsTick     chan time.Time
+	jobsDue      *prometheus.GaugeVec // by kind
+	sequencer    *store.Sequencer     // used by one goroutine at a time
+	verifier     note.Verifier        // of the audit log's checkpoints
 	verifierKey  string
 	unwritable   atomic.Pointer[error] // why the last look found that the database cannot write; nil before the first
 	auditPending atomic.Int64          // events
@@ -98,13 +104,12 @@ func (a *App) wire(ctx context.Context) error {
 		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Keys: a.Keys, Clock: a.Clock, Log: a.Log,
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
 	})
-	a.RA = ra.New(ra.Config{Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log})
-	return nil
+	return a.wireValidation()
 }
 
 // Close closes the database and the keystore. Nothing may be running any more.
 func (a *App) Close() error {
-	return errors.Join(a.Store.Close(), a.Keys.Close())
+	return errors.Join(a.resolver.close(), a.Store.Close(), a.Keys.Close())
 }
 
 // kek returns the key-encryption key that the configuration names.

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telamon-ca/telamon/internal/directory"
+	"github.com/telamon-ca/telamon/internal/jobs"
 )
 
 // How often the background work is done. Each has an upper bound on the harm of
@@ -20,6 +21,7 @@ const (
 	refusalsEvery  = 10 * time.Second
 	purgeEvery     = 10 * time.Minute
 	partitionEvery = 12 * time.Hour
+	resolverEvery  = time.Second
 	sequenceEvery  = time.Second
 )
 
@@ -49,7 +51,30 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)
+	a.every(ctx, work, resolverEvery, "keep the resolver running", a.resolver.watch)
+	work.Go(func() { a.jobs.Run(ctx) })
+	a.every(ctx, work, jobs.Poll, "look for jobs", a.lookForJobs)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
+}
+
+// lookForJobs measures what jobs are due, and if there are any makes the runner look,
+// unless it is looking. So an idle server writes nothing.
+func (a *App) lookForJobs(ctx context.Context) error {
+	due, err := a.Store.JobsDue(ctx)
+	if err != nil {
+		return err
+	}
+	if len(due) > 0 {
+		select {
+		case a.jobsTick <- a.Clock.Now():
+		default:
+		}
+	}
+	a.jobsDue.Reset()
+	for _, d := range due {
+		a.jobsDue.WithLabelValues(d.Kind).Set(float64(d.N))
+	}
+	return nil
 }
 
 // freshen reads the change feed and looks at the database before the first tick: it

@@ -16,6 +16,8 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
 
+	"github.com/telamon-ca/telamon/internal/notify"
+	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
@@ -51,6 +53,10 @@ type Config struct {
 	Proxy ProxyConfig `yaml:"proxy"`
 	// Atlas holds the settings of the Atlas face.
 	Atlas AtlasConfig `yaml:"atlas"`
+	// Validation says how control of domains is validated.
+	Validation ValidationConfig `yaml:"validation"`
+	// Mail is the server that takes our mail; without a host no mail is sent.
+	Mail MailConfig `yaml:"mail"`
 	// MTLSKeyTypes are the key types that mTLS certificates may have: RSA
 	// (2048 to 8192 bits), EC-P256, EC-P384.
 	MTLSKeyTypes []string `yaml:"mtls_key_types"`
@@ -81,6 +87,9 @@ type KeysConfig struct {
 type NamesConfig struct {
 	// Atlas are the names of the Atlas API.
 	Atlas []string `yaml:"atlas"`
+	// Portal are the names of the portal, where mailboxes approve claims. Without
+	// one there is no portal, and no validation by e-mail.
+	Portal []string `yaml:"portal"`
 }
 
 // TLSConfig names the files of the server's certificate; give both or none.
@@ -111,6 +120,103 @@ type AtlasConfig struct {
 	AtRoot bool `yaml:"at_root"`
 }
 
+// ValidationConfig says how control of domains is validated.
+type ValidationConfig struct {
+	// Resolver is the resolver that is asked: "unbound" starts one as a child of the
+	// server, with a configuration of its own, that validates DNSSEC up to the root;
+	// HOST:PORT is one that runs already, best on this machine. Without one, claims
+	// cannot be verified.
+	Resolver string `yaml:"resolver"`
+	// DNSSEC says that the resolver of HOST:PORT validates, so that its AD bit is
+	// believed. The one of "unbound" always does.
+	DNSSEC bool `yaml:"dnssec"`
+	// Unbound holds the settings of the resolver "unbound".
+	Unbound UnboundConfig `yaml:"unbound"`
+	// TokenPrefix stands before the random part of a token in what applicants publish.
+	TokenPrefix string `yaml:"token_prefix"`
+	// IssuerDomains are the names by which CAA records know this CA, such as
+	// ca.example.com. Services with strict CAA need one; the first one is also the
+	// host of account URIs (acct:ACCOUNT@HOST).
+	IssuerDomains []string `yaml:"issuer_domains"`
+	// PrivateSuffixes are domains that no registry serves and that you vouch for,
+	// such as corp.internal: names under them can be claimed.
+	PrivateSuffixes []string `yaml:"private_suffixes"`
+	// BlockedDomains may not be claimed nor certified, with all below them.
+	BlockedDomains []string `yaml:"blocked_domains"`
+	// AllowNetworks are prefixes of addresses that files may be fetched from and that
+	// may be claimed although they are not public, such as 10.0.0.0/8.
+	AllowNetworks []netip.Prefix `yaml:"allow_networks"`
+	// HTTPPort and HTTPSPort are where files are fetched from. Anything but 80 and 443
+	// is for tests: no public CA may use it.
+	HTTPPort  uint16 `yaml:"http_port"`
+	HTTPSPort uint16 `yaml:"https_port"`
+	// Inline is how long a request waits for the check that it asked for.
+	Inline time.Duration `yaml:"inline"`
+	// RulesFile replaces the built-in dated rules of public CAs (reuse periods,
+	// perspectives, ends of methods); see internal/rules/rules.yaml for its form.
+	RulesFile string `yaml:"rules_file"`
+	// Perspectives are the remote network perspectives (telamon perspective) that
+	// services with strict MPIC ask.
+	Perspectives []PerspectiveConfig `yaml:"perspectives"`
+}
+
+// UnboundConfig holds the settings of the resolver that the server starts.
+type UnboundConfig struct {
+	// Binary is the program; "" looks for unbound.
+	Binary string `yaml:"binary"`
+	// Dir is where the server makes a directory for what it generates; "" is where the
+	// system has such.
+	Dir string `yaml:"dir"`
+	// TrustAnchors are DS records, for networks with a root of their own; none are the
+	// two of the public root.
+	TrustAnchors []string `yaml:"trust_anchors"`
+	// Forward are resolvers ADDRESS:PORT that are asked instead of the authoritative
+	// servers, for networks that let no other DNS out. Their answers are validated.
+	Forward []string `yaml:"forward"`
+}
+
+// PerspectiveConfig names one remote network perspective.
+type PerspectiveConfig struct {
+	// Name and Region must be those of the agent's own configuration. Region is that
+	// of its regional Internet registry, such as RIPE NCC.
+	Name   string `yaml:"name"`
+	Region string `yaml:"region"`
+	// URL is where the agent listens: https://HOST:PORT.
+	URL string `yaml:"url"`
+	// CAFile holds the CA of the agent's certificate in PEM, or Fingerprint is the
+	// SHA-256 fingerprint of that certificate itself. Give one of them.
+	CAFile      string `yaml:"ca_file"`
+	Fingerprint string `yaml:"fingerprint"`
+	// CertFile and KeyFile are the client certificate that the agent knows.
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+}
+
+// MailConfig is the server that takes our mail.
+type MailConfig struct {
+	// Host is a name or an address, by which its certificate is verified.
+	Host string `yaml:"host"`
+	// Port is 587, or 465 with implicit_tls, by default.
+	Port int `yaml:"port"`
+	// STARTTLS is required, opportunistic or none.
+	STARTTLS string `yaml:"starttls"`
+	// ImplicitTLS speaks TLS from the start.
+	ImplicitTLS bool `yaml:"implicit_tls"`
+	// CAFile holds the CA of the server's certificate in PEM; "" is the system's.
+	CAFile string `yaml:"ca_file"`
+	// From is the sender: an address, or "Name <address>".
+	From string `yaml:"from"`
+	// Username logs in.
+	Username string `yaml:"username"`
+	// Password belongs to Username; only the environment gives it.
+	Password Secret `yaml:"-" env:"TELAMON_MAIL_PASSWORD"`
+	// Platform is what mails call this installation.
+	Platform string `yaml:"platform"`
+	// PortalURL is the address of the portal in mails, without a final slash; "" is
+	// https:// and the first of names.portal, with the port of listen.
+	PortalURL string `yaml:"portal_url"`
+}
+
 // LimitsConfig bounds what one caller may take.
 type LimitsConfig struct {
 	// Connections is how many connections Listen and StatusListen each have at a
@@ -123,7 +229,7 @@ type LimitsConfig struct {
 	CredentialRate  float64 `yaml:"credential_rate"`
 	CredentialBurst int     `yaml:"credential_burst"`
 	// AddressRate and AddressBurst are the same for logins and refused tokens of
-	// one address; an IPv6 client has a /64 of them.
+	// one address, and for links of mails that it opens; an IPv6 client has a /64 of them.
 	AddressRate  float64 `yaml:"address_rate"`
 	AddressBurst int     `yaml:"address_burst"`
 	// RequestTimeout is how long a request may take in all.
@@ -152,6 +258,10 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: ":8443", StatusListen: ":8080", MetricsListen: "127.0.0.1:9090",
 		AdminSocket: "/run/telamon/admin.sock", MTLSKeyTypes: []string{"RSA"},
+		Validation: ValidationConfig{
+			TokenPrefix: "globalsign-domain-verification=", HTTPPort: 80, HTTPSPort: 443, Inline: ra.DefaultInline,
+		},
+		Mail: MailConfig{STARTTLS: notify.STARTTLSRequired, Platform: "Telamon"},
 		Limits: LimitsConfig{
 			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
 			RequestTimeout: 30 * time.Second,
@@ -183,9 +293,9 @@ func ParseConfig(text []byte) (Config, error) {
 	return cfg, nil
 }
 
-// decode reads the one document of a file over what cfg holds. A file that makes
-// the decoder panic is an error as well: a reload must not end the server.
-func decode(text []byte, cfg *Config) (err error) {
+// decode reads the one document of a file over what cfg, a configuration, holds. A file
+// that makes the decoder panic is an error as well: a reload must not end the server.
+func decode[T any](text []byte, cfg *T) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the file confuses the decoder: %v", r)
@@ -198,7 +308,7 @@ func decode(text []byte, cfg *Config) (err error) {
 	if reflect.ValueOf(*cfg).IsZero() { // a file without a value has set everything to nothing
 		*cfg = defaults
 	}
-	if err := decoder.Decode(&Config{}); !errors.Is(err, io.EOF) {
+	if err := decoder.Decode(new(T)); !errors.Is(err, io.EOF) {
 		return errors.New("the file holds a second document")
 	}
 	return nil
@@ -246,6 +356,8 @@ func (c *Config) Check() error {
 			problem("proxy.fingerprints", err.Error())
 		}
 	}
+	problems = append(problems, c.Validation.problems()...)
+	problems = append(problems, c.Mail.problems(len(c.Names.Portal) > 0)...)
 	if c.Limits.Connections < 1 {
 		problem("limits.connections", "must be positive")
 	}

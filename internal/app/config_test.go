@@ -32,7 +32,7 @@ status_listen: 192.0.2.1:80
 metrics_listen: 127.0.0.1:9091
 admin_socket: /run/admin.sock
 status_base_url: http://ca.example.com/pki
-names: {atlas: [ca.example.com, 192.0.2.1]}
+names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com]}
 tls: {cert_file: server.crt, key_file: server.key}
 proxy:
   trusted: [192.0.2.0/24, "2001:db8::/32"]
@@ -40,6 +40,31 @@ proxy:
   insecure_serial_only: true
 atlas: {at_root: true}
 mtls_key_types: [EC-P256, EC-P384]
+validation:
+  resolver: 127.0.0.1:53
+  dnssec: true
+  unbound: {binary: /usr/sbin/unbound, dir: /run/telamon, trust_anchors: [". DS 1 8 2 00"], forward: ["192.0.2.53:53"]}
+  token_prefix: "example="
+  issuer_domains: [ca.example.com]
+  private_suffixes: [corp.internal]
+  blocked_domains: [example.org]
+  allow_networks: [10.0.0.0/8]
+  http_port: 8080
+  https_port: 8443
+  inline: 2s
+  rules_file: ../rules/rules.yaml
+  perspectives:
+    - {name: a, region: RIPE NCC, url: "https://a.example:8445", ca_file: ca.pem, cert_file: c.pem, key_file: k.pem}
+mail:
+  host: smtp.example.com
+  port: 2525
+  starttls: opportunistic
+  implicit_tls: true
+  ca_file: testdata/mail-ca.pem
+  from: ca@example.com
+  username: ca
+  platform: Example
+  portal_url: https://portal.example.com
 limits:
   connections: 6
   body_bytes: 65536
@@ -78,13 +103,30 @@ func TestParseConfig(t *testing.T) {
 		got, want := parse(t, fullConfig), app.Config{
 			Database: "host=db.example.com dbname=ca", Keys: app.KeysConfig{Dir: "/var/lib/telamon/keys", KEKFile: "/etc/telamon/kek"},
 			Listen: "192.0.2.1:443", StatusListen: "192.0.2.1:80", MetricsListen: "127.0.0.1:9091", AdminSocket: "/run/admin.sock",
-			StatusBaseURL: "http://ca.example.com/pki", Names: app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}},
-			TLS: app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
+			StatusBaseURL: "http://ca.example.com/pki",
+			Names:         app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}},
+			TLS:           app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
 			Proxy: app.ProxyConfig{
 				Trusted:      []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 				Fingerprints: []string{fingerprint}, InsecureSerialOnly: true,
 			},
 			Atlas: app.AtlasConfig{AtRoot: true}, MTLSKeyTypes: []string{"EC-P256", "EC-P384"},
+			Validation: app.ValidationConfig{
+				Resolver: "127.0.0.1:53", DNSSEC: true,
+				Unbound: app.UnboundConfig{
+					Binary: "/usr/sbin/unbound", Dir: "/run/telamon", TrustAnchors: []string{". DS 1 8 2 00"}, Forward: []string{"192.0.2.53:53"},
+				},
+				TokenPrefix: "example=", IssuerDomains: []string{"ca.example.com"}, PrivateSuffixes: []string{"corp.internal"},
+				BlockedDomains: []string{"example.org"}, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+				HTTPPort: 8080, HTTPSPort: 8443, Inline: 2 * time.Second, RulesFile: "../rules/rules.yaml",
+				Perspectives: []app.PerspectiveConfig{{
+					Name: "a", Region: "RIPE NCC", URL: "https://a.example:8445", CAFile: "ca.pem", CertFile: "c.pem", KeyFile: "k.pem",
+				}},
+			},
+			Mail: app.MailConfig{
+				Host: "smtp.example.com", Port: 2525, STARTTLS: "opportunistic", ImplicitTLS: true, CAFile: "testdata/mail-ca.pem",
+				From: "ca@example.com", Username: "ca", Platform: "Example", PortalURL: "https://portal.example.com",
+			},
 			Limits: app.LimitsConfig{
 				Connections: 6, BodyBytes: 65536, CredentialRate: 1.5, CredentialBurst: 2, AddressRate: 0.5, AddressBurst: 3, RequestTimeout: 5 * time.Second,
 			},
@@ -142,7 +184,7 @@ func noDefaults(t *testing.T, got, defaults reflect.Value, name string) {
 		}
 		return
 	}
-	if name != ".Keys.KEK" && reflect.DeepEqual(got.Interface(), defaults.Interface()) {
+	if name != ".Keys.KEK" && name != ".Mail.Password" && reflect.DeepEqual(got.Interface(), defaults.Interface()) {
 		t.Errorf("%s has its default in fullConfig", name)
 	}
 }
@@ -256,5 +298,34 @@ func TestLoadConfig(t *testing.T) {
 	got, err := app.LoadConfig(path)
 	if err != nil || got.Database != "sqlite:telamon.db" {
 		t.Errorf("loaded %+v, %v", got, err)
+	}
+}
+
+// TestCheckValidation has what is wrong with the configuration of validation and mail.
+func TestCheckValidation(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"a resolver by name", "validation: {resolver: 'dns.example:53'}", "validation.resolver"},
+		{"a bad issuer domain", "validation: {issuer_domains: ['ca example']}", "validation.issuer_domains"},
+		{"a bad private suffix", "validation: {private_suffixes: ['-x']}", "validation.private_suffixes"},
+		{"a bad blocked domain", "validation: {blocked_domains: ['*']}", "validation.blocked_domains"},
+		{"a prefix with a blank", "validation: {token_prefix: 'a b'}", "validation.token_prefix"},
+		{"no port", "validation: {http_port: 0}", "validation.http_port"},
+		{"too long a wait", "validation: {inline: 1m}", "validation.inline"},
+		{"no such rules", "validation: {rules_file: nowhere.yaml}", "validation.rules_file"},
+		{"rules that are none", "validation: {rules_file: config_test.go}", "validation.rules_file"},
+		{"a perspective without TLS", "validation: {perspectives: [{name: a, region: ARIN, url: 'http://a', ca_file: a, cert_file: b, key_file: c}]}", "validation.perspectives"},
+		{"a perspective twice", "validation: {perspectives: [&p {name: a, region: ARIN, url: 'https://a', ca_file: a, cert_file: b, key_file: c}, *p]}", "is there twice"},
+		{"a perspective without files", "validation: {perspectives: [{name: a, region: ARIN, url: 'https://a'}]}", "cert_file"},
+		{"mail without a sender", "mail: {host: smtp.example.com}", "mail.from"},
+		{"mail with an unknown word", "mail: {host: smtp.example.com, from: a@example.com, starttls: maybe}", "mail.host"},
+		{"a portal without TLS", "mail: {portal_url: 'http://portal.example.com'}", "mail.portal_url"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := parse(t, leastConfig+tt.text)
+			if err := cfg.Check(); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Check reports %v, want something about %s", err, tt.want)
+			}
+		})
 	}
 }

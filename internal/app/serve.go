@@ -27,6 +27,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/api/admin"
 	"github.com/telamon-ca/telamon/internal/api/atlas"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/portal"
 	"github.com/telamon-ca/telamon/internal/status"
 	"github.com/telamon-ca/telamon/internal/web"
 )
@@ -58,6 +59,9 @@ func (s *Server) open(ctx context.Context) error {
 	a := s.app
 	var err error
 	if s.certificate, err = newServerCertificate(ctx, a); err != nil {
+		return err
+	}
+	if err := a.resolver.start(ctx); err != nil {
 		return err
 	}
 	handler, faces, err := s.faces(ctx)
@@ -104,9 +108,20 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	instrument := web.Instrument{
 		Face: "atlas", Log: a.Log, Observe: metrics.Observe, Timeout: limits.RequestTimeout, MaxBody: limits.BodyBytes + 1,
 	}
-	faces := web.NewFaces(&web.Face{
+	list := []*web.Face{{
 		Name: "atlas", Hosts: a.Config.Names.Atlas, Handler: instrument.Wrap(api), Certificate: s.certificate.get, AsksClientCert: true,
-	})
+	}}
+	if len(a.Config.Names.Portal) > 0 {
+		instrument.Face, instrument.MaxBody = "portal", portalBody
+		pages := portal.New(portal.Config{
+			Approvals: a.RA, Log: a.Log, Platform: a.Config.Mail.Platform,
+			Addresses: web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
+		})
+		list = append(list, &web.Face{
+			Name: "portal", Hosts: a.Config.Names.Portal, Handler: instrument.Wrap(pages), Certificate: s.certificate.get,
+		})
+	}
+	faces := web.NewFaces(list...)
 	clients, err := a.clients()
 	if err != nil {
 		return nil, nil, err
@@ -114,6 +129,9 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	handler, err := s.traced(ctx, clients.Wrap(faces))
 	return handler, faces, err
 }
+
+// portalBody is the largest body of a request to the portal: its forms are small.
+const portalBody = 64 << 10
 
 func (a *App) clients() (web.Clients, error) {
 	clients := web.Clients{Trusted: a.Config.Proxy.Trusted}
@@ -193,7 +211,7 @@ func (s *Server) listenAdmin() error {
 	defer os.RemoveAll(private)
 	made := filepath.Join(private, "s")
 	api := admin.New(admin.Config{
-		IAM: a.IAM, Store: a.Store, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
+		IAM: a.IAM, RA: a.RA, Store: a.Store, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
 		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(),
 	})
 	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: 4 << 20}

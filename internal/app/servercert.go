@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -82,7 +83,7 @@ func (s *serverCertificate) issue(ctx context.Context) (*tls.Certificate, error)
 		return nil, err
 	}
 	req := &ra.CertificateRequest{PublicKey: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))}
-	for _, name := range a.Config.Names.Atlas {
+	for _, name := range slices.Concat(a.Config.Names.Atlas, a.Config.Names.Portal) {
 		if _, err := netip.ParseAddr(name); err == nil {
 			req.Policy.SAN.IPAddresses = append(req.Policy.SAN.IPAddresses, name)
 		} else {

@@ -62,10 +62,16 @@ func newWorld(t *testing.T, url string) *world {
 func install(t *testing.T, url string) *world {
 	t.Helper()
 	w := newWorld(t, url)
-	if err := w.init(app.InitOptions{MakeKEK: true, Organization: "Example Ltd"}); err != nil {
-		t.Fatal(err)
-	}
+	w.install()
 	return w
+}
+
+// install makes the installation.
+func (w *world) install() {
+	w.t.Helper()
+	if err := w.init(app.InitOptions{MakeKEK: true, Organization: "Example Ltd"}); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) init(options app.InitOptions) error {

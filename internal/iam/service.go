@@ -21,6 +21,8 @@ type ServiceSpec struct {
 	StrictCAA        bool
 	StrictMPIC       bool
 	Unlimited        bool
+	// StickyTokens lets a reasserted claim keep its token. No strict service has it.
+	StickyTokens bool
 	// Sample is the data of an identity, laid over that of a made-up one, with which
 	// the template is tried out. It is needed for placeholders that are no members
 	// of subject_dn, and is not kept.
@@ -81,7 +83,12 @@ func (s *IAM) fill(ctx context.Context, service *telamon.Service, spec ServiceSp
 	}
 	service.PolicyTemplate, service.Series, service.DomainValidation = spec.PolicyTemplate, series.ID, spec.DomainValidation
 	service.StrictContent, service.StrictCAA, service.StrictMPIC = spec.StrictContent, spec.StrictCAA, spec.StrictMPIC
-	service.Unlimited = spec.Unlimited
+	service.Unlimited, service.StickyTokens = spec.Unlimited, spec.StickyTokens
+	if spec.StickyTokens && (spec.StrictContent || spec.StrictCAA || spec.StrictMPIC) {
+		var p problems
+		p.add("sticky_tokens", "is for private services alone: a public CA needs a fresh token each time (BR 3.2.2.4)")
+		return p.fault("invalid_service")
+	}
 	sample := sampleIdentity()
 	maps.Copy(sample, spec.Sample)
 	_, err = s.directory.Compile(ctx, service, sample)

@@ -17,6 +17,21 @@ type Description struct {
 	ConfigFile   string       `json:"config_file"` // for "telamon admin -config"
 	Account      string       `json:"account"`     // the name of the account
 	Credentials  []Credential `json:"credentials"`
+
+	// The world in which domains are validated: DNS, web servers and mail, which only
+	// this machine reaches. See docs/DOMAIN-VALIDATION.md.
+	PortalURL      string   `json:"portal_url"`       // where mailboxes approve
+	DNSAddr        string   `json:"dns_addr"`         // answers for every name, over UDP and TCP
+	DNSControlURL  string   `json:"dns_control_url"`  // of /records and /faults
+	HTTPControlURL string   `json:"http_control_url"` // of /files/HOST/PATH
+	MailboxURL     string   `json:"mailbox_url"`      // the mails so far, as JSON
+	IssuerDomains  []string `json:"issuer_domains"`   // by which CAA records know the playground
+	Users          []User   `json:"users"`
+}
+
+// A User is a person of the account.
+type User struct {
+	Email string `json:"email"`
 }
 
 // A Credential is one way that clients work.

@@ -22,7 +22,7 @@ func TestFixtures(t *testing.T) {
 		}
 		atlastest.RunScripts(t, atlastest.Scripts, &atlastest.Target{
 			Addr: u.Host, ServerName: "localhost", Roots: w.roots(), Credentials: credentials,
-			Now: w.clock.Now, Advance: w.advance,
+			Now: w.clock.Now, Advance: w.advance, World: &applicant{w: w, t: t},
 		})
 	})
 }

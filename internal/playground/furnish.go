@@ -30,6 +30,9 @@ var fullPolicy []byte
 // accountName is the name of the playground's account.
 const accountName = "playground"
 
+// userEmail is the address of the person who is told of the account's domains.
+const userEmail = "ada@playground.example"
+
 // quota is what each subscription is granted, in certificates.
 const quota = 1_000_000
 
@@ -101,6 +104,7 @@ func (p *playground) describe(ctx context.Context, server *app.Server) (*Descrip
 		}
 	}
 	d.AtlasURL, d.StatusURL = "https://"+reachable(server.Addr)+"/v2", p.cfg.StatusBaseURL
+	p.describeWorld(d, server)
 	if err := p.writeServerCA(); err != nil {
 		return nil, err
 	}
@@ -127,6 +131,13 @@ func (p *playground) furnish(ctx context.Context, d *Description) error {
 	if err != nil {
 		return err
 	}
+	_, err = use.CreateUser(ctx, operator, iam.NewUser{
+		Account: account.ID, Email: userEmail, Name: "Ada Admin", Roles: []string{"administrator"},
+	})
+	if err != nil {
+		return err
+	}
+	d.Users = []User{{Email: userEmail}}
 	for i := range credentials {
 		made, err := p.addCredential(ctx, account.ID, identity.ID, &credentials[i])
 		if err != nil {

@@ -1,6 +1,7 @@
 // Package playground is "telamon dev": a whole platform in a directory, with an
-// account, services and credentials for each way that clients work, which performs
-// its main job as a client of itself. It is for trying and for tests; the secrets of
+// account, services and credentials for each way that clients work, and a small world
+// of DNS, HTTP hosts and mail in which domains are validated; it performs its main job
+// as a client of itself. It is for trying and for tests; the secrets of
 // its directory protect nothing else.
 //
 // It makes everything through the use cases that operators have, and trusts its
@@ -26,6 +27,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/app"
+	"github.com/telamon-ca/telamon/internal/world"
 )
 
 // DefaultDir is where "telamon dev" keeps its playground, and the others are the
@@ -67,6 +69,7 @@ type Options struct {
 type Running struct {
 	Description *Description
 	App         *app.App
+	World       *world.World
 	Certificate string // the path of the certificate that the main job made
 }
 
@@ -80,7 +83,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.app.Close()) }()
+	defer func() { err = errors.Join(err, p.app.Close(), p.world.Close()) }()
 	server, err := p.app.Listen(ctx)
 	if err != nil {
 		return err
@@ -100,7 +103,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	}
 	fmt.Fprintf(options.Out, "described in %s\nready: %s\n", filepath.Join(options.Dir, descriptionFile), description.AtlasURL)
 	if options.Started != nil {
-		options.Started(&Running{Description: description, App: p.app, Certificate: certificate})
+		options.Started(&Running{Description: description, App: p.app, World: p.world, Certificate: certificate})
 	}
 	return <-stopped
 }
@@ -108,20 +111,21 @@ func Run(ctx context.Context, options Options) (err error) {
 // playground is what Run works on.
 type playground struct {
 	Options
-	app *app.App
-	cfg app.Config
-	log *slog.Logger
+	app   *app.App
+	cfg   app.Config
+	log   *slog.Logger
+	world *world.World // in which domains are validated
 }
 
 // open opens the playground of a directory, and makes it first if it is not there
 // or was not finished.
-func open(ctx context.Context, options Options) (*playground, error) {
+func open(ctx context.Context, options Options) (p *playground, err error) {
 	dir, err := filepath.Abs(options.Dir)
 	if err != nil {
 		return nil, err
 	}
 	options.Dir = dir
-	p := &playground{Options: options}
+	p = &playground{Options: options}
 	_, err = os.Stat(p.path(descriptionFile))
 	exists := err == nil
 	if options.Reset || !exists {
@@ -152,6 +156,14 @@ func open(ctx context.Context, options Options) (*playground, error) {
 	if _, port, err := net.SplitHostPort(options.StatusListen); err == nil && port != "0" && exists {
 		p.cfg.StatusListen = options.StatusListen
 	}
+	if err := p.joinWorld(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.world.Close())
+		}
+	}()
 	if err := p.cfg.Check(); err != nil {
 		return nil, err
 	}
@@ -259,7 +271,7 @@ func (p *playground) writeConfig() error {
 		"log":             map[string]any{"level": "warn", "format": "text"},
 	}
 	var text bytes.Buffer
-	text.WriteString(configMark + " Changes are kept until --reset.\n")
+	text.WriteString(configMark + " Changes are kept until --reset; what concerns\n# the world (validation, mail, names.portal) is set anew at each start.\n")
 	if err := yaml.NewEncoder(&text).Encode(cfg); err != nil {
 		return err
 	}

@@ -33,3 +33,45 @@ func BenchmarkIssue(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkValidate verifies a claim over SQLite by a TXT record that a DNS server on
+// loopback answers with: from the check to the durable verification, as a request waits
+// for it. The reassert before each and the record are not counted.
+func BenchmarkValidate(b *testing.B) {
+	w := newWorld(b, dbtest.SQLite(b), testkit.NewClock(b, now))
+	c := w.customer(b, unlimited(), 0)
+	claim := c.claim(b, "shop.example.com")
+	b.ResetTimer()
+	for range b.N {
+		b.StopTimer()
+		claim = c.reassert(b, claim.ID)
+		w.outside.DNS.Remove("shop.example.com", "TXT", "")
+		c.publish(b, claim, "shop.example.com")
+		b.StartTimer()
+		if !c.checkDNS(b, claim.ID, "") {
+			b.Fatal("the claim is not verified")
+		}
+	}
+}
+
+// BenchmarkIssueValidated issues for a name that a verified claim covers and whose CAA
+// records are looked up.
+func BenchmarkIssueValidated(b *testing.B) {
+	w := newWorld(b, dbtest.SQLite(b), testkit.NewClock(b, now))
+	spec := unlimited()
+	spec.DomainValidation, spec.StrictCAA = true, true
+	c := w.customer(b, spec, 0)
+	c.verify(b, "example.com")
+	csr := newKey(b).csr
+	b.SetParallelism(4) // 8 workers on two cores
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := w.ra.Issue(b.Context(), c.actor(), request(csr, "www.example.com")); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "issued/s")
+}

@@ -43,7 +43,7 @@ func (ra *RA) Check(ctx context.Context, actor telamon.Actor, req *CertificateRe
 	if err != nil {
 		return err
 	}
-	_, _, err = ra.decide(scope, req, ra.clock.Now())
+	_, err = ra.decide(ctx, scope, req, ra.clock.Now())
 	return err
 }
 
@@ -58,13 +58,13 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 	if err != nil {
 		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
-	decision, key, err := ra.decide(scope, req, accepted)
+	decision, err := ra.decide(ctx, scope, req, accepted)
 	if err != nil {
 		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
 	token, err := ra.issuance.Prepare(ctx, issuance.Request{ // steps 7 to 9
 		Issuer: actor.Issuer, NotBefore: decision.NotBefore, NotAfter: decision.NotAfter, Content: decision.Content,
-		PublicKey: key, SignatureAlgorithm: decision.SignatureAlgorithm, HashAlgorithm: decision.HashAlgorithm,
+		PublicKey: decision.key, SignatureAlgorithm: decision.SignatureAlgorithm, HashAlgorithm: decision.HashAlgorithm,
 	})
 	if err != nil {
 		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
@@ -96,7 +96,7 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 		draw = scope.Subscription.ID
 	}
 	// Steps 11 and 12.
-	err = ra.store.IssueCertificate(ctx, draw, cert, store.Blob{DER: signed.DER, Request: request}, telamon.Event{
+	err = ra.store.IssueCertificate(ctx, draw, cert, store.Blob{DER: signed.DER, Request: request, Evidence: decision.evidence}, telamon.Event{
 		Actor: actor, Account: actor.Account, Action: string(action), Object: signed.Serial.String(), Result: "ok",
 		After: issuedFacts{Issuer: signed.Issuer, Policy: scope.PolicyVersion, NotAfter: signed.NotAfter, RekeyOf: cert.RekeyOf},
 	})
@@ -136,20 +136,34 @@ type refusedFacts struct {
 	Fields []fault.Field `json:"fields,omitempty"`
 }
 
-// decide runs steps 4 to 6: what the certificate will say, or every reason why
-// there will be none. It has no side effects.
-func (ra *RA) decide(scope *directory.Scope, req *CertificateRequest, now time.Time) (*policy.Decision, *tbs.PublicKey, error) {
-	decision, fields := scope.Policy.Evaluate(&req.Policy, now) // step 4
+// A decision is what a certificate will say, for which key, and how its names were
+// validated.
+type decision struct {
+	*policy.Decision
+	key      *tbs.PublicKey
+	evidence []byte // JSON; nil if the service demands none
+}
+
+// decide runs steps 4 to 6: what the certificate will say, or every reason why there
+// will be none. It looks at the network for a service that demands CAA, and changes
+// nothing.
+func (ra *RA) decide(ctx context.Context, scope *directory.Scope, req *CertificateRequest, now time.Time) (*decision, error) {
+	asked := req.Policy
+	if scope.Service.StrictContent {
+		asked.MaxSeconds = int64(ra.validation.Rules.MaxValidity(now) / time.Second)
+	}
+	accepted, fields := scope.Policy.Evaluate(&asked, now) // step 4
 	key, keyFields := checkKey(scope.Policy.PublicKeyRule(), req)
 	if fields = append(fields, keyFields...); len(fields) > 0 {
-		return nil, nil, &fault.Fault{
+		return nil, &fault.Fault{
 			Kind: fault.Invalid, Code: "policy", Detail: "The request does not meet the validation policy.", Fields: fields,
 		}
 	}
-	if err := checkNames(scope, &decision.Content); err != nil { // step 6
-		return nil, nil, err
+	evidence, err := ra.checkNames(ctx, scope, &accepted.Content, now) // step 6
+	if err != nil {
+		return nil, err
 	}
-	return decision, key, nil
+	return &decision{accepted, key, evidence}, nil
 }
 
 // checkKey runs step 5: the key's form, proof of possession, type, size and

@@ -1,6 +1,7 @@
 // Package ra is the registration authority: the use cases of requesting,
-// rekeying, revoking and reporting certificates. It decides by policy and
-// ownership and then asks package issuance to sign and package store to keep.
+// rekeying, revoking and reporting certificates, and of claiming the domains that
+// they name. It decides by policy and ownership, asks package dcv to look at domains
+// and package issuance to sign, and package store to keep.
 //
 // It knows no HTTP and no SQL, authenticates nobody (package iam does), and holds
 // no keys. Every use case takes the authenticated actor first and is scoped to
@@ -34,6 +35,11 @@ type Config struct {
 	Issuance  *issuance.Engine
 	Clock     telamon.Clock
 	Log       *slog.Logger
+
+	// Validation is needed for claims and by services that demand them.
+	Validation Validation
+	// WakeJobs is called when there may be jobs to do; may be nil.
+	WakeJobs func()
 }
 
 // RA serves the use cases. It is safe for concurrent use.
@@ -43,11 +49,19 @@ type RA struct {
 	issuance  *issuance.Engine
 	clock     telamon.Clock
 	log       *slog.Logger
+
+	validation Validation
+	wakeJobs   func()
+
+	repeating chan struct{} // holds one for each repeated check that writes; see writesAtOnce
 }
 
 // New returns a registration authority.
 func New(cfg Config) *RA {
-	return &RA{store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log}
+	return &RA{
+		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log,
+		validation: cfg.Validation, wakeJobs: cfg.WakeJobs, repeating: make(chan struct{}, writesAtOnce),
+	}
 }
 
 // scope returns what the actor may use, after checking that it may do action.

@@ -112,7 +112,7 @@ func TestRekeyRefusals(t *testing.T) {
 			spec := metered()
 			spec.DomainValidation = true
 			c.change(t, spec)
-		}, fault.Invalid, "name_not_covered", []string{"www.example.com", "www.example.com"}},
+		}, fault.Invalid, "name_not_covered", []string{"www.example.com"}},
 	}
 	each(t, func(t *testing.T, w *world) {
 		for _, tt := range tests {

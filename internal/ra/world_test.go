@@ -36,6 +36,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
 	"github.com/telamon-ca/telamon/internal/testkit/invariant"
+	outside "github.com/telamon-ca/telamon/internal/world"
 )
 
 const (
@@ -81,6 +82,9 @@ type world struct {
 	directory *directory.Directory
 	iam       *iam.IAM
 	ra        *ra.RA
+	outside   *outside.World // its DNS, web and mail servers
+	lookups   *lookups
+	adjust    []func(*ra.Validation) // what tests change of the configuration of validation
 	issuer    telamon.Issuer
 	account   telamon.AccountID
 	identity  telamon.IdentityID
@@ -142,6 +146,10 @@ func newWorld(t testing.TB, url string, clock *testkit.Clock) *world {
 		ID: made.ID, Kind: telamon.HierarchyTLS, Name: "tls", Series: made.Series, Issuers: made.Issuers,
 	}))
 	w.issuer = made.Issuers[1]
+	w.outside, err = outside.Start(outside.Config{})
+	must(t, err)
+	t.Cleanup(func() { must(t, w.outside.Close()) })
+	w.lookups = newLookups(w.outside.DNS.Addr())
 	w.start(t)
 	account, err := w.iam.CreateAccount(t.Context(), operator, "Acme")
 	must(t, err)
@@ -158,7 +166,9 @@ func (w *world) start(t testing.TB) {
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
 	w.iam = iam.New(iam.Config{Store: w.db, Directory: w.directory, Issuance: w.engine, Keys: w.keys, Clock: w.clock, Log: log})
-	w.ra = ra.New(ra.Config{Store: w.db, Directory: w.directory, Issuance: w.engine, Clock: w.clock, Log: log})
+	w.ra = ra.New(ra.Config{
+		Store: w.db, Directory: w.directory, Issuance: w.engine, Clock: w.clock, Log: log, Validation: w.validation(t, log),
+	})
 }
 
 // restart closes the database, if that is not done yet, and starts again over it.

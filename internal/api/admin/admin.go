@@ -1,5 +1,5 @@
 // Package admin serves the operator's API: every use case of package iam, the
-// issuers and the audit log, as JSON over HTTP on a Unix socket. Its Client is what
+// issuers, how certificates were validated, and the audit log, as JSON over HTTP on a Unix socket. Its Client is what
 // the commands of "telamon admin" are made of.
 //
 // It authenticates nobody: whoever can open the socket, which its owner alone may,
@@ -23,6 +23,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/web"
 )
@@ -30,6 +31,7 @@ import (
 // Config names what the API is made of.
 type Config struct {
 	IAM      *iam.IAM
+	RA       *ra.RA    // how certificates were validated
 	Store    *store.DB // the audit log and the issuers
 	Issuance *issuance.Engine
 	Clock    telamon.Clock
@@ -55,6 +57,7 @@ func New(cfg Config) http.Handler {
 	s.serviceRoutes()
 	s.credentialRoutes()
 	s.platformRoutes()
+	s.evidenceRoutes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, pattern := s.mux.Handler(r); pattern == "" {
 			// The mux's own answer has the status: 404, or 405 with Allow.

@@ -22,6 +22,7 @@ type Service struct {
 	StrictCAA        bool              `json:"strict_caa"`
 	StrictMPIC       bool              `json:"strict_mpic"`
 	Unlimited        bool              `json:"unlimited"`
+	StickyTokens     bool              `json:"sticky_tokens"`
 	Policy           json.RawMessage   `json:"policy"`
 	CreatedAt        time.Time         `json:"created_at"`
 	ChangedAt        time.Time         `json:"changed_at"`
@@ -38,6 +39,7 @@ type ServiceSpec struct {
 	StrictCAA        bool              `json:"strict_caa,omitempty"`
 	StrictMPIC       bool              `json:"strict_mpic,omitempty"`
 	Unlimited        bool              `json:"unlimited,omitempty"`
+	StickyTokens     bool              `json:"sticky_tokens,omitempty"`
 	Policy           json.RawMessage   `json:"policy"`
 	Sample           map[string]string `json:"sample,omitempty"`
 }
@@ -46,7 +48,8 @@ func (in *ServiceSpec) spec() iam.ServiceSpec {
 	return iam.ServiceSpec{
 		Name: in.Name, PolicyTemplate: in.Policy, Series: in.Series, DomainValidation: in.DomainValidation,
 		StrictContent: in.StrictContent, StrictCAA: in.StrictCAA, StrictMPIC: in.StrictMPIC, Unlimited: in.Unlimited,
-		Sample: in.Sample,
+		StickyTokens: in.StickyTokens,
+		Sample:       in.Sample,
 	}
 }
 
@@ -54,7 +57,7 @@ func (in *ServiceSpec) spec() iam.ServiceSpec {
 func (s *Service) Spec() ServiceSpec {
 	return ServiceSpec{
 		Version: s.Version, Series: s.Series, DomainValidation: s.DomainValidation, StrictContent: s.StrictContent,
-		StrictCAA: s.StrictCAA, StrictMPIC: s.StrictMPIC, Unlimited: s.Unlimited, Policy: s.Policy,
+		StrictCAA: s.StrictCAA, StrictMPIC: s.StrictMPIC, Unlimited: s.Unlimited, StickyTokens: s.StickyTokens, Policy: s.Policy,
 	}
 }
 
@@ -104,7 +107,8 @@ func (s *server) serviceOf(v telamon.Service) Service {
 	return Service{
 		ID: v.ID, Name: v.Name, Version: v.Version, Series: name, DomainValidation: v.DomainValidation,
 		StrictContent: v.StrictContent, StrictCAA: v.StrictCAA, StrictMPIC: v.StrictMPIC, Unlimited: v.Unlimited,
-		Policy: v.PolicyTemplate, CreatedAt: v.CreatedAt, ChangedAt: v.ChangedAt,
+		StickyTokens: v.StickyTokens,
+		Policy:       v.PolicyTemplate, CreatedAt: v.CreatedAt, ChangedAt: v.ChangedAt,
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/dcv"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/ra"
@@ -45,6 +46,22 @@ type registration interface {
 	RevokedCount(ctx context.Context, actor telamon.Actor) (int64, error)
 	Quota(ctx context.Context, actor telamon.Actor) (int64, error)
 	List(ctx context.Context, actor telamon.Actor, l store.Listing, from, to time.Time, page, perPage int64) ([]store.ListedCertificate, int64, error)
+	claimRegistration
+}
+
+// claimRegistration is what the dialect asks of it about claims.
+type claimRegistration interface {
+	SubmitClaim(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, name string) (*telamon.Claim, error)
+	Claim(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID) (*telamon.Claim, []telamon.ClaimLogEntry, error)
+	Claims(ctx context.Context, actor telamon.Actor, l ra.ClaimListing) ([]ra.ListedClaim, int64, error)
+	DeleteClaim(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID) error
+	ReassertClaim(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID) (*telamon.Claim, error)
+	AllowedDomains(ctx context.Context, actor telamon.Actor, id telamon.ClaimID) ([]string, error)
+	CheckDNS(ctx context.Context, actor telamon.Actor, id telamon.ClaimID, adn *string) (verified bool, err error)
+	CheckHTTP(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID, scheme string, adn *string) (verified bool, err error)
+	Mailboxes(ctx context.Context, actor telamon.Actor, id telamon.ClaimID) (dcv.Mailboxes, error)
+	SendApproval(ctx context.Context, actor telamon.Actor, id telamon.ClaimID, address string) (verified bool, err error)
+	TokenValue(c *telamon.Claim) string
 }
 
 // access is what the dialect asks of identity and access management.
@@ -118,6 +135,8 @@ type route struct {
 	serve func(*call) error
 	open  bool // needs no token
 	body  bool // needs a JSON body
+	// mayHaveBody takes a JSON body or none.
+	mayHaveBody bool
 	// longest is the most bytes of the body; 0 is MaxBody, which holds in any case.
 	longest int64
 }
@@ -137,7 +156,7 @@ func (a *API) routes() map[string]map[string]route {
 		r.body = true
 		return map[string]route{http.MethodPost: r}
 	}
-	return map[string]map[string]route{
+	routes := map[string]map[string]route{
 		"/login":            post(route{serve: a.login, open: true, longest: maxLoginBody}),
 		"/validationpolicy": get(a.policy),
 		"/trustchain":       get(a.trustChain),
@@ -155,6 +174,8 @@ func (a *API) routes() map[string]map[string]route {
 		"/stats/revoked":                 get(a.statistics(store.Revoked)),
 		"/stats/expiring":                get(a.statistics(store.Expiring)),
 	}
+	a.claimRoutes(routes)
+	return routes
 }
 
 // A call is one request on its way through its route.
@@ -162,7 +183,7 @@ type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
 	actor telamon.Actor // zero on an open route
-	body  []byte        // nil unless the route needs one
+	body  []byte        // nil unless the route takes one
 }
 
 // ServeHTTP serves the API. Paths are read as clients spell them: with a slash at
@@ -179,16 +200,6 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	canonical.URL = u
 	defer func() { r.Pattern = canonical.Pattern }() // for whoever labels metrics by r
 	a.mux.ServeHTTP(w, &canonical)
-}
-
-// addressKey names what an address counts as: an IPv6 client has a /64 of them.
-func addressKey(address netip.Addr) string {
-	if address.Is6() {
-		if prefix, err := address.Prefix(64); err == nil {
-			return prefix.String()
-		}
-	}
-	return address.String()
 }
 
 // recovered makes of a panic the answer that clients expect of a server's error.
@@ -222,7 +233,7 @@ func (a *API) dispatch(methods map[string]route) http.Handler {
 		if err := a.admit(c, route); err != nil {
 			return err
 		}
-		if route.body {
+		if route.body || route.mayHaveBody && hasBody(c.r) {
 			var err error
 			if c.body, err = a.readBody(c.w, c.r, route.longest); err != nil {
 				return err
@@ -250,7 +261,7 @@ func (a *API) admit(c *call, route route) error {
 			return err
 		}
 	}
-	return cmp.Or(a.addresses.Allow(addressKey(web.ClientOf(c.r.Context()).Address)), err)
+	return cmp.Or(a.addresses.Allow(web.AddressKey(web.ClientOf(c.r.Context()).Address)), err)
 }
 
 // errNoToken is every way in which a request can fail to bring a token.

@@ -181,8 +181,19 @@ func TestRouting(t *testing.T) {
 		{"GET", "/", 404, ""},
 		{"GET", "/trustchain", 404, ""},
 		{"GET", "/v2.1/trustchain", 404, ""},
-		{"GET", "/v2/claims/domains", 404, ""},
-		{"POST", "/v2/claims/domains/shop.example.net", 404, ""},
+		{"POST", "/v2/claims/domains", 405, "GET, HEAD"},
+		{"POST", "/v2/claims/ipaddresses/", 405, "GET, HEAD"},
+		{"PUT", "/v2/claims/domains/" + goodClaim, 405, "DELETE, GET, HEAD, POST"},
+		{"PATCH", "/v2/claims/ipaddresses/" + goodClaim, 405, "DELETE, GET, HEAD, POST"},
+		{"DELETE", "/v2/claims/domains/" + goodClaim + "/dns", 405, "GET, HEAD, POST"},
+		{"GET", "/v2/claims/domains/" + goodClaim + "/http", 405, "POST"},
+		{"PUT", "/v2/claims/domains/" + goodClaim + "/email", 405, "GET, HEAD, POST"},
+		{"GET", "/v2/claims/domains/" + goodClaim + "/reassert", 405, "POST"},
+		{"GET", "/v2/claims/ipaddresses/" + goodClaim + "/http", 405, "POST"},
+		{"POST", "/v2/claims/ipaddresses/" + goodClaim + "/dns", 404, ""},
+		{"POST", "/v2/claims/ipaddresses/" + goodClaim + "/email", 404, ""},
+		{"POST", "/v2/claims/domainsshop.example.net", 404, ""},
+		{"GET", "/v2/claims", 404, ""},
 		{"POST", "/v2/trustchain", 405, "GET, HEAD"},
 		{"GET", "/v2/login", 405, "POST"},
 		{"GET", "/v2/certificates/", 405, "POST"},
@@ -343,6 +354,8 @@ func TestBodyTooLong(t *testing.T) {
 		{"a rekey", "POST", "/v2/certificates/01/rekey", nil, DefaultMaxBody},
 		{"a login", "POST", "/v2/login", nil, 4 << 10},
 		{"a revocation", "PATCH", "/v2/certificates/01", nil, 64 << 10},
+		{"a check", "POST", "/v2/claims/domains/" + goodClaim + "/dns", nil, 8 << 10},
+		{"a mailbox", "POST", "/v2/claims/domains/" + goodClaim + "/email", nil, 8 << 10},
 		{"a login where little is allowed", "POST", "/v2/login", small, 1 << 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -436,7 +449,7 @@ func TestAddressKey(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
 	} {
-		if got := addressKey(netip.MustParseAddr(address)); got != want {
+		if got := web.AddressKey(netip.MustParseAddr(address)); got != want {
 			t.Errorf("%s counts as %s, want %s", address, got, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package atlas
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net/http"
@@ -32,6 +33,21 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request, longest int64) ([
 		return nil, &fault.Fault{Kind: fault.Malformed, Code: "body_unread", Detail: "Bad Request", Cause: err}
 	}
 	return body, nil
+}
+
+// hasBody reports whether a request brings a body of at least one octet. Where no
+// length is announced, the first chunk tells.
+func hasBody(r *http.Request) bool {
+	if r.ContentLength >= 0 {
+		return r.ContentLength > 0
+	}
+	in := bufio.NewReader(r.Body)
+	_, err := in.Peek(1)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{in, r.Body}
+	return !errors.Is(err, io.EOF)
 }
 
 // isJSON reports whether the headers announce plain JSON in UTF-8. Clients spell

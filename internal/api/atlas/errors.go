@@ -22,7 +22,10 @@ const (
 	codeLengthRequired = "length_required"     // Malformed
 	codeMediaType      = "bad_content_type"    // Malformed
 	codeNotCovered     = "name_not_covered"    // Invalid, with a field for each name
+	codeCAAForbids     = "caa_forbids"         // Invalid, with a field for each name
+	codeClaimName      = "claim_name"          // Invalid, with fields that clients look for by name
 	codeCAValidation   = "ca_validation_error" // Invalid
+	codeClaimMoved     = "claim_moved"         // Conflict
 )
 
 // problem is the body of every answer that is an error. Clients print the
@@ -87,6 +90,9 @@ func conflictAnswer(f *fault.Fault, method string) (int, problem) {
 		return http.StatusConflict, problem{Description: "Cannot revoke a REVOKED certificate"}
 	case f.Code == fault.CodeClaimExpired:
 		return http.StatusFailedDependency, problem{Description: "Claim expired. Reassert first"}
+	case f.Code == codeClaimMoved:
+		// It was reasserted just now. 409 is not documented here, and clients repeat 503.
+		return http.StatusServiceUnavailable, problem{Description: "Service busy, please retry later"}
 	}
 	return http.StatusConflict, problem{Description: f.Detail}
 }
@@ -97,7 +103,7 @@ func invalidProblem(f *fault.Fault) problem {
 	switch {
 	case f.Code == codeCAValidation:
 		return problem{Description: "CA validation error"}
-	case f.Code == codeNotCovered:
+	case f.Code == codeNotCovered, f.Code == codeCAAForbids, f.Code == codeClaimName:
 		return problem{Description: f.Detail, Errors: errorsOf(f.Fields)}
 	case len(f.Fields) == 0:
 		return problem{Description: f.Detail}

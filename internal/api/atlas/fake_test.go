@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/dcv"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/ra"
@@ -37,7 +38,80 @@ type fake struct {
 	rows    []store.ListedCertificate
 	total   int64
 	checked bool
+
+	claims  claimsAsked
+	claim   telamon.Claim
+	log     []telamon.ClaimLogEntry
+	boxes   dcv.Mailboxes
+	verify  bool // what checks report
+	allowed []string
 }
+
+// claimsAsked is what the fake was last asked about claims.
+type claimsAsked struct {
+	kind    telamon.ClaimKind
+	id      telamon.ClaimID
+	name    string
+	adn     *string
+	scheme  string
+	address string
+	listing ra.ClaimListing
+}
+
+func (f *fake) SubmitClaim(_ context.Context, _ telamon.Actor, kind telamon.ClaimKind, name string) (*telamon.Claim, error) {
+	f.claims.kind, f.claims.name = kind, name
+	return &f.claim, f.err
+}
+
+func (f *fake) Claim(_ context.Context, _ telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID) (*telamon.Claim, []telamon.ClaimLogEntry, error) {
+	f.claims.kind, f.claims.id = kind, id
+	return &f.claim, f.log, f.err
+}
+
+func (f *fake) Claims(_ context.Context, _ telamon.Actor, l ra.ClaimListing) ([]ra.ListedClaim, int64, error) {
+	f.claims.listing = l
+	if f.claim.ID == "" {
+		return nil, f.total, f.err
+	}
+	return []ra.ListedClaim{{Claim: f.claim, Log: f.log}}, f.total, f.err
+}
+
+func (f *fake) DeleteClaim(_ context.Context, _ telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID) error {
+	f.claims.kind, f.claims.id = kind, id
+	return f.err
+}
+
+func (f *fake) ReassertClaim(_ context.Context, _ telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID) (*telamon.Claim, error) {
+	f.claims.kind, f.claims.id = kind, id
+	return &f.claim, f.err
+}
+
+func (f *fake) AllowedDomains(_ context.Context, _ telamon.Actor, id telamon.ClaimID) ([]string, error) {
+	f.claims.id = id
+	return f.allowed, f.err
+}
+
+func (f *fake) CheckDNS(_ context.Context, _ telamon.Actor, id telamon.ClaimID, adn *string) (bool, error) {
+	f.claims.id, f.claims.adn = id, adn
+	return f.verify, f.err
+}
+
+func (f *fake) CheckHTTP(_ context.Context, _ telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID, scheme string, adn *string) (bool, error) {
+	f.claims.kind, f.claims.id, f.claims.scheme, f.claims.adn = kind, id, scheme, adn
+	return f.verify, f.err
+}
+
+func (f *fake) Mailboxes(_ context.Context, _ telamon.Actor, id telamon.ClaimID) (dcv.Mailboxes, error) {
+	f.claims.id = id
+	return f.boxes, f.err
+}
+
+func (f *fake) SendApproval(_ context.Context, _ telamon.Actor, id telamon.ClaimID, address string) (bool, error) {
+	f.claims.id, f.claims.address = id, address
+	return f.verify, f.err
+}
+
+func (f *fake) TokenValue(c *telamon.Claim) string { return "prefix=" + c.Token }
 
 var fakeSerial = telamon.Serial{0x01, 0x07, 0x7f, 15: 0xaa}
 

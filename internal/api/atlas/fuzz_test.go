@@ -269,7 +269,7 @@ func FuzzStatsQuery(f *testing.F) {
 			t.Fatalf("%q: %+v", raw, q)
 		}
 		links := q.links(statPaths[l], total)
-		if more := q.page < (total+q.perPage-1)/q.perPage; strings.Contains(links, "next") != more {
+		if more := isMore(q.page, q.perPage, total); strings.Contains(links, "next") != more {
 			t.Errorf("%q: page %d of %d rows: %s", raw, q.page, total, links)
 		}
 		for link := range strings.SplitSeq(links, ", ") {
@@ -285,6 +285,110 @@ func FuzzStatsQuery(f *testing.F) {
 		}
 		if strings.ContainsAny(links, "\r\n") || !bytes.HasPrefix([]byte(links), []byte("</v2/stats/")) {
 			t.Errorf("%q: %q", raw, links)
+		}
+	})
+}
+
+// isMore reports whether any of total rows comes after a page.
+func isMore(page, perPage, total int64) bool { return page <= (total-1)/perPage && total > 0 }
+
+// FuzzClaimsQuery holds of lists of claims what FuzzStatsQuery holds of certificates,
+// and that the links lead to the same list whatever the client looks for.
+func FuzzClaimsQuery(f *testing.F) {
+	for i, line := range seeds(f, "claim_queries.txt") {
+		f.Add(line, i%2 == 0, int64(i*60))
+	}
+	f.Fuzz(func(t *testing.T, raw string, addresses bool, total int64) {
+		kind, path := telamon.ClaimDomain, domainClaims
+		if addresses {
+			kind, path = telamon.ClaimIP, addressClaims
+		}
+		total = max(total, 0)
+		l, q, err := parseClaimsQuery(raw, kind)
+		if err != nil {
+			if l != nil || !fault.Is(err, fault.Malformed) && !fault.Is(err, fault.Invalid) {
+				t.Fatalf("%q: %v, %v", raw, l, err)
+			}
+			return
+		}
+		if l.Kind != kind || l.Page < 1 || l.PerPage < 1 || l.PerPage > maxPerPage || addresses && l.Pattern != "" {
+			t.Fatalf("%q: %+v", raw, l)
+		}
+		if !l.From.IsZero() && !l.To.IsZero() && l.From.After(l.To) || l.From.Year() > 9999 || l.To.Year() > 9999 {
+			t.Fatalf("%q: from %v to %v", raw, l.From, l.To)
+		}
+		links := q.links(path, total)
+		want := 0
+		if isMore(l.Page, l.PerPage, total) {
+			want = 1
+		}
+		if strings.Count(links, "next") != want {
+			t.Errorf("%q: page %d of %d rows: %s", raw, l.Page, total, links)
+		}
+		for link := range strings.SplitSeq(links, ", ") {
+			address, _, ok := strings.Cut(strings.TrimPrefix(link, "<"), ">; rel=")
+			_, query, _ := strings.Cut(address, "?")
+			again, _, err := parseClaimsQuery(query, kind)
+			if !ok || err != nil {
+				t.Fatalf("%q: the link %s: %v", raw, link, err)
+			}
+			again.Page = l.Page
+			if diff := cmp.Diff(l, again); diff != "" {
+				t.Errorf("%q: the link %s is another list: %s", raw, link, diff)
+			}
+		}
+		if strings.ContainsAny(links, "\r\n") || !strings.HasPrefix(links, "<"+base+path+"?") {
+			t.Errorf("%q: %q", raw, links)
+		}
+	})
+}
+
+// FuzzCheckBody holds that a check that is read says where to look or leaves it out,
+// that it does not matter how it leaves that out unless by the empty text, and that
+// the case of the scheme does not matter.
+func FuzzCheckBody(f *testing.F) {
+	for _, line := range seeds(f, "checks.jsonl") {
+		f.Add([]byte(line))
+	}
+	const member = "authorization_domain"
+	f.Fuzz(func(t *testing.T, body []byte) {
+		at, scheme, err := decodeCheck(body, member)
+		if err != nil {
+			if at != nil || scheme != "" || !fault.Is(err, fault.Malformed) && !fault.Is(err, fault.Invalid) {
+				t.Fatalf("%q: %v, %q, %v", body, at, scheme, err)
+			}
+			return
+		}
+		if at != nil && *at == "" || scheme == "" || scheme != strings.ToLower(scheme) {
+			t.Fatalf("%q: %v, %q", body, at, scheme)
+		}
+		o, err := parseObject(body)
+		if err != nil {
+			if len(bytes.TrimSpace(body)) > 0 || at != nil || scheme != "http" {
+				t.Fatalf("%q: %v, %q, although it is no object: %v", body, at, scheme, err)
+			}
+			return
+		}
+		if _, given := o["scheme"].(string); !given {
+			o["scheme"] = nil
+		}
+		if at == nil {
+			o[member] = map[string]any{"x": []any{}}
+		}
+		other, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, againScheme, err := decodeCheck(other, member)
+		if err != nil || againScheme != scheme || (at == nil) != (again == nil) || at != nil && *again != *at {
+			t.Errorf("%q: %v, %q; as %q: %v, %q, %v", body, at, scheme, other, again, againScheme, err)
+		}
+		o[member] = ""
+		if other, err = json.Marshal(o); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := decodeCheck(other, member); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v, want an Invalid fault", other, err)
 		}
 	})
 }

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -62,16 +64,25 @@ type statsQuery struct {
 // parseStatsQuery reads a query string. It reports Malformed if it is none, and
 // Invalid if a number is none or the window is turned round or too long.
 func parseStatsQuery(raw string, l store.Listing, now time.Time) (*statsQuery, error) {
+	q, values, err := parsePage(raw)
+	if err != nil {
+		return nil, err
+	}
+	return q, q.window(values, l, now)
+}
+
+// parsePage reads a query string and the page that it asks for.
+func parsePage(raw string) (*statsQuery, url.Values, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, malformed([]fault.Field{{Path: "query", Problem: "cannot be read"}})
+		return nil, nil, malformed([]fault.Field{{Path: "query", Problem: "cannot be read"}})
 	}
 	q := &statsQuery{values: url.Values{}}
 	if q.page, err = q.number(values, "page", 1); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if q.perPage, err = q.number(values, "per_page", maxPerPage); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	q.page = max(q.page, 1) // hvclient sends 0 for what its caller left out
 	if q.perPage < 1 || q.perPage > maxPerPage {
@@ -80,7 +91,51 @@ func parseStatsQuery(raw string, l store.Listing, now time.Time) (*statsQuery, e
 	if q.values.Has("per_page") {
 		q.values.Set("per_page", strconv.FormatInt(q.perPage, 10))
 	}
-	return q, q.window(values, l, now)
+	return q, values, nil
+}
+
+// claimStatuses are the words of the API for the states of claims.
+var claimStatuses = map[string]telamon.ClaimStatus{"PENDING": telamon.ClaimPending, "VERIFIED": telamon.ClaimVerified}
+
+// parseClaimsQuery reads the query string of a list of claims of a kind. It reports
+// Malformed if it is none, and Invalid if a member of it cannot stand. A pattern of
+// names is for domains alone, and is not judged here.
+func parseClaimsQuery(raw string, kind telamon.ClaimKind) (*ra.ClaimListing, *statsQuery, error) {
+	q, values, err := parsePage(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &ra.ClaimListing{Kind: kind, Page: q.page, PerPage: q.perPage}
+	if word := strings.ToUpper(values.Get("status")); word != "" {
+		var known bool
+		if l.Status, known = claimStatuses[word]; !known {
+			return nil, nil, invalid("status", "is invalid")
+		}
+		q.values.Set("status", word)
+	}
+	if pattern := strings.ToLower(values.Get("domain")); pattern != "" && kind == telamon.ClaimDomain {
+		l.Pattern = pattern
+		q.values.Set("domain", pattern)
+	}
+	if l.From, err = q.bound(values, "from"); err != nil {
+		return nil, nil, err
+	}
+	if l.To, err = q.bound(values, "to"); err != nil {
+		return nil, nil, err
+	}
+	if !l.From.IsZero() && !l.To.IsZero() && l.From.After(l.To) {
+		return nil, nil, invalid("from", "is after to")
+	}
+	return l, q, nil
+}
+
+// bound returns a parameter as a time, zero if it is absent.
+func (q *statsQuery) bound(values url.Values, name string) (time.Time, error) {
+	seconds, err := q.time(values, name)
+	if err != nil || values.Get(name) == "" {
+		return time.Time{}, err
+	}
+	return time.Unix(max(seconds, minUnix+1), 0).UTC(), nil // the first second is the zero time
 }
 
 // number returns a parameter as a number and keeps it for the links. One that is
@@ -148,15 +203,16 @@ func (q *statsQuery) time(values url.Values, name string) (int64, error) {
 	return n, nil
 }
 
-// links returns the header Links. The word "next" is in it if and only if there
-// is a following page, and nothing that the client chose except numbers, because
-// there is a client that looks for no more than that word.
+// links returns the header Links. The word "next" is in it if and only if there is a
+// following page, because there is a client that looks for no more than that word:
+// where the client itself wrote it, a letter of it is percent-encoded.
 func (q *statsQuery) links(path string, total int64) string {
 	last := max(1, (total-1)/q.perPage+1)
 	var links []string
 	add := func(page int64, rel string) {
 		q.values.Set("page", strconv.FormatInt(page, 10))
-		links = append(links, fmt.Sprintf("<%s%s?%s>; rel=%q", base, path, q.values.Encode(), rel))
+		query := strings.ReplaceAll(q.values.Encode(), "next", "%6Eext")
+		links = append(links, fmt.Sprintf("<%s%s?%s>; rel=%q", base, path, query, rel))
 	}
 	if q.page > 1 {
 		add(min(q.page-1, last), "previous")

@@ -1,6 +1,7 @@
 package atlas
 
 import (
+	"bytes"
 	"cmp"
 	"strings"
 	"time"
@@ -213,4 +214,39 @@ func decodeLogin(body []byte) (key, secret string, err error) {
 		return "", "", err
 	}
 	return key, secret, nil
+}
+
+// decodeCheck reads the body of a check, which may be none: where to look, nil if that
+// is left out, and the scheme in lower case, http by default. It reports Malformed, and
+// Invalid if where to look is an empty text, the one that does not stand for absence.
+func decodeCheck(body []byte, member string) (at *string, scheme string, err error) {
+	empty := false
+	if len(bytes.TrimSpace(body)) > 0 {
+		err = readBody(body, func(m members) {
+			if text := m.text(member); text != "" {
+				at = &text
+			}
+			empty = m.object[member] == ""
+			scheme = strings.ToLower(m.text("scheme"))
+		})
+	}
+	switch {
+	case err != nil:
+		return nil, "", err
+	case empty:
+		return nil, "", invalid(member, "is required")
+	}
+	return at, cmp.Or(scheme, "http"), nil
+}
+
+// decodeMailbox reads the body of POST /claims/domains/{id}/email. It reports
+// Malformed, and Invalid if the address is missing.
+func decodeMailbox(body []byte) (address string, err error) {
+	if err := readBody(body, func(m members) { address = m.text("email_address") }); err != nil {
+		return "", err
+	}
+	if address == "" {
+		return "", invalid("email_address", "is required")
+	}
+	return address, nil
 }

@@ -4,8 +4,9 @@
 // A fixture is a text file of requests and expected answers (see parseScript). It
 // is sent over a TLS connection as it stands, so that it can hold what an HTTP
 // library would mend: doubled slashes, missing lengths, odd header spellings. The
-// names of headers in answers are compared with their case. Nothing here knows
-// how the server is made; it holds for any implementation of the API.
+// names of headers in answers are compared with their case. What an applicant does
+// outside of the API, such as publishing a token, is in the script too. Nothing here
+// knows how the server is made; it holds for any implementation of the API.
 package atlastest
 
 import (
@@ -36,6 +37,9 @@ type Target struct {
 	// Advance moves the server's clock on. If it is nil, a script that needs it
 	// fails.
 	Advance func(time.Duration)
+	// World is where the server looks for what shows control of domains. If it is
+	// nil, a script that needs it fails.
+	World World
 }
 
 // A Credential is what a client is configured with.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,6 +110,8 @@ func (r *runner) direct(words []string) error {
 	case "trim":
 		r.vars.text[words[1]] = strings.TrimLeft(r.vars.text[words[1]], "0")
 		return nil
+	case "publish", "withdraw", "fail", "approve":
+		return r.outside(words)
 	default: // chain; parseScript knows no other
 		return verifyChain(r.vars.text, r.last)
 	}
@@ -164,7 +167,9 @@ func (r *runner) disconnect() {
 }
 
 func (r *runner) connect() error {
-	config := &tls.Config{ServerName: r.target.ServerName, RootCAs: r.target.Roots, NextProtos: []string{"http/1.1"}}
+	config := &tls.Config{
+		ServerName: r.target.ServerName, RootCAs: r.target.Roots, NextProtos: []string{"http/1.1"}, Time: r.target.Now,
+	}
 	// Sent whatever issuers the server says it accepts, and the leaf alone, as
 	// hvclient does.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -338,19 +343,18 @@ func (r *runner) check(c check, a *answer) error {
 	}
 }
 
-// compare reports an error unless one of values is what c wants.
+// compare reports an error unless one of values is what c wants, or none is what it
+// must not be.
 func (r *runner) compare(c check, values []string) error {
 	if !c.match {
 		want, err := r.vars.expand(c.want, verbatim)
 		if err != nil {
 			return err
 		}
-		for _, value := range values {
-			if value == want {
-				return nil
-			}
+		if slices.Contains(values, want) != c.other {
+			return nil
 		}
-		return fmt.Errorf("%s %s is %.300q, want %q", c.subject, c.name, values, want)
+		return fmt.Errorf("%s %s is %.300q, want %q: %v", c.subject, c.name, values, want, !c.other)
 	}
 	want, err := r.vars.expand(c.want, regexp.QuoteMeta)
 	if err != nil {

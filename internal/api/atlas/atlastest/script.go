@@ -37,6 +37,7 @@ type check struct {
 	subject string // "header", "json", "words", "body", "no-header"
 	name    string // of the header, or the path in the JSON
 	match   bool   // want is a regular expression, not the text itself
+	other   bool   // want is what it must not be
 	want    string
 }
 
@@ -52,6 +53,11 @@ var directives = map[string][2]int{
 	"lower":     {1, 1}, // lower name: the variable's value in lower case
 	"trim":      {1, 1}, // trim name: without the zeros that it starts with
 	"chain":     {0, 0}, // the chain of the answer verifies its certificate
+
+	"publish":  {3, 8}, // publish dns NAME TYPE VALUE | publish http HOST VALUE
+	"withdraw": {3, 3}, // withdraw dns NAME TYPE
+	"fail":     {3, 3}, // fail dns NAME drop | servfail
+	"approve":  {1, 1}, // approve MAILBOX: what the newest mail to it asks for
 }
 
 // parser is what was read of a script so far.
@@ -146,6 +152,7 @@ func newExchange(request []string, status string) (*exchange, error) {
 //	Header-Name ~ an expression
 //	no Header-Name
 //	json path = the text
+//	json path != another text
 //	json path ~ an expression
 //	body empty
 //	body ~ an expression
@@ -170,6 +177,9 @@ func parseCheck(line string) (check, error) {
 		path, test, _ := strings.Cut(rest, " ")
 		if want, ok := strings.CutPrefix(test, "= "); ok {
 			return check{subject: "json", name: path, want: want}, nil
+		}
+		if want, ok := strings.CutPrefix(test, "!= "); ok {
+			return check{subject: "json", name: path, want: want, other: true}, nil
 		}
 		if expression, ok := strings.CutPrefix(test, "~ "); ok {
 			return expressionCheck(check{subject: "json", name: path}, expression)
