@@ -1,14 +1,18 @@
 package ra_test
 
 import (
+	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/dcv"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/perspective"
 	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/ra"
 	outside "github.com/telamon-ca/telamon/internal/world"
@@ -453,6 +457,61 @@ func TestNoPerspectives(t *testing.T) {
 			})
 		}
 		plain.mustIssue(t, "www.example.com")
+	})
+}
+
+// dissenting is a perspective that sees nothing.
+type dissenting struct{ dcv.Perspective }
+
+func (dissenting) Validate(context.Context, dcv.Question) (dcv.Finding, error) {
+	return dcv.Finding{Problem: "nothing is there"}, nil
+}
+
+// TestPerspectives has a service that demands corroboration of a platform with four
+// remote perspectives, of which one may disagree: what a plain service verified does not
+// do for it. Requirement 69.
+func TestPerspectives(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		dissenters := 0
+		w.remotes = func(local *dcv.Engine) (remotes []perspective.Remote) {
+			for i := range 4 {
+				r := perspective.Remote{Name: "agent-" + strconv.Itoa(i), Region: perspective.Regions[i%2], Perspective: local}
+				if i < dissenters {
+					r.Perspective = dissenting{local}
+				}
+				remotes = append(remotes, r)
+			}
+			return remotes
+		}
+		w.start(t)
+		plain := w.customer(t, validated(), 0)
+		claim := plain.verify(t, "example.com")
+		c := w.customer(t, strict(func(s *iam.ServiceSpec) { s.StrictMPIC, s.StrictCAA = true, true }), 0)
+		c.mustNotCover(t, "www.example.com")
+
+		dissenters = 2
+		w.start(t)
+		claim = c.reassert(t, claim.ID)
+		c.publish(t, claim, claim.Name)
+		if c.checkDNS(t, claim.ID, "") {
+			t.Error("two of four disagree, and the claim is verified anew")
+		}
+		c.mustLog(t, claim.ID, telamon.LogError, telamon.MethodDNS, "Seen from 2 of 4 vantage points; 3 needed.")
+
+		dissenters = 1
+		w.start(t)
+		if !c.checkDNS(t, claim.ID, "") {
+			t.Fatal("one of four disagrees, and the claim is not verified")
+		}
+		serial := c.mustIssue(t, "www.example.com")
+		evidence, err := w.ra.CertificateEvidence(t.Context(), operator, serial)
+		must(t, err)
+		seen := evidence.Verifications[0].Evidence
+		if seen.Quorum != "3/4" || !seen.Corrob || len(seen.Views) != 4 || seen.Views[0].Agrees || evidence.Names[0].CAA.Quorum != "4/4" {
+			t.Errorf("the evidence is %+v, with CAA %+v", seen, evidence.Names[0].CAA)
+		}
+		w.at(t, time.Date(2026, 12, 15, 0, 0, 0, 0, time.UTC)) // five are needed
+		mustBe(t, errorOf(c.tryNames(t, "www.example.com")), fault.Invalid, "caa_forbids")
 	})
 }
 

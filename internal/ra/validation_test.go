@@ -141,7 +141,13 @@ func (w *world) validation(t testing.TB, log *slog.Logger) ra.Validation {
 		HTTPPort: portOf(w.outside.HTTP.Addr()), HTTPSPort: portOf(w.outside.HTTP.TLSAddr()),
 	})
 	var err error
-	v.Panel, err = perspective.NewPanel(perspective.PanelConfig{Local: v.Engine, Rules: v.Rules, Clock: w.clock, Log: log})
+	var remotes []perspective.Remote
+	if w.remotes != nil {
+		remotes = w.remotes(v.Engine)
+	}
+	v.Panel, err = perspective.NewPanel(perspective.PanelConfig{
+		Local: v.Engine, Remotes: remotes, Rules: v.Rules, Clock: w.clock, Log: log,
+	})
 	must(t, err)
 	return v
 }

@@ -24,11 +24,13 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/dcv"
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/perspective"
 	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -84,7 +86,8 @@ type world struct {
 	ra        *ra.RA
 	outside   *outside.World // its DNS, web and mail servers
 	lookups   *lookups
-	adjust    []func(*ra.Validation) // what tests change of the configuration of validation
+	adjust    []func(*ra.Validation)                       // what tests change of the configuration of validation
+	remotes   func(local *dcv.Engine) []perspective.Remote // nil: there are none
 	issuer    telamon.Issuer
 	account   telamon.AccountID
 	identity  telamon.IdentityID
