@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
@@ -318,8 +319,11 @@ func decode[T any](text []byte, cfg *T) (err error) {
 func (c *Config) Check() error {
 	var problems []error
 	problem := func(field, text string) { problems = append(problems, fmt.Errorf("%s: %s", field, text)) }
-	if c.Database == "" {
+	switch {
+	case c.Database == "":
 		problem("database", "is required")
+	case strings.ContainsFunc(c.Database, unicode.IsControl):
+		problem("database", "is not a single line") // as of a block of YAML
 	}
 	if c.Keys.Dir == "" {
 		problem("keys.dir", "is required")

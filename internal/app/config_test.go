@@ -226,6 +226,7 @@ func TestCheck(t *testing.T) {
 		field  string // that the problem names; "" for none
 	}{
 		{"no database", func(c *app.Config) { c.Database = "" }, "database"},
+		{"a database of two lines", func(c *app.Config) { c.Database = "sqlite:a\n" }, "database"},
 		{"no directory of keys", func(c *app.Config) { c.Keys.Dir = "" }, "keys.dir"},
 		{"no key-encryption key", func(c *app.Config) { c.Keys.KEKFile = "" }, "keys"},
 		{"two key-encryption keys", func(c *app.Config) { c.Keys.KEK = "00" }, "keys"},
