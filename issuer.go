@@ -30,7 +30,7 @@ const (
 )
 
 // ekuFamilies are the extended key usages of each family. The wildcard of EKUAny
-// still never admits anyExtendedKeyUsage.
+// still admits neither anyExtendedKeyUsage nor OCSPSigning.
 var ekuFamilies = map[EKUFamily][]string{
 	EKUClientAuth: {"1.3.6.1.5.5.7.3.2"},
 	EKUTLS:        {"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"},
@@ -61,12 +61,17 @@ func (f EKUFamily) OIDs() []x509.OID {
 	return ids
 }
 
+// OCSPSigning is the usage of a delegated OCSP responder (RFC 6960, Section
+// 4.2.2.2). No family has it: whoever could request it could answer for every
+// certificate of the issuing CA.
+const OCSPSigning = "1.3.6.1.5.5.7.3.9"
+
 // Allows reports whether a leaf under an issuing CA of the family may carry the
 // extended key usage.
 func (f EKUFamily) Allows(id x509.OID) bool {
 	text := id.String()
 	if f == EKUAny {
-		return text != AnyExtendedKeyUsage
+		return text != AnyExtendedKeyUsage && text != OCSPSigning
 	}
 	return slices.Contains(ekuFamilies[f], text)
 }
@@ -74,10 +79,11 @@ func (f EKUFamily) Allows(id x509.OID) bool {
 // IssuerRole tells roots from issuing CAs.
 type IssuerRole string
 
-// The roles.
+// The roles. A responder is no issuer, but a key of the keystore with a purpose.
 const (
-	RoleRoot    IssuerRole = "root"
-	RoleIssuing IssuerRole = "issuing"
+	RoleRoot      IssuerRole = "root"
+	RoleIssuing   IssuerRole = "issuing"
+	RoleResponder IssuerRole = "responder" // signs OCSP responses for one issuing CA
 )
 
 // IssuerStatus is the place of an issuing CA in its life.

@@ -10,6 +10,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -28,6 +29,10 @@ type Keys interface {
 	Bind(name string, purpose keystore.Purpose) error
 	SelfSign(name string, tbsDER []byte) ([]byte, error)
 	SignCertificate(name string, tbsDER []byte) ([]byte, error)
+	SignCRL(name string, tbsCertList io.Reader) ([]byte, error)
+	SignOCSP(name string, responseData []byte) ([]byte, *tbs.SignatureAlgorithm, error)
+	Retire(name string) error
+	Destroy(name string) error
 }
 
 // Config names what an engine is made of.

@@ -21,10 +21,13 @@ import (
 // is made, so that every signature has one; a record without a certificate in the
 // ledger is a request that failed after it.
 type Record struct {
-	At     time.Time // milliseconds
-	Serial telamon.Serial
-	Hash   [32]byte // SHA-256 of the tbsCertificate
+	At     time.Time      // milliseconds
+	Serial telamon.Serial // zero for a CRL
+	Hash   [32]byte       // SHA-256 of the tbsCertificate or tbsCertList
 }
+
+// IsCRL reports whether the record is of a CRL and not of a certificate.
+func (r Record) IsCRL() bool { return r.Serial == telamon.Serial{} }
 
 // recordSize is the time, the serial, the hash and a CRC-32C of them.
 const recordSize = 8 + 16 + 32 + 4

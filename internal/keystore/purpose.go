@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -18,13 +19,13 @@ import (
 type Purpose struct {
 	Role        telamon.IssuerRole
 	EKUFamily   telamon.EKUFamily // of the leaves of an issuing CA
-	Certificate *x509.Certificate // the CA's own
-	Retired     bool              // it signs status only
+	Certificate *x509.Certificate // the CA's or the responder's own
+	Retired     bool              // a CA signs status only, a responder nothing
 }
 
-// clockTolerance is how far the clock may stand behind the last signature: what
-// replicas' clocks may differ by.
-const clockTolerance = 2 * time.Second
+// clockTolerance is how far the clock may stand behind the last signature: more
+// than the clocks of replicas differ by and than a time server sets a clock back.
+const clockTolerance = 5 * time.Minute
 
 // keyFile is the plain text of a key's file.
 type keyFile struct {
@@ -69,8 +70,8 @@ func parseKey(name string, plain []byte) (*key, error) {
 	return k, nil
 }
 
-// Bind gives a key its purpose, once and for good: the CA certificate must be of
-// this very key. When it returns nil, that is durable.
+// Bind gives a key its purpose, once and for good: the certificate, of a CA or of
+// an OCSP responder, must be of this very key. When it returns nil, that is durable.
 func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -81,10 +82,12 @@ func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	switch {
 	case k.purpose.Certificate != nil:
 		return fmt.Errorf("bind key %s: it has a purpose: %w", name, ErrPurpose)
-	case purpose.Certificate == nil || !purpose.Certificate.IsCA:
-		return fmt.Errorf("bind key %s: a CA certificate is needed: %w", name, ErrPurpose)
-	case purpose.Role != telamon.RoleRoot && purpose.Role != telamon.RoleIssuing:
+	case purpose.Role != telamon.RoleRoot && purpose.Role != telamon.RoleIssuing && purpose.Role != telamon.RoleResponder:
 		return fmt.Errorf("bind key %s: unknown role %q: %w", name, purpose.Role, ErrPurpose)
+	case purpose.Certificate == nil || purpose.Certificate.IsCA != (purpose.Role != telamon.RoleResponder):
+		return fmt.Errorf("bind key %s: it is not the certificate of a %s: %w", name, purpose.Role, ErrPurpose)
+	case purpose.Role == telamon.RoleResponder && !slices.Equal(purpose.Certificate.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}):
+		return fmt.Errorf("bind key %s: the certificate is of no OCSP responder: %w", name, ErrPurpose)
 	}
 	public, ok := k.signer.Public().(interface{ Equal(crypto.PublicKey) bool })
 	if !ok || !public.Equal(purpose.Certificate.PublicKey) {
@@ -99,7 +102,8 @@ func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	return nil
 }
 
-// Retire ends a key's signing of certificates for good.
+// Retire ends a CA key's signing of certificates for good, but for that of its OCSP
+// responder, and a responder's key altogether.
 func (ks *Keystore) Retire(name string) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -138,6 +142,10 @@ func (ks *Keystore) SelfSign(name string, tbsDER []byte) ([]byte, error) {
 // from an issuing CA or a leaf from a root, an extended key usage outside the
 // family, a validity beyond the CA's, an algorithm of another key, a serial number
 // of another form, a retired key, and a clock behind the last signature.
+//
+// The certificate of an OCSP responder is within the purpose of every issuing CA,
+// also of a retired one: its only extended key usage is OCSPSigning, and it has
+// id-pkix-ocsp-nocheck (RFC 6960, Section 4.2.2.2).
 func (ks *Keystore) SignCertificate(name string, tbsDER []byte) ([]byte, error) {
 	ks.mu.RLock()
 	defer ks.mu.RUnlock()
@@ -198,7 +206,9 @@ func (p *Purpose) refuses(f *tbs.Facts) string {
 	switch {
 	case ca == nil:
 		return "the key has no purpose yet"
-	case p.Retired:
+	case p.Role == telamon.RoleResponder:
+		return "a responder signs no certificates"
+	case p.Retired && !isResponder(f):
 		return "the key is retired"
 	case !bytes.Equal(f.Issuer, ca.RawSubject):
 		return "the issuer's name is not the CA's"
@@ -211,7 +221,7 @@ func (p *Purpose) refuses(f *tbs.Facts) string {
 	case p.Role == telamon.RoleIssuing && f.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:
 		return "a leaf signs neither certificates nor CRLs"
 	}
-	if p.Role == telamon.RoleIssuing {
+	if p.Role == telamon.RoleIssuing && !isResponder(f) {
 		for _, id := range f.ExtKeyUsage {
 			if !p.EKUFamily.Allows(id) {
 				return "extended key usage " + id.String() + " is outside the family " + string(p.EKUFamily)
@@ -219,4 +229,11 @@ func (p *Purpose) refuses(f *tbs.Facts) string {
 		}
 	}
 	return ""
+}
+
+// isResponder reports whether a certificate is one of an OCSP responder and of
+// nothing else.
+func isResponder(f *tbs.Facts) bool {
+	return f.OCSPNoCheck && !f.IsCA && len(f.ExtKeyUsage) == 1 && f.ExtKeyUsage[0].String() == telamon.OCSPSigning &&
+		f.KeyUsage == x509.KeyUsageDigitalSignature
 }

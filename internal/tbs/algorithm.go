@@ -257,6 +257,16 @@ func (a *SignatureAlgorithm) Sign(signer crypto.Signer, data []byte) ([]byte, er
 	return a.sign(signer, a.digest(data), a.hash)
 }
 
+// SignDigest signs what was hashed before by the algorithm's hash.
+func (a *SignatureAlgorithm) SignDigest(signer crypto.Signer, digest []byte) ([]byte, error) {
+	return a.sign(signer, digest, a.hash)
+}
+
+// VerifyDigest reports whether sig is key's signature over what digest is the hash of.
+func (a *SignatureAlgorithm) VerifyDigest(key crypto.PublicKey, digest, sig []byte) error {
+	return a.verify(key, a.hash, digest, sig)
+}
+
 // Verify reports whether sig is key's signature over data.
 func (a *SignatureAlgorithm) Verify(key crypto.PublicKey, data, sig []byte) error {
 	return a.verify(key, a.hash, a.digest(data), sig)

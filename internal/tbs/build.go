@@ -30,6 +30,7 @@ type Template struct {
 	OCSPURLs      []string
 	PolicyOIDs    []x509.OID
 	CA            *CAConstraints // nil for a leaf, which gets no basic constraints
+	OCSPNoCheck   bool           // for an OCSP responder (RFC 6960, Section 4.2.2.2.1)
 }
 
 // CAConstraints makes a certificate one of a CA.

@@ -30,6 +30,7 @@ var (
 	oidAuthorityInfoAccess  = oid(1, 3, 6, 1, 5, 5, 7, 1, 1)
 	oidQCStatements         = oid(1, 3, 6, 1, 5, 5, 7, 1, 3)
 	oidMicrosoftTemplate    = oid(1, 3, 6, 1, 4, 1, 311, 21, 7)
+	oidOCSPNoCheck          = oid(1, 3, 6, 1, 5, 5, 7, 48, 1, 5)
 
 	oidCAIssuers = oid(1, 3, 6, 1, 5, 5, 7, 48, 2)
 	oidOCSP      = oid(1, 3, 6, 1, 5, 5, 7, 48, 1)
@@ -82,6 +83,9 @@ func addExtensions(b *cryptobyte.Builder, t *Template) {
 	addSubjectAltName(b, c)
 	addPolicies(b, t.PolicyOIDs)
 	addStatusURLs(b, t)
+	if t.OCSPNoCheck {
+		addExtension(b, oidOCSPNoCheck, false, func(b *cryptobyte.Builder) { b.AddASN1(asn1.NULL, func(*cryptobyte.Builder) {}) })
+	}
 	addDirectoryAttributes(b, c.DirectoryAttributes)
 	addQCStatements(b, c.QCStatements)
 	addMicrosoftTemplate(b, c.Template)

@@ -25,6 +25,7 @@ type Facts struct {
 	KeyUsage            x509.KeyUsage
 	HasExtKeyUsage      bool
 	ExtKeyUsage         []x509.OID
+	OCSPNoCheck         bool // id-pkix-ocsp-nocheck: of a responder
 	extensions          []extension
 }
 
@@ -167,6 +168,12 @@ func (f *Facts) readExtension(e extension) error {
 			}
 			f.ExtKeyUsage = append(f.ExtKeyUsage, id)
 		}
+	case oidOCSPNoCheck.String():
+		var null cryptobyte.String
+		if !value.ReadASN1(&null, cbasn1.NULL) || !null.Empty() || !value.Empty() {
+			return errTBS
+		}
+		f.OCSPNoCheck = true
 	}
 	return nil
 }
