@@ -57,8 +57,9 @@ func ReadKEK(path string) (KEK, error) {
 // of the entry are authenticated, so that files can be neither exchanged nor
 // renamed.
 const (
-	fileMagic  = "telamon key 1\n"
-	fileSuffix = ".key"
+	fileMagic     = "telamon key 1\n"
+	fileSuffix    = ".key"
+	journalSuffix = ".journal"
 )
 
 // ErrUnseal is returned for a file that does not open: the key-encryption key is

@@ -328,7 +328,7 @@ func (ks *Keystore) Certificate(name string) (*x509.Certificate, error) {
 
 func (ks *Keystore) path(name string) string { return filepath.Join(ks.dir, name+fileSuffix) }
 
-func (ks *Keystore) journalPath(name string) string { return filepath.Join(ks.dir, name+".journal") }
+func (ks *Keystore) journalPath(name string) string { return filepath.Join(ks.dir, name+journalSuffix) }
 
 // isMissing reports whether a file is not there.
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
