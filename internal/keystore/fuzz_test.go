@@ -7,11 +7,11 @@ import (
 
 func FuzzParseRecord(f *testing.F) {
 	r := Record{}
-	f.Add(r.marshal())
+	f.Add(r.Marshal())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := parseRecord(b)
-		if err == nil && string(r.marshal()) != string(b) {
-			t.Errorf("record %x is read and written as %x", b, r.marshal())
+		r, err := ParseRecord(b)
+		if err == nil && string(r.Marshal()) != string(b) {
+			t.Errorf("record %x is read and written as %x", b, r.Marshal())
 		}
 	})
 }

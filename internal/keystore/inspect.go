@@ -70,7 +70,7 @@ func (ks *Keystore) inspect(name string) InspectedKey {
 	if err != nil {
 		return InspectedKey{Name: name, Err: err}
 	}
-	k, err := parseKey(name, plain)
+	k, err := parseKey(name, plain, ks.device)
 	if err != nil {
 		return InspectedKey{Name: name, Err: err}
 	}
@@ -117,14 +117,14 @@ func (in *Inspection) ReadJournal(name string, yield func(Record) error) error {
 		return fmt.Errorf("read journal of %s: %w", name, err)
 	}
 	defer file.Close()
-	content, b := bufio.NewReader(io.LimitReader(file, k.end)), make([]byte, recordSize)
+	content, b := bufio.NewReader(io.LimitReader(file, k.end)), make([]byte, RecordSize)
 	for {
 		if _, err := io.ReadFull(content, b); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("read journal of %s: %w", name, err)
 		}
-		r, err := parseRecord(b)
+		r, err := ParseRecord(b)
 		if err == nil {
 			err = yield(r)
 		}

@@ -29,21 +29,24 @@ type Record struct {
 // IsCRL reports whether the record is of a CRL and not of a certificate.
 func (r Record) IsCRL() bool { return r.Serial == telamon.Serial{} }
 
-// recordSize is the time, the serial, the hash and a CRC-32C of them.
-const recordSize = 8 + 16 + 32 + 4
+// RecordSize is that of the time, the serial, the hash and a CRC-32C of them, in octets.
+const RecordSize = 8 + 16 + 32 + 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func (r *Record) marshal() []byte {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, recordSize), uint64(r.At.UnixMilli()))
+// Marshal returns the record as journals have it, in RecordSize octets.
+func (r *Record) Marshal() []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, RecordSize), uint64(r.At.UnixMilli()))
 	b = append(append(b, r.Serial[:]...), r.Hash[:]...)
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 var errRecord = errors.New("a journal record is damaged")
 
-func parseRecord(b []byte) (Record, error) {
-	if len(b) != recordSize || binary.BigEndian.Uint32(b[recordSize-4:]) != crc32.Checksum(b[:recordSize-4], castagnoli) {
+// ParseRecord reads a record of a journal. It returns an error if the record is
+// damaged.
+func ParseRecord(b []byte) (Record, error) {
+	if len(b) != RecordSize || binary.BigEndian.Uint32(b[RecordSize-4:]) != crc32.Checksum(b[:RecordSize-4], castagnoli) {
 		return Record{}, errRecord
 	}
 	return Record{
@@ -139,17 +142,17 @@ func (j *journal) whole() (end, size int64, err error) {
 		return 0, 0, err
 	}
 	size = info.Size()
-	b, damage := make([]byte, recordSize), 0
-	for end = size - size%recordSize; end > 0; end -= recordSize {
-		if _, err := j.file.ReadAt(b, end-recordSize); err != nil {
+	b, damage := make([]byte, RecordSize), 0
+	for end = size - size%RecordSize; end > 0; end -= RecordSize {
+		if _, err := j.file.ReadAt(b, end-RecordSize); err != nil {
 			return 0, 0, err
 		}
-		if r, err := parseRecord(b); err == nil {
+		if r, err := ParseRecord(b); err == nil {
 			j.last = r
 			break
 		}
-		if !bytes.Equal(b, make([]byte, recordSize)) {
-			damage += recordSize
+		if !bytes.Equal(b, make([]byte, RecordSize)) {
+			damage += RecordSize
 		}
 		if damage > maxDamage {
 			return 0, 0, errRecord
@@ -167,7 +170,7 @@ func (j *journal) append(r Record) error {
 		}
 		j.torn = false
 	}
-	if _, err := j.file.Write(r.marshal()); err != nil {
+	if _, err := j.file.Write(r.Marshal()); err != nil {
 		j.torn = true
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -202,7 +205,7 @@ func (ks *Keystore) ReadJournal(name string) iter.Seq2[Record, error] {
 			return
 		}
 		defer file.Close()
-		b := make([]byte, recordSize)
+		b := make([]byte, RecordSize)
 		for {
 			if _, err := io.ReadFull(file, b); err == io.EOF {
 				return
@@ -210,7 +213,7 @@ func (ks *Keystore) ReadJournal(name string) iter.Seq2[Record, error] {
 				yield(Record{}, fmt.Errorf("read journal of %s: %w", name, err))
 				return
 			}
-			r, err := parseRecord(b)
+			r, err := ParseRecord(b)
 			if !yield(r, err) || err != nil {
 				return
 			}

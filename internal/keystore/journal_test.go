@@ -40,7 +40,7 @@ func TestJournalTorn(t *testing.T) {
 	}
 	j.file.Close()
 	j.file = writable
-	if _, err := j.file.Write(lost.marshal()[:7]); err != nil { // what the disk had room for
+	if _, err := j.file.Write(lost.Marshal()[:7]); err != nil { // what the disk had room for
 		t.Fatal(err)
 	}
 	if err := j.append(second); err != nil {
@@ -57,31 +57,31 @@ func TestJournalTorn(t *testing.T) {
 	if j.lastTime() != second.At.UnixMilli() {
 		t.Errorf("the last record is of %d, want %d", j.lastTime(), second.At.UnixMilli())
 	}
-	holds(t, path, slices.Concat(first.marshal(), second.marshal()))
+	holds(t, path, slices.Concat(first.Marshal(), second.Marshal()))
 }
 
 // TestJournalPowerFailure opens journals whose ends a power failure has damaged:
 // what is whole stays, and what comes next stands right behind it.
 func TestJournalPowerFailure(t *testing.T) {
 	first, second := record(1), record(2)
-	noise := bytes.Repeat([]byte{0xa5}, recordSize)
+	noise := bytes.Repeat([]byte{0xa5}, RecordSize)
 	tests := []struct {
 		name string
 		end  []byte
 		ok   bool
 	}{
 		{"nothing", nil, true},
-		{"a part of a record", second.marshal()[:59], true},
-		{"zeros in the place of a record", make([]byte, recordSize), true},
-		{"zeros and a part", make([]byte, 3*recordSize+7), true},
+		{"a part of a record", second.Marshal()[:59], true},
+		{"zeros in the place of a record", make([]byte, RecordSize), true},
+		{"zeros and a part", make([]byte, 3*RecordSize+7), true},
 		{"many zeros", make([]byte, 1<<20), true},
 		{"records of noise", bytes.Repeat(noise, 10), true},
-		{"more noise than a power failure leaves", bytes.Repeat(noise, maxDamage/recordSize+1), false},
+		{"more noise than a power failure leaves", bytes.Repeat(noise, maxDamage/RecordSize+1), false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "ca.journal")
-			was := append(first.marshal(), tt.end...)
+			was := append(first.Marshal(), tt.end...)
 			if err := os.WriteFile(path, was, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +106,7 @@ func TestJournalPowerFailure(t *testing.T) {
 			if err := j.append(second); err != nil {
 				t.Fatal(err)
 			}
-			holds(t, path, slices.Concat(first.marshal(), second.marshal()))
+			holds(t, path, slices.Concat(first.Marshal(), second.Marshal()))
 		})
 	}
 }
@@ -127,8 +127,8 @@ func TestJournalShared(t *testing.T) {
 	if err := draining.append(first); err != nil {
 		t.Fatal(err)
 	}
-	half := len(second.marshal()) / 2
-	if _, err := draining.file.Write(second.marshal()[:half]); err != nil { // it is just writing
+	half := len(second.Marshal()) / 2
+	if _, err := draining.file.Write(second.Marshal()[:half]); err != nil { // it is just writing
 		t.Fatal(err)
 	}
 	starting := open()
@@ -138,15 +138,15 @@ func TestJournalShared(t *testing.T) {
 	if err := starting.append(third); err == nil {
 		t.Error("a record is written into another")
 	}
-	if _, err := draining.file.Write(second.marshal()[half:]); err != nil {
+	if _, err := draining.file.Write(second.Marshal()[half:]); err != nil {
 		t.Fatal(err)
 	}
 	if err := starting.append(third); err != nil {
 		t.Errorf("both have it open, and its end is whole: %v", err)
 	}
-	holds(t, path, slices.Concat(first.marshal(), second.marshal(), third.marshal()))
+	holds(t, path, slices.Concat(first.Marshal(), second.Marshal(), third.Marshal()))
 
-	if _, err := draining.file.Write(first.marshal()[:half]); err != nil { // it is killed in the middle
+	if _, err := draining.file.Write(first.Marshal()[:half]); err != nil { // it is killed in the middle
 		t.Fatal(err)
 	}
 	next := open()
@@ -157,7 +157,7 @@ func TestJournalShared(t *testing.T) {
 	if err := next.append(first); err != nil {
 		t.Errorf("the only one that has it open cannot write: %v", err)
 	}
-	holds(t, path, slices.Concat(first.marshal(), second.marshal(), third.marshal(), first.marshal()))
+	holds(t, path, slices.Concat(first.Marshal(), second.Marshal(), third.Marshal(), first.Marshal()))
 }
 
 func holds(t *testing.T, path string, want []byte) {

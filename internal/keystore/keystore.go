@@ -52,10 +52,11 @@ var (
 
 // Config says where a keystore is.
 type Config struct {
-	Dir   string
-	KEK   KEK
-	Clock telamon.Clock
-	Log   *slog.Logger // nil discards
+	Dir    string
+	KEK    KEK
+	Clock  telamon.Clock
+	Log    *slog.Logger // nil discards
+	Device Device       // makes new CA keys and has theirs; nil is the files themselves
 }
 
 // Keystore is an open keystore. It is safe for concurrent use. Decrypted keys
@@ -65,6 +66,7 @@ type Keystore struct {
 	kek    KEK
 	clock  telamon.Clock
 	log    *slog.Logger
+	device Device
 	master []byte
 
 	mu   sync.RWMutex
@@ -83,7 +85,7 @@ type key struct {
 }
 
 func newKeystore(cfg Config) *Keystore {
-	ks := &Keystore{dir: cfg.Dir, kek: cfg.KEK, clock: cfg.Clock, log: cfg.Log, keys: map[string]*key{}}
+	ks := &Keystore{dir: cfg.Dir, kek: cfg.KEK, clock: cfg.Clock, log: cfg.Log, device: cfg.Device, keys: map[string]*key{}}
 	if ks.log == nil {
 		ks.log = slog.New(slog.DiscardHandler)
 	}
@@ -143,9 +145,12 @@ func (ks *Keystore) load(name string) error {
 	if err != nil {
 		return err
 	}
-	k, err := parseKey(name, plain)
+	k, err := parseKey(name, plain, ks.device)
 	if err != nil {
 		return err
+	}
+	if _, ok := k.signer.(*deviceKey); ok && ks.device == nil {
+		return errors.New("the key is on a device, and no device is configured")
 	}
 	if k.journal, err = openJournal(ks.journalPath(name), ks.log); err != nil {
 		return err
@@ -173,18 +178,21 @@ func (ks *Keystore) Generate(name string, keyType tbs.KeyType) (crypto.PublicKey
 	if !validName(name) {
 		return nil, fmt.Errorf("%q is no name for a key", name)
 	}
-	signer, err := keyType.Generate(rand.Reader)
+	if _, err := ks.Public(name); err == nil { // a device makes no key in vain
+		return nil, fmt.Errorf("key %s: %w", name, ErrExists)
+	}
+	signer, err := ks.generate(name, keyType)
 	if err != nil {
 		return nil, fmt.Errorf("generate key %s: %w", name, err)
 	}
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
 	if ks.keys[name] != nil {
-		return nil, fmt.Errorf("key %s: %w", name, ErrExists)
+		return nil, errors.Join(fmt.Errorf("key %s: %w", name, ErrExists), destroyOnDevice(signer))
 	}
 	k := &key{name: name, signer: signer}
 	if err := ks.saveKey(k); err != nil {
-		return nil, err
+		return nil, errors.Join(err, destroyOnDevice(signer))
 	}
 	if k.journal, err = openJournal(ks.journalPath(name), ks.log); err != nil {
 		return nil, err
@@ -241,7 +249,8 @@ func (ks *Keystore) Public(name string) (crypto.PublicKey, error) {
 	return k.signer.Public(), nil
 }
 
-// Destroy overwrites and removes a retired key. Its journal stays.
+// Destroy destroys a retired key: on its device, and its file, which is overwritten
+// and removed. Its journal stays.
 func (ks *Keystore) Destroy(name string) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -254,7 +263,7 @@ func (ks *Keystore) Destroy(name string) error {
 	}
 	path := ks.path(name)
 	info, err := os.Stat(path)
-	if err != nil {
+	if err = errors.Join(err, destroyOnDevice(k.signer)); err != nil {
 		return fmt.Errorf("destroy key %s: %w", name, err)
 	}
 	if err := writeSync(path, make([]byte, info.Size()), os.O_WRONLY); err != nil {

@@ -33,10 +33,16 @@ type store struct {
 
 func newStore(t *testing.T) *store {
 	t.Helper()
+	return newStoreOn(t, nil)
+}
+
+// newStoreOn is newStore with a device for the private halves.
+func newStoreOn(t *testing.T, device keystore.Device) *store {
+	t.Helper()
 	s := &store{clock: testkit.NewClock(t, now), dir: filepath.Join(t.TempDir(), "keys")}
 	s.kek, _ = keystore.NewKEK()
 	var err error
-	if s.Keystore, err = keystore.Create(keystore.Config{Dir: s.dir, KEK: s.kek, Clock: s.clock}); err != nil {
+	if s.Keystore, err = keystore.Create(keystore.Config{Dir: s.dir, KEK: s.kek, Clock: s.clock, Device: device}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })

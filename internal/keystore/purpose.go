@@ -2,11 +2,9 @@ package keystore
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,7 +27,9 @@ const clockTolerance = 5 * time.Minute
 
 // keyFile is the plain text of a key's file.
 type keyFile struct {
-	PKCS8       []byte             `json:"pkcs8"`
+	PKCS8       []byte             `json:"pkcs8,omitempty"`
+	Reference   string             `json:"reference,omitempty"` // to the key on a device, in place of pkcs8
+	Public      []byte             `json:"public,omitempty"`    // SubjectPublicKeyInfo of that key
 	Role        telamon.IssuerRole `json:"role,omitempty"`
 	EKUFamily   telamon.EKUFamily  `json:"eku_family,omitempty"`
 	Certificate []byte             `json:"certificate,omitempty"`
@@ -37,29 +37,24 @@ type keyFile struct {
 }
 
 func (k *key) marshal() ([]byte, error) {
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(k.signer)
-	if err != nil {
+	f := keyFile{Role: k.purpose.Role, EKUFamily: k.purpose.EKUFamily, Retired: k.purpose.Retired}
+	if err := f.privateHalf(k.signer); err != nil {
 		return nil, err
 	}
-	f := keyFile{PKCS8: pkcs8, Role: k.purpose.Role, EKUFamily: k.purpose.EKUFamily, Retired: k.purpose.Retired}
 	if k.purpose.Certificate != nil {
 		f.Certificate = k.purpose.Certificate.Raw
 	}
 	return json.Marshal(&f)
 }
 
-func parseKey(name string, plain []byte) (*key, error) {
+func parseKey(name string, plain []byte, device Device) (*key, error) {
 	var f keyFile
 	if err := json.Unmarshal(plain, &f); err != nil {
-		return nil, errors.New("the key cannot be read")
+		return nil, errKeyFile
 	}
-	private, err := x509.ParsePKCS8PrivateKey(f.PKCS8)
+	signer, err := f.signer(device)
 	if err != nil {
-		return nil, errors.New("the key cannot be read")
-	}
-	signer, ok := private.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("the key cannot sign")
+		return nil, err
 	}
 	k := &key{name: name, signer: signer, purpose: Purpose{Role: f.Role, EKUFamily: f.EKUFamily, Retired: f.Retired}}
 	if len(f.Certificate) > 0 {
@@ -89,8 +84,7 @@ func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	case purpose.Role == telamon.RoleResponder && !slices.Equal(purpose.Certificate.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}):
 		return fmt.Errorf("bind key %s: the certificate is of no OCSP responder: %w", name, ErrPurpose)
 	}
-	public, ok := k.signer.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(purpose.Certificate.PublicKey) {
+	if !sameKey(k.signer.Public(), purpose.Certificate.PublicKey) {
 		return fmt.Errorf("bind key %s: the certificate is of another key: %w", name, ErrPurpose)
 	}
 	old := k.purpose

@@ -26,45 +26,61 @@ import (
 // of another key, a thisUpdate that is not now, and a clock behind the last
 // signature. It believes its caller for the entries.
 func (ks *Keystore) SignCRL(name string, tbsCertList io.Reader) ([]byte, error) {
+	signature, err := ks.signCRL(name, tbsCertList)
+	if err != nil {
+		return nil, fmt.Errorf("sign a CRL with %s: %w", name, err)
+	}
+	return signature, nil
+}
+
+// signCRL reads the list without a lock: it comes as fast as its caller gives it,
+// and a change of any key that waited for it would keep all others from signing.
+// What is checked first, the CA's certificate, does not change.
+func (ks *Keystore) signCRL(name string, tbsCertList io.Reader) ([]byte, error) {
 	ks.mu.RLock()
-	defer ks.mu.RUnlock()
 	k, err := ks.key(name)
+	var purpose Purpose
+	if err == nil {
+		purpose = k.purpose
+	}
+	ks.mu.RUnlock()
 	if err != nil {
 		return nil, err
 	}
-	if k.purpose.Certificate == nil || k.purpose.Role == telamon.RoleResponder {
-		return nil, fmt.Errorf("sign a CRL with %s: it is no key of a CA: %w", name, ErrPurpose)
+	if purpose.Certificate == nil || purpose.Role == telamon.RoleResponder {
+		return nil, fmt.Errorf("it is no key of a CA: %w", ErrPurpose)
 	}
 	now := ks.clock.Now()
 	list := bufio.NewReaderSize(tbsCertList, crlHeadSize)
 	head, err := readCRLHead(list)
 	if err != nil {
-		return nil, fmt.Errorf("sign a CRL with %s: %w", name, err)
+		return nil, err
 	}
-	if problem := head.problem(k.purpose.Certificate, now); problem != "" {
-		return nil, fmt.Errorf("sign a CRL with %s: %s: %w", name, problem, ErrPurpose)
+	if problem := head.problem(purpose.Certificate, now); problem != "" {
+		return nil, fmt.Errorf("%s: %w", problem, ErrPurpose)
 	}
 	algorithm, err := tbs.SignatureFor(k.signer.Public(), head.signature.Name(), head.signature.HashName())
 	if err != nil {
-		return nil, fmt.Errorf("sign a CRL with %s: %w: %w", name, err, ErrPurpose)
+		return nil, fmt.Errorf("%w: %w", err, ErrPurpose)
 	}
 	digest, journaled := algorithm.Hash().New(), sha256.New()
 	if n, err := io.Copy(io.MultiWriter(digest, journaled), list); err != nil {
-		return nil, fmt.Errorf("sign a CRL with %s: read it: %w", name, err)
+		return nil, fmt.Errorf("read it: %w", err)
 	} else if n != head.size {
-		return nil, fmt.Errorf("sign a CRL with %s: it has %d octets and says %d: %w", name, n, head.size, ErrPurpose)
+		return nil, fmt.Errorf("it has %d octets and says %d: %w", n, head.size, ErrPurpose)
+	}
+	ks.mu.RLock()
+	defer ks.mu.RUnlock()
+	if _, err := ks.key(name); err != nil { // it was destroyed meanwhile
+		return nil, err
 	}
 	if err := k.advance(now.UnixMilli()); err != nil {
-		return nil, fmt.Errorf("sign a CRL with %s: %w", name, err)
+		return nil, err
 	}
 	if err := k.journal.append(Record{At: now, Hash: [32]byte(journaled.Sum(nil))}); err != nil {
-		return nil, fmt.Errorf("sign a CRL with %s: %w", name, err)
+		return nil, err
 	}
-	signature, err := algorithm.SignDigest(k.signer, digest.Sum(nil))
-	if err != nil {
-		return nil, fmt.Errorf("sign a CRL with %s: %w", name, err)
-	}
-	return signature, nil
+	return algorithm.SignDigest(k.signer, digest.Sum(nil))
 }
 
 // crlHead is what stands before the entries of a CRL.
