@@ -32,6 +32,16 @@ var RevocationReasons = []RevocationReason{
 	ReasonCessationOfOperation, ReasonPrivilegeWithdrawn,
 }
 
+// reasonCodes are the codes of RFC 5280, Section 5.3.1.
+var reasonCodes = map[RevocationReason]int{
+	ReasonUnspecified: 0, ReasonKeyCompromise: 1, ReasonAffiliationChanged: 3, ReasonSuperseded: 4,
+	ReasonCessationOfOperation: 5, ReasonPrivilegeWithdrawn: 9,
+}
+
+// Code returns the CRLReason of CRLs and OCSP answers. It is 0, which both leave
+// out, for unspecified and for a reason that is not known.
+func (r RevocationReason) Code() int { return reasonCodes[r] }
+
 // A Certificate is the ledger entry of one issued certificate.
 type Certificate struct {
 	Serial        Serial
@@ -56,4 +66,15 @@ type Revocation struct {
 	Reason        RevocationReason
 	CompromisedAt time.Time // when the key was compromised, zero if not told
 	Attested      bool      // the compromised key itself signed an attestation
+}
+
+// Date returns the revocation date of CRLs and OCSP answers: when the key was
+// compromised, if that is told and came before the revocation, and when the
+// certificate was revoked otherwise. So signatures made in between are not trusted
+// (BR 7.2.2; RFC 5280, Section 5.3.2 has no better place for it in OCSP).
+func (r *Revocation) Date() time.Time {
+	if r.Reason == ReasonKeyCompromise && !r.CompromisedAt.IsZero() && r.CompromisedAt.Before(r.At) {
+		return r.CompromisedAt
+	}
+	return r.At
 }

@@ -39,6 +39,7 @@ var ranks = map[string]int{
 	"internal/policy":   2,
 	"internal/tbs":      2,
 	"internal/keycheck": 2,
+	"internal/ocsp":     2,
 
 	// Custody and plumbing. The generated queries belong to the store alone.
 	"internal/store/queries": 2,
