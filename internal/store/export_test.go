@@ -117,9 +117,9 @@ func MigrateTo(ctx context.Context, url string, version int64) (err error) {
 	var write, read *sql.DB
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		engine, dialect = engineSQLite, goose.DialectSQLite3
-		write, read, err = openSQLite(ctx, path, true)
+		write, read, err = openSQLite(ctx, path, Config{Create: true})
 	} else {
-		write, read, err = openPostgres(ctx, url)
+		write, read, err = openPostgres(ctx, url, false)
 	}
 	if err != nil {
 		return err

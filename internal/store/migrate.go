@@ -91,6 +91,56 @@ func SchemaID() string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
+// Migrations returns the numbers of this release's migrations that the database has
+// not got, and the greatest one that it has and this release does not know, 0 if
+// there is none: then a newer release has migrated it.
+func (db *DB) Migrations(ctx context.Context) (missing []int64, newer int64, err error) {
+	rows, err := db.read.QueryContext(ctx, "SELECT version_id FROM goose_db_version")
+	if err != nil {
+		return nil, 0, fmt.Errorf("read migrations: %w", err)
+	}
+	defer rows.Close()
+	applied := map[int64]bool{}
+	for rows.Next() {
+		var version int64
+		if err := rows.Scan(&version); err != nil {
+			return nil, 0, fmt.Errorf("read migrations: %w", err)
+		}
+		applied[version] = true
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, fmt.Errorf("read migrations: %w", err)
+	}
+	own := ownMigrations()
+	for _, version := range own {
+		if !applied[version] {
+			missing = append(missing, version)
+		}
+	}
+	for version := range applied {
+		if version > own[len(own)-1] {
+			newer = max(newer, version)
+		}
+	}
+	return missing, newer, nil
+}
+
+// ownMigrations returns the numbers of this release's migrations in order.
+func ownMigrations() (versions []int64) {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		panic(err) // the pattern is wrong
+	}
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			panic(err) // the file is embedded
+		}
+		versions = append(versions, version)
+	}
+	return versions
+}
+
 // SchemaVersion returns the number of the newest migration that was applied.
 func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	var version int64

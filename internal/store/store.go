@@ -48,6 +48,9 @@ type Config struct {
 	// Create allows a SQLite file that does not exist to be made. Without it a
 	// missing database is an error, so that none is made by a mistyped path.
 	Create bool
+	// ReadOnly opens the database for tools that change nothing: the schema stays as
+	// it is, be it older or newer than this release's, and every write fails.
+	ReadOnly bool
 }
 
 // DB is an open database. It is safe for concurrent use.
@@ -90,7 +93,8 @@ func (e engine) String() string {
 	return "sqlite"
 }
 
-// Open opens the database and brings its schema up to date. The caller closes it.
+// Open opens the database and, unless it is for reading alone, brings its schema up
+// to date. The caller closes it.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
 	db := &DB{clock: cfg.Clock, log: cfg.Log, holder: string(telamon.NewID[holderKind]()), unknown: newUnknowns()}
 	if db.log == nil {
@@ -99,10 +103,10 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	var err error
 	if path, ok := strings.CutPrefix(cfg.URL, "sqlite:"); ok {
 		db.engine = engineSQLite
-		db.write, db.read, err = openSQLite(ctx, path, cfg.Create)
+		db.write, db.read, err = openSQLite(ctx, path, cfg)
 	} else {
 		db.engine = enginePostgres
-		db.write, db.read, err = openPostgres(ctx, cfg.URL)
+		db.write, db.read, err = openPostgres(ctx, cfg.URL, cfg.ReadOnly)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -113,9 +117,11 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 			return nil, fmt.Errorf("open database: %w", err)
 		}
 	}
-	if err := db.migrate(ctx); err != nil {
-		db.closePools()
-		return nil, fmt.Errorf("migrate database: %w", err)
+	if !cfg.ReadOnly {
+		if err := db.migrate(ctx); err != nil {
+			db.closePools()
+			return nil, fmt.Errorf("migrate database: %w", err)
+		}
 	}
 	db.reader = db.read
 	if db.engine == engineSQLite {
@@ -147,15 +153,19 @@ func (db *DB) closePools() error {
 // Engine returns "sqlite" or "postgres".
 func (db *DB) Engine() string { return db.engine.String() }
 
+// fileURI returns the path as a URI, which escapes it (sqlite.org/uri.html, Section 3.2).
+func fileURI(path string) string { return "file:" + (&url.URL{Path: path}).EscapedPath() }
+
 // openSQLite opens the one writing connection and the pool of reading ones.
-func openSQLite(ctx context.Context, path string, create bool) (write, read *sql.DB, err error) {
-	mode := "rw"
-	if create {
-		mode = "rwc"
+func openSQLite(ctx context.Context, path string, cfg Config) (write, read *sql.DB, err error) {
+	mode := "rw&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
+	switch {
+	case cfg.ReadOnly:
+		mode = "ro"
+	case cfg.Create:
+		mode = "rwc&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"
 	}
-	// The path of a URI is escaped (sqlite.org/uri.html, Section 3.2).
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode +
-		"&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+	dsn := fileURI(path) + "?_pragma=busy_timeout(5000)&mode=" + mode +
 		"&_pragma=foreign_keys(1)&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)"
 	if write, err = sql.Open("sqlite", dsn+"&_txlock=immediate&_pragma=wal_autocheckpoint("+strconv.Itoa(autoCheckpoint)+")"); err != nil {
 		return nil, nil, err
@@ -196,7 +206,7 @@ const (
 )
 
 // openPostgres opens a pool for writing and one for reading.
-func openPostgres(ctx context.Context, url string) (write, read *sql.DB, err error) {
+func openPostgres(ctx context.Context, url string, readOnly bool) (write, read *sql.DB, err error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, nil, err
@@ -209,6 +219,9 @@ func openPostgres(ctx context.Context, url string) (write, read *sql.DB, err err
 	}
 	if err := pinDurability(config.RuntimeParams); err != nil {
 		return nil, nil, err
+	}
+	if readOnly {
+		config.RuntimeParams["default_transaction_read_only"] = "on"
 	}
 	open := func(connections int) *sql.DB {
 		pool := stdlib.OpenDB(*config)
