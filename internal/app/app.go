@@ -26,6 +26,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/witness"
 )
 
 // System is the actor of what the platform does by itself.
@@ -52,6 +53,7 @@ type App struct {
 	sequencer    *store.Sequencer     // used by one goroutine at a time
 	verifier     note.Verifier        // of the audit log's checkpoints
 	verifierKey  string
+	exporter     *witness.Exporter
 	unwritable   atomic.Pointer[error] // why the last look found that the database cannot write; nil before the first
 	auditPending atomic.Int64          // events
 	auditLag     atomic.Int64          // nanoseconds
@@ -94,6 +96,12 @@ func (a *App) wire(ctx context.Context) error {
 		return fmt.Errorf("read the checkpoint key: %w", err)
 	}
 	a.sequencer, a.verifierKey = a.Store.NewSequencer(signer), key
+	if a.exporter, err = a.newExporter(); err != nil {
+		return err
+	}
+	if err := a.checkKept(ctx); err != nil {
+		return err
+	}
 	a.Directory, err = directory.New(ctx, directory.Config{
 		Store: a.Store, Clock: a.Clock, Log: a.Log, OnIssuers: a.Issuance.Load,
 	})
@@ -105,6 +113,39 @@ func (a *App) wire(ctx context.Context) error {
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
 	})
 	return a.wireValidation()
+}
+
+// newExporter returns what exports the audit log's checkpoints.
+func (a *App) newExporter() (*witness.Exporter, error) {
+	cfg := witness.Config{Log: a.Store, Verifier: a.verifier, Clock: a.Clock, File: a.Config.Audit.CheckpointFile}
+	if a.Config.Audit.WebhookURL != "" {
+		cfg.Webhook = &witness.Webhook{URL: a.Config.Audit.WebhookURL, Secret: string(a.Config.Audit.WebhookSecret)}
+	}
+	if a.Config.Audit.WitnessURL != "" {
+		verifier, err := witness.NewCosigner(a.Config.Audit.WitnessKey)
+		if err != nil {
+			return nil, fmt.Errorf("audit.witness_key: %w", err)
+		}
+		cfg.Witness = &witness.Remote{URL: a.Config.Audit.WitnessURL, Verifier: verifier}
+	}
+	return witness.New(cfg), nil
+}
+
+// checkKept refuses a database that is older than a checkpoint that was kept: serial
+// numbers, revocations and numbers of CRLs that it has given out would be unknown.
+func (a *App) checkKept(ctx context.Context) error {
+	path := a.Config.Audit.CheckpointFile
+	if path == "" {
+		return nil
+	}
+	err := witness.CheckFile(ctx, a.Store, a.verifier, path)
+	if errors.Is(err, witness.ErrRolledBack) {
+		return fmt.Errorf("audit.checkpoint_file: %s: %w\nhint: this database was put back; see docs/RECOVERY.md (telamon restore)", path, err)
+	}
+	if err != nil {
+		return fmt.Errorf("audit.checkpoint_file: %w", err)
+	}
+	return nil
 }
 
 // Close closes the database and the keystore. Nothing may be running any more.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/jobs"
+	"github.com/telamon-ca/telamon/internal/witness"
 )
 
 // How often the background work is done. Each has an upper bound on the harm of
@@ -40,6 +41,13 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 		func() float64 { return float64(a.auditPending.Load()) })
 	gauge("telamon_audit_lag_seconds", "How long the oldest of them has waited.",
 		func() float64 { return time.Duration(a.auditLag.Load()).Seconds() })
+	gauge("telamon_audit_export_time_seconds", "When the places of audit last had the newest checkpoint, in Unix time; 0 if never.",
+		func() float64 {
+			if at := a.exporter.Exported(); !at.IsZero() {
+				return float64(at.Unix())
+			}
+			return 0
+		})
 	a.freshen(ctx)
 	work.Go(func() {
 		ticker := time.NewTicker(directory.PollInterval)
@@ -55,6 +63,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	work.Go(func() { a.jobs.Run(ctx) })
 	a.every(ctx, work, jobs.Poll, "look for jobs", a.lookForJobs)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
+	a.every(ctx, work, witness.Every, "export the audit log's checkpoint", a.exporter.Turn)
 }
 
 // lookForJobs measures what jobs are due, and if there are any makes the runner look,
@@ -178,11 +187,16 @@ func (a *App) ready(context.Context) error {
 	return errNotLooked
 }
 
-// finish does what must not be lost when the process stops, and lets another
-// sequence the audit log at once. What became of unknown commits is known to this
-// process alone, and is written before the log is sequenced.
+// finish does what must not be lost when the process stops, exports the last
+// checkpoint, and lets another sequence the audit log at once. What became of unknown
+// commits is known to this process alone, and is written before the log is sequenced.
+// A place that does not take the checkpoint does not fail the stop.
 func (a *App) finish(ctx context.Context) error {
 	refusals := a.IAM.WriteRefusals(ctx, true)
 	_, unknown := a.Store.Settle(ctx)
-	return errors.Join(refusals, unknown, a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
+	err := errors.Join(refusals, unknown, a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
+	if exportErr := a.exporter.Turn(ctx); exportErr != nil {
+		a.Log.ErrorContext(ctx, "the last checkpoint was not exported", "error", exportErr)
+	}
+	return err
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/web"
+	"github.com/telamon-ca/telamon/internal/witness"
 )
 
 // Config is the configuration file. Each field's comment is its manual. Fields
@@ -63,6 +64,8 @@ type Config struct {
 	MTLSKeyTypes []string `yaml:"mtls_key_types"`
 	// Limits bound what one caller may take.
 	Limits LimitsConfig `yaml:"limits"`
+	// Audit says where the audit log's checkpoints are kept.
+	Audit AuditConfig `yaml:"audit"`
 	// Log says what is logged, to standard error.
 	Log LogConfig `yaml:"log"`
 	// Tracing sends OpenTelemetry traces; off without an endpoint.
@@ -237,6 +240,44 @@ type LimitsConfig struct {
 	RequestTimeout time.Duration `yaml:"request_timeout"`
 }
 
+// AuditConfig says where the signed checkpoints of the audit log go each minute. Keep
+// one where whoever can change the database cannot: by it a log that was shortened
+// or put back is told from a good one.
+type AuditConfig struct {
+	// CheckpointFile keeps the newest checkpoint. The server does not start on a
+	// database whose log does not hold what this file holds.
+	CheckpointFile string `yaml:"checkpoint_file"`
+	// WebhookURL gets each checkpoint by POST, as text/plain.
+	WebhookURL string `yaml:"webhook_url"`
+	// WebhookSecret makes the HMAC of the header Telamon-Signature; only the
+	// environment gives it.
+	WebhookSecret Secret `yaml:"-" env:"TELAMON_AUDIT_WEBHOOK_SECRET"`
+	// WitnessURL is the submission prefix of a witness (c2sp.org/tlog-witness) that
+	// cosigns checkpoints.
+	WitnessURL string `yaml:"witness_url"`
+	// WitnessKey is the verifier key of its cosignatures, NAME+HASH+KEY.
+	WitnessKey string `yaml:"witness_key"`
+}
+
+// problems returns what is wrong with the section.
+func (c AuditConfig) problems() []error {
+	var problems []error
+	for field, text := range map[string]string{"audit.webhook_url": c.WebhookURL, "audit.witness_url": c.WitnessURL} {
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil) {
+			problems = append(problems, fmt.Errorf("%s: must be an http or https URL without a user", field))
+		}
+	}
+	if (c.WitnessURL == "") != (c.WitnessKey == "") {
+		problems = append(problems, errors.New("audit: give both witness_url and witness_key, or none"))
+	}
+	if c.WitnessKey != "" {
+		if _, err := witness.NewCosigner(c.WitnessKey); err != nil {
+			problems = append(problems, fmt.Errorf("audit.witness_key: %w", err))
+		}
+	}
+	return problems
+}
+
 // LogConfig says what is logged.
 type LogConfig struct {
 	// Level is debug, info, warn or error.
@@ -362,6 +403,7 @@ func (c *Config) Check() error {
 	}
 	problems = append(problems, c.Validation.problems()...)
 	problems = append(problems, c.Mail.problems(len(c.Names.Portal) > 0)...)
+	problems = append(problems, c.Audit.problems()...)
 	if c.Limits.Connections < 1 {
 		problem("limits.connections", "must be positive")
 	}

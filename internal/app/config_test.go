@@ -73,10 +73,17 @@ limits:
   address_rate: 0.5
   address_burst: 3
   request_timeout: 5s
+audit:
+  checkpoint_file: /mnt/elsewhere/checkpoint
+  webhook_url: https://siem.example.com/telamon
+  witness_url: https://witness.example/log
+  witness_key: ` + witnessKey + `
 log: {level: debug, format: text}
 tracing: {endpoint: "http://127.0.0.1:4318", ratio: 1}
 drain_timeout: 1m30s
 `
+
+const witnessKey = "witness.example+0080fed4+BAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 
 const fingerprint = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 
@@ -109,6 +116,10 @@ func TestParseConfig(t *testing.T) {
 			Proxy: app.ProxyConfig{
 				Trusted:      []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 				Fingerprints: []string{fingerprint}, InsecureSerialOnly: true,
+			},
+			Audit: app.AuditConfig{
+				CheckpointFile: "/mnt/elsewhere/checkpoint", WebhookURL: "https://siem.example.com/telamon",
+				WitnessURL: "https://witness.example/log", WitnessKey: witnessKey,
 			},
 			Atlas: app.AtlasConfig{AtRoot: true}, MTLSKeyTypes: []string{"EC-P256", "EC-P384"},
 			Validation: app.ValidationConfig{
@@ -184,7 +195,7 @@ func noDefaults(t *testing.T, got, defaults reflect.Value, name string) {
 		}
 		return
 	}
-	if name != ".Keys.KEK" && name != ".Mail.Password" && reflect.DeepEqual(got.Interface(), defaults.Interface()) {
+	if name != ".Keys.KEK" && name != ".Mail.Password" && name != ".Audit.WebhookSecret" && reflect.DeepEqual(got.Interface(), defaults.Interface()) {
 		t.Errorf("%s has its default in fullConfig", name)
 	}
 }
@@ -257,6 +268,11 @@ func TestCheck(t *testing.T) {
 		{"no burst of addresses", func(c *app.Config) { c.Limits.AddressBurst = 0 }, "limits"},
 		{"no time for requests", func(c *app.Config) { c.Limits.RequestTimeout = 0 }, "limits.request_timeout"},
 		{"no time to drain", func(c *app.Config) { c.DrainTimeout = -1 }, "drain_timeout"},
+		{"a webhook that is no URL", func(c *app.Config) { c.Audit.WebhookURL = "siem" }, "audit.webhook_url"},
+		{"a witness without a key", func(c *app.Config) { c.Audit.WitnessURL = "https://witness.example" }, "audit"},
+		{"a witness with a bad key", func(c *app.Config) {
+			c.Audit.WitnessURL, c.Audit.WitnessKey = "https://witness.example", "witness.example+00000000+AAAA"
+		}, "audit.witness_key"},
 		{"an unknown level", func(c *app.Config) { c.Log.Level = "loud" }, "log.level"},
 		{"an unknown format", func(c *app.Config) { c.Log.Format = "xml" }, "log.format"},
 		{"a ratio of more than all", func(c *app.Config) { c.Tracing.Ratio = 1.1 }, "tracing.ratio"},

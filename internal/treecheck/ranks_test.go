@@ -59,6 +59,9 @@ var ranks = map[string]int{
 	"internal/ra":  5,
 	"internal/iam": 5,
 
+	// What goes on by itself beside the requests.
+	"internal/witness": 5,
+
 	// Dialects and other faces. None of them calls another.
 	"internal/api/atlas":       6,
 	"internal/api/digicertone": 6,
@@ -98,7 +101,7 @@ var reserved = []struct {
 		[]string{"net/http"},
 		[]string{
 			"internal/web", "internal/api/atlas", "internal/api/digicertone", "internal/api/admin", "internal/status", "internal/portal",
-			"internal/dcv", "internal/perspective", "internal/notify", "internal/bench", "internal/world", "internal/app", "internal/playground",
+			"internal/dcv", "internal/perspective", "internal/notify", "internal/witness", "internal/bench", "internal/world", "internal/app", "internal/playground",
 			"cmd/telamon",
 		},
 	},
