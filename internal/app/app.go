@@ -23,6 +23,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/jobs"
+	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -45,6 +46,7 @@ type App struct {
 	Directory *directory.Directory
 	IAM       *iam.IAM
 	RA        *ra.RA
+	KeyCheck  *keycheck.Checker
 
 	resolver     *resolving
 	jobs         *jobs.Runner
@@ -108,9 +110,14 @@ func (a *App) wire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the directory: %w", err)
 	}
+	a.KeyCheck = new(keycheck.Checker)
+	if err := a.loadBlockedKeys(); err != nil {
+		return err
+	}
 	a.IAM = iam.New(iam.Config{
 		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Keys: a.Keys, Clock: a.Clock, Log: a.Log,
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
+		KeyCheck: a.KeyCheck,
 	})
 	return a.wireValidation()
 }

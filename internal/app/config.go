@@ -62,6 +62,9 @@ type Config struct {
 	// MTLSKeyTypes are the key types that mTLS certificates may have: RSA
 	// (2048 to 8192 bits), EC-P256, EC-P384.
 	MTLSKeyTypes []string `yaml:"mtls_key_types"`
+	// BlockedKeysFile is a list of keys that are certified for nobody, as of
+	// Debian's weak keys; "telamon blocklist" makes one. SIGHUP reads it anew.
+	BlockedKeysFile string `yaml:"blocked_keys_file"`
 	// Limits bound what one caller may take.
 	Limits LimitsConfig `yaml:"limits"`
 	// Audit says where the audit log's checkpoints are kept.

@@ -324,7 +324,7 @@ func (s *Server) Close() error {
 	return errors.Join(append(errs, s.removeSocket())...)
 }
 
-// Reload reads the files of the server certificate anew and sets the log level of
+// Reload reads the files of the server certificate and the list of blocked keys anew and sets the log level of
 // cfg. Everything else of the configuration needs a restart.
 func (s *Server) Reload(ctx context.Context, cfg Config) error {
 	level, err := logLevel(cfg.Log.Level)
@@ -332,6 +332,9 @@ func (s *Server) Reload(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("log.level: %w", err)
 	}
 	if err := s.certificate.refresh(ctx); err != nil {
+		return err
+	}
+	if err := s.app.loadBlockedKeys(); err != nil {
 		return err
 	}
 	s.app.Log.InfoContext(ctx, "reloaded", "level", level)

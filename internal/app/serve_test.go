@@ -2,8 +2,13 @@ package app_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -369,6 +374,45 @@ func TestReload(t *testing.T) {
 	cfg.Log.Level = "loud"
 	if err := w.server.Reload(t.Context(), cfg); err == nil || !w.app.Log.Enabled(t.Context(), -4) {
 		t.Errorf("an unknown level is taken: %v", err)
+	}
+}
+
+// TestBlockedKeysFile puts a list of blocked keys in force by a reload, and keeps it in
+// force while the file is broken.
+func TestBlockedKeysFile(t *testing.T) {
+	w := install(t, dbtest.SQLite(t))
+	path := filepath.Join(t.TempDir(), "blocked")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("telamon-blocklist 1\n")
+	w.cfg.BlockedKeysFile = path
+	w.start()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := sha256.Sum256(der)
+	if got := w.app.KeyCheck.Weakness(key.Public(), hash); got != "" {
+		t.Errorf("with an empty list: %q", got)
+	}
+	write(fmt.Sprintf("telamon-blocklist 1\nreason: it was published\nspki-sha256 %x\n", hash))
+	w.reload(nil)
+	if got := w.app.KeyCheck.Weakness(key.Public(), hash); got != "it was published" {
+		t.Errorf("after the reload: %q", got)
+	}
+	write("nonsense")
+	if err := w.server.Reload(t.Context(), w.cfg); err == nil {
+		t.Error("a broken list is taken")
+	}
+	if got := w.app.KeyCheck.Weakness(key.Public(), hash); got != "it was published" {
+		t.Errorf("after a broken list: %q", got)
 	}
 }
 

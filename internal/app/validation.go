@@ -171,6 +171,7 @@ func (a *App) wireValidation() error {
 	private, blocked := namesOf(cfg.PrivateSuffixes), namesOf(cfg.BlockedDomains)
 	a.RA = ra.New(ra.Config{
 		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log,
+		KeyCheck: a.KeyCheck,
 		WakeJobs: func() { a.jobs.Wake() },
 		Validation: ra.Validation{
 			Panel: panel, Engine: engine, Rules: table, TokenPrefix: cfg.TokenPrefix, Issuers: cfg.IssuerDomains, PrivateSuffixes: private,

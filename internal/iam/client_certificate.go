@@ -14,7 +14,6 @@ import (
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/issuance"
-	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
 )
@@ -142,12 +141,12 @@ func (s *IAM) mustBeClientKey(path string, key *tbs.PublicKey) error {
 	if kind := clientKeyType(key); kind == "" || !slices.Contains(s.clientKeyTypes, kind) {
 		return keyRefused(path, "key_not_allowed", "has a key of a type or size that is not allowed: make one of "+strings.Join(s.clientKeyTypes, ", ")+" (RSA with 2048 to 8192 bits)")
 	}
-	return mustBeStrong(path, key)
+	return s.mustBeStrong(path, key)
 }
 
-// mustBeStrong checks a key for known weaknesses.
-func mustBeStrong(path string, key *tbs.PublicKey) error {
-	if weakness := keycheck.Weakness(key.Key); weakness != "" {
+// mustBeStrong checks a key for known weaknesses and the list of blocked keys.
+func (s *IAM) mustBeStrong(path string, key *tbs.PublicKey) error {
+	if weakness := s.keycheck.Weakness(key.Key, key.Hash); weakness != "" {
 		return keyRefused(path, "key_weak", "has a key that is weak: "+weakness)
 	}
 	return nil

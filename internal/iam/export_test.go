@@ -12,7 +12,7 @@ func ClientKey(text string) (*tbs.PublicKey, error) {
 }
 
 // DeliveryKey is how Onboard reads a public key.
-func DeliveryKey(text string) (*tbs.PublicKey, error) { return deliveryKey(text) }
+func DeliveryKey(text string) (*tbs.PublicKey, error) { return New(Config{}).deliveryKey(text) }
 
 // ParseAddress reads an entry of an allow-list.
 func ParseAddress(text string) (netip.Prefix, error) { return parseAddress(text) }

@@ -28,6 +28,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -54,6 +55,8 @@ type Config struct {
 	// ClientSeriesRSA and ClientSeriesEC name the issuer series of the client-auth
 	// hierarchy that sign mTLS certificates for RSA and for EC keys.
 	ClientSeriesRSA, ClientSeriesEC string
+	// KeyCheck refuses weak and listed keys; nil knows no list.
+	KeyCheck *keycheck.Checker
 }
 
 // maxRefusals is how many different refused logins, and as many refused tokens,
@@ -68,6 +71,7 @@ type IAM struct {
 	keys           Keys
 	clock          telamon.Clock
 	log            *slog.Logger
+	keycheck       *keycheck.Checker
 	clientKeyTypes []string
 	clientSeries   map[string]string   // by the key's algorithm
 	hashing        *semaphore.Weighted // bounds the memory of password hashes
@@ -81,7 +85,7 @@ type IAM struct {
 func New(cfg Config) *IAM {
 	s := &IAM{
 		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log,
-		clientKeyTypes: cfg.ClientKeyTypes, hashing: semaphore.NewWeighted(int64(runtime.NumCPU())),
+		keycheck: cfg.KeyCheck, clientKeyTypes: cfg.ClientKeyTypes, hashing: semaphore.NewWeighted(int64(runtime.NumCPU())),
 		clientSeries:  map[string]string{"RSA": cfg.ClientSeriesRSA, "ECDSA": cfg.ClientSeriesEC},
 		refusedLogins: audit.NewCounter(cfg.Clock, string(authz.CredentialLogin), maxRefusals),
 		refusedTokens: audit.NewCounter(cfg.Clock, actionToken, maxRefusals),

@@ -45,7 +45,7 @@ func deliver(key *tbs.PublicKey, apiKey string, secret Secret) (Delivery, error)
 
 // deliveryKey reads the public key of a delivery: the PEM of a public key or of a
 // CSR, RSA of 2048 bits or more.
-func deliveryKey(text string) (*tbs.PublicKey, error) {
+func (s *IAM) deliveryKey(text string) (*tbs.PublicKey, error) {
 	const path = "public_key"
 	var key *tbs.PublicKey
 	var err error
@@ -63,7 +63,7 @@ func deliveryKey(text string) (*tbs.PublicKey, error) {
 	if clientKeyType(key) != keyRSA {
 		return nil, keyFault(path, tbs.ErrKey)
 	}
-	if err := mustBeStrong(path, key); err != nil {
+	if err := s.mustBeStrong(path, key); err != nil {
 		return nil, err
 	}
 	return key, nil
@@ -89,7 +89,7 @@ func (s *IAM) newDelivery(ctx context.Context, actor telamon.Actor, spec Credent
 	if err := authz.Check(actor, authz.CredentialCreate, spec.Account); err != nil {
 		return nil, nil, nil, err
 	}
-	key, err := deliveryKey(publicKey)
+	key, err := s.deliveryKey(publicKey)
 	if err != nil {
 		return nil, nil, nil, err
 	}

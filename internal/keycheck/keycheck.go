@@ -1,135 +1,42 @@
-// Package keycheck finds subject keys that nobody should certify: RSA keys whose
-// private half can be computed from the public one. It is pure and does not judge
-// whether a key's type and size are allowed: the validation policy does.
+// Package keycheck finds subject keys that nobody should certify: those whose private
+// half can be computed from the public one, those of a wrong form, and those on a list
+// of blocked keys. It does not judge whether a key's type and size are allowed, which
+// the validation policy does, nor whether a key was reported to be compromised, which
+// the store knows.
+//
+// Its checks are pure. Which list is in force is told to a Checker.
 package keycheck
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
-	"math/big"
-	"math/bits"
 )
 
-// fermatRounds is how many rounds of Fermat's method a modulus must withstand
-// (BR 6.1.1.3).
-const fermatRounds = 100
-
-// smallFactorLimit bounds the prime factors that a modulus must not have
-// (BR 6.1.6, after NIST SP 800-89, Section 5.3.3).
-const smallFactorLimit = 752
-
 // Weakness returns why the key must not be certified, in words that finish the
-// sentence "is weak: …", or "" if no weakness was found. Keys that are not RSA
-// have none that can be seen here: their points are checked when they are parsed.
+// sentence "is weak: …", or "" if no weakness was found: of an RSA key its form and
+// whether it factors easily (BR 6.1.1.3, 6.1.5, 6.1.6), of an ECDSA key whether it is
+// a point on its curve (full validation of NIST SP 800-56A, Section 5.6.2.3.3; the
+// curves have the cofactor 1).
 func Weakness(key crypto.PublicKey) string {
-	public, ok := key.(*rsa.PublicKey)
-	if !ok {
-		return ""
+	switch public := key.(type) {
+	case *rsa.PublicKey:
+		return rsaWeakness(public)
+	case *ecdsa.PublicKey:
+		return curveWeakness(public)
 	}
-	n, one := public.N, big.NewInt(1)
-	switch {
-	case public.E < 3 || public.E%2 == 0:
-		return "its public exponent is even or below 3"
-	case n.Bit(0) == 0:
-		return "its modulus is even"
-	case new(big.Int).GCD(nil, nil, n, smallPrimes).Cmp(one) != 0:
-		return "its modulus has a small prime factor"
-	case isROCA(n):
-		return "it was made by the ROCA method (CVE-2017-15361)"
-	case isFermatClose(n):
-		return "its prime factors are close together (CVE-2022-26320)"
+	return "its type is unknown"
+}
+
+func curveWeakness(key *ecdsa.PublicKey) string {
+	switch key.Curve {
+	case elliptic.P256(), elliptic.P384(), elliptic.P521():
+	default:
+		return "its curve is none of P-256, P-384 and P-521"
+	}
+	if _, err := key.ECDH(); err != nil { // which refuses the point at infinity as well
+		return "it is no point on its curve"
 	}
 	return ""
-}
-
-// smallPrimes is the product of the odd primes below smallFactorLimit.
-var smallPrimes = func() *big.Int {
-	product := big.NewInt(1)
-	for _, p := range primesBelow(smallFactorLimit)[1:] {
-		product.Mul(product, big.NewInt(int64(p)))
-	}
-	return product
-}()
-
-// isFermatClose reports whether n factors within fermatRounds of Fermat's method:
-// n = a² − b² for an a that is close to its square root. A square counts.
-func isFermatClose(n *big.Int) bool {
-	one := big.NewInt(1)
-	a := new(big.Int).Sqrt(n)
-	if new(big.Int).Mul(a, a).Cmp(n) != 0 {
-		a.Add(a, one)
-	}
-	b2, root := new(big.Int), new(big.Int)
-	for range fermatRounds {
-		b2.Sub(b2.Mul(a, a), n)
-		root.Sqrt(b2)
-		if root.Mul(root, root).Cmp(b2) == 0 {
-			return true
-		}
-		a.Add(a, one)
-	}
-	return false
-}
-
-// A residueSet holds the residues of the powers of 65537 modulo a small prime, as
-// bits.
-type residueSet struct {
-	prime    uint64
-	residues [3]uint64 // rocaPrimeLimit bits
-}
-
-// rocaPrimeLimit bounds the primes of the ROCA fingerprint: up to it, every
-// affected key size uses all primes.
-const rocaPrimeLimit = 168
-
-// rocaSets is the ROCA fingerprint: the primes of an affected key are congruent
-// to powers of 65537 modulo every small prime, and so is their product. Primes for
-// which every residue is such a power tell nothing and are left out.
-var rocaSets = func() []residueSet {
-	var sets []residueSet
-	for _, p := range primesBelow(rocaPrimeLimit)[1:] {
-		set := residueSet{prime: uint64(p)}
-		for x := uint64(1); !set.has(x); x = x * 65537 % set.prime {
-			set.residues[x/64] |= 1 << (x % 64)
-		}
-		if set.len() < p-1 {
-			sets = append(sets, set)
-		}
-	}
-	return sets
-}()
-
-func (s *residueSet) has(x uint64) bool { return s.residues[x/64]&(1<<(x%64)) != 0 }
-
-func (s *residueSet) len() int {
-	n := 0
-	for _, word := range s.residues {
-		n += bits.OnesCount64(word)
-	}
-	return n
-}
-
-// isROCA reports whether n bears the fingerprint of RSA keys of the vulnerable
-// library (Nemec et al., CCS 2017, Section 3). An ordinary key does so with a
-// probability below 2^-27.
-func isROCA(n *big.Int) bool {
-	p, r := new(big.Int), new(big.Int)
-	for i := range rocaSets {
-		r.Mod(n, p.SetUint64(rocaSets[i].prime))
-		if !rocaSets[i].has(r.Uint64()) {
-			return false
-		}
-	}
-	return true
-}
-
-// primesBelow returns the primes below limit, from 2 on.
-func primesBelow(limit int) []int {
-	var primes []int
-	for n := 2; n < limit; n++ {
-		if big.NewInt(int64(n)).ProbablyPrime(0) { // exact below 2^64
-			primes = append(primes, n)
-		}
-	}
-	return primes
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/issuance"
-	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
@@ -153,7 +152,7 @@ func (ra *RA) decide(ctx context.Context, scope *directory.Scope, req *Certifica
 		asked.MaxSeconds = int64(ra.validation.Rules.MaxValidity(now) / time.Second)
 	}
 	accepted, fields := scope.Policy.Evaluate(&asked, now) // step 4
-	key, keyFields := checkKey(scope.Policy.PublicKeyRule(), req)
+	key, keyFields := ra.checkKey(scope.Policy.PublicKeyRule(), req)
 	if fields = append(fields, keyFields...); len(fields) > 0 {
 		return nil, &fault.Fault{
 			Kind: fault.Invalid, Code: "policy", Detail: "The request does not meet the validation policy.", Fields: fields,
@@ -166,9 +165,9 @@ func (ra *RA) decide(ctx context.Context, scope *directory.Scope, req *Certifica
 	return &decision{accepted, key, evidence}, nil
 }
 
-// checkKey runs step 5: the key's form, proof of possession, type, size and
-// known weaknesses. It stops at the first failure, since later ones follow from it.
-func checkKey(rule policy.KeyRule, req *CertificateRequest) (*tbs.PublicKey, []fault.Field) {
+// checkKey runs step 5: the key's form, proof of possession, type, size,
+// known weaknesses and the list of blocked keys. It stops at the first failure, since later ones follow from it.
+func (ra *RA) checkKey(rule policy.KeyRule, req *CertificateRequest) (*tbs.PublicKey, []fault.Field) {
 	refuse := func(path, problem string) (*tbs.PublicKey, []fault.Field) {
 		return nil, []fault.Field{{Path: path, Problem: problem}}
 	}
@@ -194,7 +193,7 @@ func checkKey(rule policy.KeyRule, req *CertificateRequest) (*tbs.PublicKey, []f
 	if problem := checkPossession(rule, key, req.PublicKeySignature); problem != "" {
 		return refuse("public_key_signature", problem)
 	}
-	if weakness := keycheck.Weakness(key.Key); weakness != "" {
+	if weakness := ra.keycheck.Weakness(key.Key, key.Hash); weakness != "" {
 		return refuse("public_key", "is weak: "+weakness)
 	}
 	return key, nil

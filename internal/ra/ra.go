@@ -20,6 +20,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -36,6 +37,8 @@ type Config struct {
 	Clock     telamon.Clock
 	Log       *slog.Logger
 
+	// KeyCheck refuses weak and listed keys; nil knows no list.
+	KeyCheck *keycheck.Checker
 	// Validation is needed for claims and by services that demand them.
 	Validation Validation
 	// WakeJobs is called when there may be jobs to do; may be nil.
@@ -49,6 +52,7 @@ type RA struct {
 	issuance  *issuance.Engine
 	clock     telamon.Clock
 	log       *slog.Logger
+	keycheck  *keycheck.Checker
 
 	validation Validation
 	wakeJobs   func()
@@ -59,7 +63,7 @@ type RA struct {
 // New returns a registration authority.
 func New(cfg Config) *RA {
 	return &RA{
-		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log,
+		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log, keycheck: cfg.KeyCheck,
 		validation: cfg.Validation, wakeJobs: cfg.WakeJobs, repeating: make(chan struct{}, writesAtOnce),
 	}
 }
