@@ -155,7 +155,11 @@ func (db *DB) RevokeCertificate(ctx context.Context, pair telamon.PairID, serial
 		}
 		return fault.New(fault.Conflict, fault.CodeAlreadyRevoked, "Certificate is already revoked")
 	}
-	return db.committer.commit(ctx, u)
+	if err := db.committer.commit(ctx, u); err != nil {
+		return err
+	}
+	db.revoked(serial)
+	return nil
 }
 
 // Remaining returns how many certificates the subscription's lots still hold.

@@ -148,12 +148,14 @@ func (db *DB) fullClientCert(ctx context.Context, q *queries.Queries, r queries.
 // reason, which is not used otherwise. It reports NotFound, and Conflict if the
 // certificate's state does not allow it.
 func (db *DB) SetClientCertState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.ClientCertID, to telamon.State, reason telamon.RevocationReason) error {
-	return db.update(ctx, func(t *txn) error {
+	var serial []byte
+	err := db.update(ctx, func(t *txn) error {
 		row, err := t.ClientCert(ctx, queries.ClientCertParams{AccountID: account.String(), ID: id.String()})
 		if err != nil {
 			return found(err, "client_certificate_not_found", "client certificate")
 		}
 		from := telamon.State(row.State)
+		serial = row.Serial
 		if err := checkStateChange(from, to); err != nil {
 			return err
 		}
@@ -174,6 +176,10 @@ func (db *DB) SetClientCertState(ctx context.Context, actor telamon.Actor, accou
 		}
 		return t.audit(ctx, event)
 	})
+	if err == nil && to == telamon.Revoked {
+		db.revoked(telamon.Serial(serial))
+	}
+	return err
 }
 
 // ChangeClientCertLinks links a client certificate to the credentials of add and

@@ -123,6 +123,7 @@ var uniqueColumns = map[string]string{
 	"credential_key_is_unique":            "credential.api_key",
 	"client_certificate_is_unique":        "client_certificate.fingerprint",
 	"client_certificate_serial_is_unique": "client_certificate.serial",
+	"ocsp_responder_serial_is_unique":     "ocsp_responder.serial",
 	"claim_is_unique":                     "claim.identity_id, claim.kind, claim.name",
 	"job_key_is_unique":                   "job.kind, job.key",
 }

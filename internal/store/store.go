@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -66,6 +67,7 @@ type DB struct {
 	holder      string // names this process in leases
 	committer   *committer
 	unknown     *unknowns
+	onRevoked   atomic.Pointer[func(telamon.Serial)]
 	health      health
 	faults      faults
 }

@@ -290,6 +290,18 @@ type MailApproval struct {
 	UsedAt     *int64
 }
 
+type OcspResponder struct {
+	KeyName     string
+	IssuerID    string
+	Serial      []byte
+	Certificate []byte
+	NotBefore   int64
+	NotAfter    int64
+	Status      string
+	CreatedAt   int64
+	RetiredAt   *int64
+}
+
 type Pair struct {
 	ID             int64
 	AccountID      string

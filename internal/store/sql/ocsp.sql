@@ -1,0 +1,24 @@
+-- name: SerialStatus :many
+SELECT c.issuer_id, c.not_after, c.revoked_at, c.reason, c.compromised_at
+  FROM certificate AS c WHERE c.serial = sqlc.arg(serial)
+UNION ALL
+SELECT m.issuer_id, m.not_after, m.revoked_at, m.reason, CAST(NULL AS BIGINT)
+  FROM client_certificate AS m WHERE m.serial = sqlc.arg(serial)
+UNION ALL
+SELECT r.issuer_id, r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
+  FROM ocsp_responder AS r WHERE r.serial = sqlc.arg(serial);
+
+-- name: InsertResponder :exec
+INSERT INTO ocsp_responder (key_name, issuer_id, serial, certificate, not_before, not_after, status, created_at)
+VALUES (sqlc.arg(key_name), sqlc.arg(issuer_id), sqlc.arg(serial), sqlc.arg(certificate), sqlc.arg(not_before),
+        sqlc.arg(not_after), 'active', sqlc.arg(created_at));
+
+-- name: Responders :many
+SELECT key_name, issuer_id, serial, certificate, not_before, not_after, status, created_at, retired_at
+  FROM ocsp_responder WHERE status <> 'destroyed' ORDER BY issuer_id, not_after, key_name;
+
+-- name: RetireResponder :execrows
+UPDATE ocsp_responder SET status = 'retired', retired_at = sqlc.arg(now) WHERE key_name = sqlc.arg(key_name) AND status = 'active';
+
+-- name: DestroyResponder :execrows
+UPDATE ocsp_responder SET status = 'destroyed' WHERE key_name = sqlc.arg(key_name) AND status = 'retired';
