@@ -30,8 +30,24 @@ type checkpointer struct {
 func newCheckpointer(db *DB) *checkpointer {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &checkpointer{db: db, due: make(chan struct{}, 1), cancel: cancel}
-	c.work.Go(func() { c.run(ctx) })
+	c.work.Go(func() {
+		c.found(ctx)
+		c.run(ctx)
+	})
 	return c
+}
+
+// found counts what earlier processes left in the WAL. Otherwise one that is killed
+// again and again before it has written enough would never write anything back.
+func (c *checkpointer) found(ctx context.Context) {
+	frames, err := c.passive(ctx, "NOOP")
+	if err != nil {
+		if ctx.Err() == nil {
+			c.db.log.WarnContext(ctx, "the WAL was not measured", "error", err)
+		}
+		return
+	}
+	c.count(frames)
 }
 
 // stop ends the checkpoints; the next ones are SQLite's own.
@@ -41,8 +57,10 @@ func (c *checkpointer) stop() {
 }
 
 // wrote counts a transaction that wrote so many rows.
-func (c *checkpointer) wrote(rows int) {
-	if c.frames.Add(baseFrames+int64(rows)) < checkpointFrames {
+func (c *checkpointer) wrote(rows int) { c.count(baseFrames + int64(rows)) }
+
+func (c *checkpointer) count(frames int64) {
+	if c.frames.Add(frames) < checkpointFrames {
 		return
 	}
 	select {
@@ -69,7 +87,7 @@ func (c *checkpointer) run(ctx context.Context) {
 // while nobody does, the little that has come since: only when all of it is written
 // back does SQLite begin a new WAL (sqlite.org/wal.html, Section 2.2).
 func (c *checkpointer) checkpoint(ctx context.Context) error {
-	if _, err := c.passive(ctx); err != nil {
+	if _, err := c.passive(ctx, "PASSIVE"); err != nil {
 		return err
 	}
 	if c.db.faults.checkpoint != nil {
@@ -79,15 +97,15 @@ func (c *checkpointer) checkpoint(ctx context.Context) error {
 		return err
 	}
 	defer c.db.writer.end()
-	_, err := c.passive(ctx)
+	_, err := c.passive(ctx, "PASSIVE")
 	return err
 }
 
-// passive writes back all frames that no reader needs, waits for nobody, and
-// returns how many frames the WAL has.
-func (c *checkpointer) passive(ctx context.Context) (frames int64, err error) {
+// passive waits for nobody and returns how many frames the WAL has. In mode PASSIVE
+// it first writes back all frames that no reader needs, in mode NOOP none.
+func (c *checkpointer) passive(ctx context.Context, mode string) (frames int64, err error) {
 	var busy, done int64
-	if err := c.db.read.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &done); err != nil {
+	if err := c.db.read.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &frames, &done); err != nil {
 		return 0, fmt.Errorf("checkpoint: %w", err)
 	}
 	return frames, nil

@@ -54,3 +54,29 @@ func TestCheckpoint(t *testing.T) {
 		t.Errorf("%d certificates, %v, want 402", n, err)
 	}
 }
+
+// TestCheckpointOfEarlierProcesses leaves a WAL behind that is due to be written back,
+// as processes do that are killed one after the other, each before it has written
+// enough. The next one writes it back.
+func TestCheckpointOfEarlierProcesses(t *testing.T) {
+	clock := testkit.NewClock(t, "2026-11-22T10:00:00Z")
+	url := dbtest.SQLite(t)
+	killed := dbtest.Open(t, url, clock)
+	w := newWorld(t, killed, clock)
+	w.addLot(t, 1000, clock.Now().Add(time.Hour))
+	must(t, store.FillWAL(t.Context(), killed))
+
+	db := dbtest.Open(t, url, clock)
+	left := func() int64 {
+		frames, written, err := store.WALState(t.Context(), db)
+		must(t, err)
+		return frames - written
+	}
+	for end := time.After(time.Minute); left() > 0; {
+		select {
+		case <-end:
+			t.Fatalf("%d frames of the WAL are not written back", left())
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

@@ -92,7 +92,30 @@ func CheckpointBehindReader(ctx context.Context, db *DB, write func()) error {
 }
 
 // WALFrames returns how many frames SQLite's WAL has.
-func WALFrames(ctx context.Context, db *DB) (int64, error) { return db.checkpoints.passive(ctx) }
+func WALFrames(ctx context.Context, db *DB) (int64, error) {
+	frames, _, err := WALState(ctx, db)
+	return frames, err
+}
+
+// WALState returns how many frames SQLite's WAL has, and how many are written back.
+func WALState(ctx context.Context, db *DB) (frames, written int64, err error) {
+	var busy int64
+	err = db.read.QueryRowContext(ctx, "PRAGMA wal_checkpoint(NOOP)").Scan(&busy, &frames, &written)
+	return frames, written, err
+}
+
+// FillWAL writes to SQLite's WAL until it is due to be written back, unseen by the
+// process's own count.
+func FillWAL(ctx context.Context, db *DB) error {
+	return db.update(ctx, func(t *txn) error {
+		_, err := t.conn.ExecContext(ctx, "UPDATE hierarchy SET name = name")
+		if err != nil {
+			return err
+		}
+		_, err = t.conn.ExecContext(ctx, "CREATE TABLE filler AS SELECT zeroblob($1) AS octets", checkpointFrames*4096)
+		return err
+	})
+}
 
 // Waiting returns how many units wait for the next batch.
 func Waiting(db *DB) int { return len(db.committer.in) }

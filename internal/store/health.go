@@ -71,6 +71,17 @@ func (db *DB) judge(ctx context.Context, err error) error {
 	return unavailable(err)
 }
 
+// Failing reports why the last write failed for a reason of the database's own, nil
+// if it did not. It answers from memory; Ready tries.
+func (db *DB) Failing() error {
+	db.health.mu.Lock()
+	defer db.health.mu.Unlock()
+	if db.health.cause != nil {
+		return fmt.Errorf("the database cannot write: %w", db.health.cause)
+	}
+	return nil
+}
+
 // Ready reports whether the database can write. It trusts a write of the last few
 // seconds; otherwise, and after a failure, each call settles what is unknown (see
 // [DB.Settle]) and tries a write, so that the database is ready again as soon as
