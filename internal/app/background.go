@@ -54,7 +54,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 		defer ticker.Stop()
 		a.Directory.Run(ctx, ticker.C)
 	})
-	a.every(ctx, work, recoverEvery, "recover the store", a.recoverStore)
+	a.every(ctx, work, recoverEvery, "recover the store and the keystore", a.recoverStore)
 	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.IAM.WriteRefusals(ctx, false) })
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
@@ -97,9 +97,10 @@ func (a *App) freshen(ctx context.Context) {
 	a.probe(ctx)
 }
 
-// probe tries whether the database can write, which ready tells from then on.
+// probe tries whether the database can write and the keystore sign, which ready tells
+// from then on.
 func (a *App) probe(ctx context.Context) error {
-	err := a.Store.Ready(ctx)
+	err := errors.Join(a.Store.Ready(ctx), a.Keys.Ready())
 	a.unwritable.Store(&err)
 	return err
 }
@@ -176,10 +177,14 @@ var (
 )
 
 // ready reports why the process cannot do its work. It answers from memory, which
-// the background work keeps: anybody may ask, as often as they like.
+// the background work keeps: anybody may ask, as often as they like. A write that
+// failed counts at once, and until one of its kind succeeds and so does a look.
 func (a *App) ready(context.Context) error {
 	if !a.Directory.Fresh() {
 		return errStale
+	}
+	if err := errors.Join(a.Store.Failing(), a.Keys.Failing()); err != nil {
+		return err
 	}
 	if why := a.unwritable.Load(); why != nil {
 		return *why

@@ -159,10 +159,12 @@ func TestReady(t *testing.T) {
 		if err := w.app.Store.Close(); err != nil {
 			t.Fatal(err)
 		}
-		w.await("a server that knows that its database has gone", func() bool { // though its directory is young
-			status, _ := w.get(public + "/readyz")
-			return status == http.StatusServiceUnavailable
-		})
+		if err := w.app.Store.SavePolicyVersion(t.Context(), "v", nil); err == nil {
+			t.Error("a database that was closed takes a row")
+		}
+		if status, _ := w.get(public + "/readyz"); status != http.StatusServiceUnavailable { // though its directory is young
+			t.Errorf("right after a write that failed, /readyz answers %d", status)
+		}
 		w.clock.Advance(10 * time.Second)
 		if status, _ := w.get(public + "/readyz"); status != http.StatusServiceUnavailable {
 			t.Errorf("without a database, /readyz answers %d", status)

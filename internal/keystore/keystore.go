@@ -68,6 +68,7 @@ type Keystore struct {
 	log    *slog.Logger
 	device Device
 	master []byte
+	health health
 
 	mu   sync.RWMutex
 	keys map[string]*key

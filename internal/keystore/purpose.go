@@ -172,7 +172,7 @@ func (ks *Keystore) sign(k *key, facts *tbs.Facts, tbsDER []byte) ([]byte, error
 	if err := k.advance(now.UnixMilli()); err != nil {
 		return nil, fmt.Errorf("sign with %s: %w", k.name, err)
 	}
-	if err := k.journal.append(Record{At: now, Serial: serial, Hash: sha256.Sum256(tbsDER)}); err != nil {
+	if err := ks.record(k, Record{At: now, Serial: serial, Hash: sha256.Sum256(tbsDER)}); err != nil {
 		return nil, fmt.Errorf("sign with %s: %w", k.name, err)
 	}
 	signature, err := algorithm.Sign(k.signer, tbsDER)

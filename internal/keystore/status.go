@@ -77,7 +77,7 @@ func (ks *Keystore) signCRL(name string, tbsCertList io.Reader) ([]byte, error) 
 	if err := k.advance(now.UnixMilli()); err != nil {
 		return nil, err
 	}
-	if err := k.journal.append(Record{At: now, Hash: [32]byte(journaled.Sum(nil))}); err != nil {
+	if err := ks.record(k, Record{At: now, Hash: [32]byte(journaled.Sum(nil))}); err != nil {
 		return nil, err
 	}
 	return algorithm.SignDigest(k.signer, digest.Sum(nil))
