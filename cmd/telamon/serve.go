@@ -113,6 +113,7 @@ func newInit() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &path)
+	cmd.Flags().StringVar(&options.Country, "country", "", "country in the names of the CAs, two letters; strict TLS has XX if none is given")
 	cmd.Flags().StringVar(&options.Organization, "organization", "", "organization in the names of the CAs")
 	cmd.Flags().BoolVar(&options.StrictTLS, "strict-tls", false, "make the hierarchy that follows the rules of public CAs too")
 	cmd.Flags().BoolVar(&options.MakeKEK, "make-kek", false, "make the key-encryption key, if keys.kek_file names none that exists")

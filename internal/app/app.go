@@ -89,7 +89,13 @@ func Open(ctx context.Context, cfg Config, clock telamon.Clock, log *slog.Logger
 // wire makes everything above the store and the keystore.
 func (a *App) wire(ctx context.Context) error {
 	a.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	a.Issuance = issuance.New(issuance.Config{Keys: a.Keys, Clock: a.Clock, Log: a.Log, StatusBaseURL: a.Config.StatusBaseURL})
+	linter, err := a.Config.Lint.linter(ctx, a.Log)
+	if err != nil {
+		return err
+	}
+	a.Issuance = issuance.New(issuance.Config{
+		Keys: a.Keys, Clock: a.Clock, Log: a.Log, StatusBaseURL: a.Config.StatusBaseURL, Lint: linter.Check,
+	})
 	signer, key, err := a.Keys.CheckpointSigner(auditLog)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/goccy/go-yaml"
 
+	"github.com/telamon-ca/telamon/internal/lint"
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/web"
@@ -57,6 +58,8 @@ type Config struct {
 	Atlas AtlasConfig `yaml:"atlas"`
 	// Validation says how control of domains is validated.
 	Validation ValidationConfig `yaml:"validation"`
+	// Lint says how certificates are linted before they are signed.
+	Lint LintConfig `yaml:"lint"`
 	// Mail is the server that takes our mail; without a host no mail is sent.
 	Mail MailConfig `yaml:"mail"`
 	// MTLSKeyTypes are the key types that mTLS certificates may have: RSA
@@ -180,6 +183,15 @@ type UnboundConfig struct {
 	// Forward are resolvers ADDRESS:PORT that are asked instead of the authoritative
 	// servers, for networks that let no other DNS out. Their answers are validated.
 	Forward []string `yaml:"forward"`
+}
+
+// LintConfig says how certificates are linted before they are signed, always and by
+// the lints of their profile; see CERTIFICATES.md.
+type LintConfig struct {
+	// Ignore are names of lints that judge no certificate, such as
+	// e_subj_email_not_in_san. The server warns at its start of each that belongs to
+	// strict TLS: a public CA may ignore none.
+	Ignore []string `yaml:"ignore"`
 }
 
 // PerspectiveConfig names one remote network perspective.
@@ -405,6 +417,9 @@ func (c *Config) Check() error {
 		}
 	}
 	problems = append(problems, c.Validation.problems()...)
+	if err := lint.Known(c.Lint.Ignore); err != nil {
+		problem("lint.ignore", err.Error())
+	}
 	problems = append(problems, c.Mail.problems(len(c.Names.Portal) > 0)...)
 	problems = append(problems, c.Audit.problems()...)
 	if c.Limits.Connections < 1 {

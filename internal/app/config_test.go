@@ -55,6 +55,8 @@ validation:
   rules_file: ../rules/rules.yaml
   perspectives:
     - {name: a, region: RIPE NCC, url: "https://a.example:8445", ca_file: ca.pem, cert_file: c.pem, key_file: k.pem}
+lint:
+  ignore: [e_subj_email_not_in_san]
 mail:
   host: smtp.example.com
   port: 2525
@@ -134,6 +136,7 @@ func TestParseConfig(t *testing.T) {
 					Name: "a", Region: "RIPE NCC", URL: "https://a.example:8445", CAFile: "ca.pem", CertFile: "c.pem", KeyFile: "k.pem",
 				}},
 			},
+			Lint: app.LintConfig{Ignore: []string{"e_subj_email_not_in_san"}},
 			Mail: app.MailConfig{
 				Host: "smtp.example.com", Port: 2525, STARTTLS: "opportunistic", ImplicitTLS: true, CAFile: "testdata/mail-ca.pem",
 				From: "ca@example.com", Username: "ca", Platform: "Example", PortalURL: "https://portal.example.com",

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ const (
 
 // InitOptions say what Init makes.
 type InitOptions struct {
+	Country      string // in the names of the CAs, two letters; "" leaves it out
 	Organization string // in the names of the CAs; "" leaves it out
 	StrictTLS    bool   // make the hierarchy that follows the rules of public CAs too
 	MakeKEK      bool   // make the file that keys.kek_file names, if there is none
@@ -39,6 +41,9 @@ type InitOptions struct {
 func Init(ctx context.Context, cfg Config, options InitOptions, clock telamon.Clock, log *slog.Logger) error {
 	if err := checkStatusBaseURL(cfg.StatusBaseURL); err != nil {
 		return fmt.Errorf("status_base_url: %w", err)
+	}
+	if !isCountry(options.Country) && options.Country != "" {
+		return fmt.Errorf("the country %q is no code of two capital letters (ISO 3166-1)", options.Country)
 	}
 	if options.MakeKEK && cfg.Keys.KEK == "" {
 		if err := makeKEK(cfg.Keys.KEKFile); err != nil {
@@ -71,7 +76,13 @@ func Init(ctx context.Context, cfg Config, options InitOptions, clock telamon.Cl
 		return err
 	}
 	defer keys.Close()
-	engine := issuance.New(issuance.Config{Keys: keys, Clock: clock, Log: log, StatusBaseURL: cfg.StatusBaseURL})
+	linter, err := cfg.Lint.linter(ctx, log)
+	if err != nil {
+		return err
+	}
+	engine := issuance.New(issuance.Config{
+		Keys: keys, Clock: clock, Log: log, StatusBaseURL: cfg.StatusBaseURL, Lint: linter.Check,
+	})
 	for _, spec := range hierarchies(options) {
 		made, err := engine.CreateHierarchy(ctx, spec)
 		if err != nil {
@@ -86,6 +97,10 @@ func Init(ctx context.Context, cfg Config, options InitOptions, clock telamon.Cl
 		log.InfoContext(ctx, "made hierarchy", "name", spec.Name, "series", len(made.Series))
 	}
 	return nil
+}
+
+func isCountry(text string) bool {
+	return len(text) == 2 && text[0] >= 'A' && text[0] <= 'Z' && text[1] >= 'A' && text[1] <= 'Z'
 }
 
 // makeDatabaseFile makes the file that SQLite will fill, for its owner alone: SQLite
@@ -163,7 +178,12 @@ func hierarchies(options InitOptions) []issuance.HierarchySpec {
 	}
 	for i := range specs {
 		specs[i].Organization, specs[i].RootKeyType, specs[i].RootYears = options.Organization, tbs.ECP384, 20
+		specs[i].Country = options.Country
 		if specs[i].Kind == telamon.HierarchyStrictTLS {
+			// Both are required there (BR 7.1.2.10.2). XX is the code of no country
+			// (BR 7.1.2.7.2).
+			specs[i].Country = cmp.Or(options.Country, "XX")
+			specs[i].Organization = cmp.Or(options.Organization, "Telamon")
 			specs[i].Series[0].CRLShards, specs[i].Series[1].CRLShards = 16, 16
 		}
 	}

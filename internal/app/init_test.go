@@ -48,6 +48,33 @@ func TestInit(t *testing.T) {
 	})
 }
 
+// TestInitStrictTLS holds that the CAs of strict TLS pass the lints of public ones,
+// also if the operator names neither country nor organization.
+func TestInitStrictTLS(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t))
+	if err := w.init(app.InitOptions{MakeKEK: true, StrictTLS: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	strict, err := w.app.Issuance.SeriesNamed(app.SeriesStrictEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := w.app.Issuance.Active(strict.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := issuer.Certificate.Subject.Country; len(got) != 1 || got[0] != "XX" {
+		t.Errorf("the strict CA is %s, want the country XX", issuer.Certificate.Subject)
+	}
+	if got := issuer.Certificate.Policies; len(got) != 1 || got[0].String() != "2.5.29.32.0" {
+		t.Errorf("the strict CA has the policies %v, want anyPolicy", got)
+	}
+	if err := w.init(app.InitOptions{Country: "Japan"}); err == nil {
+		t.Error("an installation is made in the country Japan")
+	}
+}
+
 // TestInitRefuses holds that what was there is as it was.
 func TestInitRefuses(t *testing.T) {
 	t.Run("a keystore that exists", func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/lint"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
 	"github.com/telamon-ca/telamon/internal/testkit"
@@ -72,7 +73,9 @@ func newWorld(t testing.TB, url string) *world {
 	kek, _ := keystore.NewKEK()
 	w.keys = got(keystore.Create(keystore.Config{Dir: filepath.Join(t.TempDir(), "keys"), KEK: kek, Clock: w.clock}))(t)
 	t.Cleanup(func() { w.keys.Close() })
-	w.engine = issuance.New(issuance.Config{Keys: w.keys, Clock: w.clock, StatusBaseURL: "http://status.example"})
+	linter, err := lint.New(lint.Config{})
+	must(t, err)
+	w.engine = issuance.New(issuance.Config{Keys: w.keys, Clock: w.clock, StatusBaseURL: "http://status.example", Lint: linter.Check})
 	for _, spec := range []issuance.HierarchySpec{
 		{Name: "mtls", Kind: telamon.HierarchyClientAuth, Series: []issuance.SeriesSpec{
 			{Name: "mtls-rsa", KeyType: tbs.ECP384, EKUFamily: telamon.EKUClientAuth, Years: 10, CRLShards: 2},

@@ -43,9 +43,9 @@ type Config struct {
 	// StatusBaseURL is the http URL below which CRLs and issuer certificates
 	// are served, without a final slash.
 	StatusBaseURL string
-	// Lint returns what is wrong with a certificate that is about to be signed;
-	// nil lints nothing.
-	Lint func(ctx context.Context, issuer *telamon.Issuer, tbsDER []byte) []fault.Field
+	// Lint returns what is wrong with a certificate of the profile that is about to
+	// be signed; nil lints nothing.
+	Lint func(ctx context.Context, profile telamon.Profile, tbsDER []byte) []fault.Field
 }
 
 // Engine makes certificates. It is safe for concurrent use.
@@ -54,7 +54,7 @@ type Engine struct {
 	clock   telamon.Clock
 	log     *slog.Logger
 	baseURL string
-	lint    func(context.Context, *telamon.Issuer, []byte) []fault.Field
+	lint    func(context.Context, telamon.Profile, []byte) []fault.Field
 	issuers atomic.Pointer[issuers]
 }
 

@@ -17,6 +17,7 @@ import (
 type HierarchySpec struct {
 	Name         string // unique, such as "tls"; key names and CA names derive from it
 	Kind         telamon.HierarchyKind
+	Country      string // of the CA names, two letters; "" leaves it out
 	Organization string // of the CA names; "" leaves it out
 	RootKeyType  tbs.KeyType
 	RootYears    int
@@ -52,7 +53,7 @@ func (e *Engine) CreateHierarchy(ctx context.Context, spec HierarchySpec) (*Hier
 	}
 	h := &Hierarchy{ID: telamon.NewHierarchyID()}
 	now := e.clock.Now().Truncate(time.Second)
-	root, err := e.createRoot(h, spec, now)
+	root, err := e.createRoot(ctx, h, spec, now)
 	if err != nil {
 		return nil, fmt.Errorf("create hierarchy %s: %w", spec.Name, err)
 	}
@@ -64,7 +65,7 @@ func (e *Engine) CreateHierarchy(ctx context.Context, spec HierarchySpec) (*Hier
 		series := telamon.Series{
 			ID: telamon.NewSeriesID(), Hierarchy: h.ID, Name: s.Name, KeyType: string(s.KeyType), EKUFamily: s.EKUFamily,
 		}
-		issuer, err := e.createIssuing(root, spec, s, series, now)
+		issuer, err := e.createIssuing(ctx, root, spec, s, series, now)
 		if err != nil {
 			return nil, fmt.Errorf("create series %s: %w", s.Name, err)
 		}
@@ -73,7 +74,7 @@ func (e *Engine) CreateHierarchy(ctx context.Context, spec HierarchySpec) (*Hier
 	return h, nil
 }
 
-func (e *Engine) createRoot(h *Hierarchy, spec HierarchySpec, now time.Time) (*telamon.Issuer, error) {
+func (e *Engine) createRoot(ctx context.Context, h *Hierarchy, spec HierarchySpec, now time.Time) (*telamon.Issuer, error) {
 	root := &telamon.Issuer{
 		ID: telamon.NewIssuerID(), Hierarchy: h.ID, Role: telamon.RoleRoot, Status: telamon.IssuerActive,
 		KeyName: spec.Name + "-root", CRLShards: 1, ActivateAt: now,
@@ -94,6 +95,9 @@ func (e *Engine) createRoot(h *Hierarchy, spec HierarchySpec, now time.Time) (*t
 	if err != nil {
 		return nil, err
 	}
+	if err := e.mustPass(ctx, profileOfCA(spec.Kind), tbsDER); err != nil {
+		return nil, err
+	}
 	signature, err := e.keys.SelfSign(root.KeyName, tbsDER)
 	if err != nil {
 		return nil, err
@@ -101,7 +105,7 @@ func (e *Engine) createRoot(h *Hierarchy, spec HierarchySpec, now time.Time) (*t
 	return root, e.finish(root, template.Signature, tbsDER, signature, keystore.Purpose{Role: telamon.RoleRoot})
 }
 
-func (e *Engine) createIssuing(root *telamon.Issuer, spec HierarchySpec, s SeriesSpec, series telamon.Series, now time.Time) (*telamon.Issuer, error) {
+func (e *Engine) createIssuing(ctx context.Context, root *telamon.Issuer, spec HierarchySpec, s SeriesSpec, series telamon.Series, now time.Time) (*telamon.Issuer, error) {
 	issuer := &telamon.Issuer{
 		ID: telamon.NewIssuerID(), Hierarchy: root.Hierarchy, Series: series.ID, Parent: root.ID, Role: telamon.RoleIssuing,
 		Status: telamon.IssuerActive, KeyName: s.Name + "-" + now.Format("200601"), CRLShards: max(s.CRLShards, 1), ActivateAt: now,
@@ -116,6 +120,9 @@ func (e *Engine) createIssuing(root *telamon.Issuer, spec HierarchySpec, s Serie
 	}
 	template.Issuer, template.CA = root.Certificate, &tbs.CAConstraints{MaxPathLen: 0}
 	template.Content.ExtKeyUsage.OIDs = s.EKUFamily.OIDs()
+	if spec.Kind == telamon.HierarchyStrictTLS {
+		template.PolicyOIDs = []x509.OID{oidAnyPolicy} // BR 7.1.2.10.5: the CA is the root's own
+	}
 	template.CRLURLs, template.CAIssuersURLs = []string{e.crlURL(root.ID, 0)}, []string{e.issuerURL(root.ID)}
 	if template.NotAfter.After(root.Certificate.NotAfter) {
 		return nil, errors.New("the issuing CA would outlive its root")
@@ -127,12 +134,23 @@ func (e *Engine) createIssuing(root *telamon.Issuer, spec HierarchySpec, s Serie
 	if err != nil {
 		return nil, err
 	}
+	if err := e.mustPass(ctx, profileOfCA(spec.Kind), tbsDER); err != nil {
+		return nil, err
+	}
 	signature, err := e.keys.SignCertificate(root.KeyName, tbsDER)
 	if err != nil {
 		return nil, err
 	}
 	purpose := keystore.Purpose{Role: telamon.RoleIssuing, EKUFamily: s.EKUFamily}
 	return issuer, e.finish(issuer, template.Signature, tbsDER, signature, purpose)
+}
+
+// profileOfCA is the profile of the CA certificates of a hierarchy.
+func profileOfCA(kind telamon.HierarchyKind) telamon.Profile {
+	if kind == telamon.HierarchyStrictTLS {
+		return telamon.ProfileStrictCA
+	}
+	return telamon.ProfileCA
 }
 
 // finish assembles the CA certificate and binds the key to it.
@@ -177,8 +195,10 @@ func caTemplate(name []telamon.Attribute, key *tbs.PublicKey, now time.Time, yea
 }
 
 var (
+	oidCountry      = mustOID("2.5.4.6")
 	oidOrganization = mustOID("2.5.4.10")
 	oidCommonName   = mustOID("2.5.4.3")
+	oidAnyPolicy    = mustOID("2.5.29.32.0")
 )
 
 // caName returns the name of a CA: unique in its organization by the date in it.
@@ -187,6 +207,10 @@ func caName(spec HierarchySpec, title string, now time.Time) []telamon.Attribute
 		return telamon.Attribute{Type: oid, Value: telamon.TypedValue{Type: telamon.UTF8String, Text: value}}
 	}
 	var name []telamon.Attribute
+	if spec.Country != "" {
+		country := telamon.TypedValue{Type: telamon.PrintableString, Text: spec.Country}
+		name = append(name, telamon.Attribute{Type: oidCountry, Value: country})
+	}
 	if spec.Organization != "" {
 		name = append(name, text(oidOrganization, spec.Organization))
 	}

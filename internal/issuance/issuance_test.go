@@ -264,7 +264,7 @@ func TestLintBlocks(t *testing.T) {
 	w := newWorld(t, tbs.ECP256, tlsSeries)
 	engine := issuance.New(issuance.Config{
 		Keys: w.keys, Clock: w.clock, StatusBaseURL: "http://status.example",
-		Lint: func(context.Context, *telamon.Issuer, []byte) []fault.Field {
+		Lint: func(context.Context, telamon.Profile, []byte) []fault.Field {
 			return []fault.Field{{Path: "e_some_lint", Problem: "failed"}}
 		},
 	})

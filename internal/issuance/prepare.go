@@ -16,7 +16,8 @@ import (
 // A Request is for a certificate that policy and ra have accepted.
 type Request struct {
 	Issuer              telamon.IssuerID
-	NotBefore, NotAfter time.Time // whole seconds
+	Profile             telamon.Profile // of a leaf; "" is ProfilePrivate
+	NotBefore, NotAfter time.Time       // whole seconds
 	Content             telamon.Content
 	PublicKey           *tbs.PublicKey
 	SignatureAlgorithm  string // "RSA", "RSA-PSS" or "ECDSA"; "" is the issuer's default
@@ -69,6 +70,9 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 			Kind: fault.Invalid, Code: "issuer_limit", Detail: "The issuing CA cannot sign this certificate.", Fields: fields,
 		}
 	}
+	if req.Profile == "" {
+		req.Profile = telamon.ProfilePrivate
+	}
 	algorithm, err := tbs.SignatureFor(issuer.Certificate.PublicKey, req.SignatureAlgorithm, req.HashAlgorithm)
 	if err != nil {
 		return nil, &fault.Fault{
@@ -88,10 +92,8 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 			Kind: fault.Invalid, Code: "not_encodable", Detail: "The certificate cannot be encoded as requested.", Cause: err,
 		}
 	}
-	if e.lint != nil {
-		if fields := e.lint(ctx, issuer, tbsDER); len(fields) > 0 {
-			return nil, &fault.Fault{Kind: fault.Invalid, Code: "lint", Detail: "The certificate would break a rule.", Fields: fields}
-		}
+	if err := e.mustPass(ctx, req.Profile, tbsDER); err != nil {
+		return nil, err
 	}
 	return &Token{
 		engine: e, issuer: issuer, tbsDER: tbsDER, signature: algorithm,
@@ -100,6 +102,17 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 			SPKIHash: req.PublicKey.Hash,
 		},
 	}, nil
+}
+
+// mustPass reports Invalid unless the tbsCertificate passes the lints of the profile.
+func (e *Engine) mustPass(ctx context.Context, profile telamon.Profile, tbsDER []byte) error {
+	if e.lint == nil {
+		return nil
+	}
+	if fields := e.lint(ctx, profile, tbsDER); len(fields) > 0 {
+		return &fault.Fault{Kind: fault.Invalid, Code: "lint", Detail: "The certificate would break a rule.", Fields: fields}
+	}
+	return nil
 }
 
 // usable reports Unavailable unless the issuer may sign certificates now.

@@ -30,6 +30,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/lint"
 	"github.com/telamon-ca/telamon/internal/perspective"
 	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/ra"
@@ -139,7 +140,9 @@ func newWorld(t testing.TB, url string, clock *testkit.Clock) *world {
 	must(t, err)
 	t.Cleanup(func() { keystore.Close() })
 	w.keys = &keys{Keystore: keystore}
-	w.engine = issuance.New(issuance.Config{Keys: w.keys, Clock: clock, StatusBaseURL: baseURL})
+	linter, err := lint.New(lint.Config{})
+	must(t, err)
+	w.engine = issuance.New(issuance.Config{Keys: w.keys, Clock: clock, StatusBaseURL: baseURL, Lint: linter.Check})
 	made, err := w.engine.CreateHierarchy(t.Context(), issuance.HierarchySpec{
 		Name: "tls", Kind: telamon.HierarchyTLS, Organization: "Example", RootKeyType: tbs.ECP256, RootYears: 20,
 		Series: []issuance.SeriesSpec{{Name: "tls-ec", KeyType: tbs.ECP256, EKUFamily: telamon.EKUTLS, Years: 5, CRLShards: shards}},

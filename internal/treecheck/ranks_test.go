@@ -44,6 +44,7 @@ var ranks = map[string]int{
 	// Custody and plumbing. The generated queries belong to the store alone.
 	"internal/store/queries": 2,
 	"internal/keystore":      3,
+	"internal/lint":          3,
 	"internal/dcv":           3,
 	"internal/store":         3,
 	"internal/web":           3,
