@@ -50,6 +50,18 @@ func (s *Segment) entry(i int) (id [16]byte, leaf tlog.Hash) {
 	return [16]byte(s.IDs[16*i:]), tlog.Hash(s.Leaves[tlog.HashSize*i:])
 }
 
+// Entries gives the segment's whole entries in order, without payloads.
+func (s *Segment) Entries() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		for i := range s.entries() {
+			id, leaf := s.entry(i)
+			if !yield(Entry{Seq: s.FirstSeq + int64(i), ID: id, Leaf: leaf}) {
+				return
+			}
+		}
+	}
+}
+
 // A Head is the tree as it is stored, with its signed checkpoint.
 type Head struct {
 	Tree       Tree

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -382,6 +383,17 @@ func (db *DB) AuditLag(ctx context.Context) (audit.Lag, error) {
 	return lag, db.judgeLog(ctx, err)
 }
 
+// VerifyAuditSince verifies what came after a checkpoint: see [audit.VerifySince].
+func (db *DB) VerifyAuditSince(ctx context.Context, from audit.Checkpoint, opts audit.Options) (audit.Result, error) {
+	return audit.VerifySince(ctx, auditLog{db, db.queries()}, from, opts)
+}
+
+// AuditEntries gives the places of the log from first on, up to the end and without
+// it, with the octets of those events that are still there.
+func (db *DB) AuditEntries(ctx context.Context, first, end int64) iter.Seq2[audit.Entry, error] {
+	return auditLog{db, db.queries()}.Entries(ctx, first, end)
+}
+
 // VerifyAudit verifies the whole audit log: see [audit.Verify]. It reads the log in
 // pages outside any transaction, and lasts as long as the log is long.
 func (db *DB) VerifyAudit(ctx context.Context, opts audit.Options) (audit.Result, error) {
@@ -404,7 +416,11 @@ const (
 func (l auditLog) Head(ctx context.Context) (audit.Head, error) { return l.db.AuditHead(ctx) }
 
 func (l auditLog) Segments(ctx context.Context) iter.Seq2[audit.Segment, error] {
-	first, done := int64(-1<<63), false
+	return l.segmentsFrom(ctx, -1<<63)
+}
+
+func (l auditLog) segmentsFrom(ctx context.Context, first int64) iter.Seq2[audit.Segment, error] {
+	done := false
 	return pages(ctx, l.db, segmentPage, func() ([]queries.AuditSegment, error) {
 		if done {
 			return nil, nil
@@ -421,6 +437,76 @@ func (l auditLog) Segments(ctx context.Context) iter.Seq2[audit.Segment, error] 
 		copy(s.LastID[:], row.LastID)
 		return s, nil
 	})
+}
+
+// Entries implements [audit.GrowingLog].
+func (l auditLog) Entries(ctx context.Context, first, end int64) iter.Seq2[audit.Entry, error] {
+	return func(yield func(audit.Entry, error) bool) {
+		at, err := l.q.SegmentAt(ctx, first)
+		if err != nil {
+			yield(audit.Entry{}, l.db.judge(ctx, fmt.Errorf("read segments: %w", err)))
+			return
+		}
+		if len(at) == 0 {
+			at = []int64{first}
+		}
+		for s, err := range l.segmentsFrom(ctx, at[0]) {
+			if err != nil || s.FirstSeq >= end {
+				if err != nil {
+					yield(audit.Entry{}, err)
+				}
+				return
+			}
+			payloads, err := l.payloads(ctx, &s)
+			if err != nil {
+				yield(audit.Entry{}, l.db.judge(ctx, err))
+				return
+			}
+			for entry := range s.Entries() {
+				if entry.Seq < first || entry.Seq >= end {
+					continue
+				}
+				entry.Payload = payloads[entry.ID]
+				if !yield(entry, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// payloads reads the events of a segment: those between its smallest and its
+// largest ID, which are few that it does not have.
+func (l auditLog) payloads(ctx context.Context, s *audit.Segment) (map[[16]byte][]byte, error) {
+	out := make(map[[16]byte][]byte, s.Events)
+	for entry := range s.Entries() {
+		out[entry.ID] = nil
+	}
+	cursor, after := s.FirstID[:15], append(slices.Clone(s.LastID[:]), 0) // both exclusive
+	for {
+		rows, err := l.q.EventsAfter(ctx, queries.EventsAfterParams{ID: cursor, Before: after, Lim: eventPage})
+		if err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+		for _, row := range rows {
+			id, err := eventID(row.ID)
+			if err != nil {
+				return nil, fmt.Errorf("read events: %w", err)
+			}
+			if _, ok := out[id]; ok {
+				out[id] = row.Payload
+			}
+			cursor = row.ID
+		}
+		if len(rows) < eventPage {
+			return out, nil
+		}
+	}
+}
+
+// ReadTiles implements [audit.GrowingLog].
+func (l auditLog) ReadTiles(ctx context.Context, keys []audit.TileKey) (map[audit.TileKey][]byte, error) {
+	return l.db.readTiles(ctx, keys)
 }
 
 func (l auditLog) Events(ctx context.Context) iter.Seq2[audit.Row, error] {
@@ -476,4 +562,7 @@ func pages[R, T any](ctx context.Context, db *DB, size int, page func() ([]R, er
 	}
 }
 
-var _ audit.Log = auditLog{}
+var (
+	_ audit.Log        = auditLog{}
+	_ audit.GrowingLog = auditLog{}
+)

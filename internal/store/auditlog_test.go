@@ -746,3 +746,50 @@ func TestVerifyAuditWhileItGrows(t *testing.T) {
 		l.mustBeGood(t, 800)
 	})
 }
+
+// TestVerifyAuditSince verifies from each checkpoint on, which begins within and
+// between segments of the stored log, and reads the same entries as an export does.
+func TestVerifyAuditSince(t *testing.T) {
+	eachTrail(t, func(t *testing.T, l *trail) {
+		ids, kept := l.fill(t, 1, 299, 700, 1200)
+		kept = append(kept, audit.Checkpoint{Origin: kept[0].Origin, Tree: audit.EmptyTree()})
+		since := func(from audit.Checkpoint) (audit.Result, string) {
+			t.Helper()
+			var problems []audit.Problem
+			result, err := l.db.VerifyAuditSince(t.Context(), from, audit.Options{
+				Verifier: l.key, Report: func(p audit.Problem) { problems = append(problems, p) },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return result, describe(problems, ids)
+		}
+		for _, from := range kept {
+			if result, problems := since(from); problems != "" || result.Events != int64(len(ids))-from.Tree.Size {
+				t.Errorf("from %d on the log verifies as %+v, with the problems %s", from.Tree.Size, result, problems)
+			}
+		}
+		for _, first := range []int64{0, 150, 300, 2199, 2200} {
+			next := first
+			for entry, err := range l.db.AuditEntries(t.Context(), first, 2200) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if entry.Seq != next || entry.ID != ids[next] || audit.LeafHash(entry.Payload) != entry.Leaf {
+					t.Fatalf("from %d on, the entry %+v stands where %d should", first, entry, next)
+				}
+				next++
+			}
+			if next != 2200 {
+				t.Errorf("from %d on there are entries up to %d, want 2200", first, next)
+			}
+		}
+		l.exec(t, "DELETE FROM audit_event WHERE id = $1", ids[1500][:])
+		if _, problems := since(kept[1]); problems != "removed event #1500 at 1500" {
+			t.Errorf("with an event removed it finds %s", problems)
+		}
+		if _, problems := since(kept[3]); problems != "" {
+			t.Errorf("an event that was removed before the checkpoint: %s", problems)
+		}
+	})
+}

@@ -1,7 +1,6 @@
 package witness
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -120,13 +119,8 @@ func (r *Remote) cosign(ctx context.Context, log Log, old int64) (audit.Head, er
 }
 
 func (r *Remote) submit(ctx context.Context, old int64, proof tlog.TreeProof, signed string) (int, string, error) {
-	var body bytes.Buffer
-	fmt.Fprintf(&body, "old %d\n", old)
-	for _, h := range proof {
-		body.WriteString(base64.StdEncoding.EncodeToString(h[:]) + "\n")
-	}
-	body.WriteString("\n" + signed)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(r.URL, "/")+"/add-checkpoint", &body)
+	body := strings.NewReader(audit.ConsistencyText(old, proof, signed))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(r.URL, "/")+"/add-checkpoint", body)
 	if err != nil {
 		return 0, "", err
 	}

@@ -56,6 +56,9 @@ type Verify struct {
 	// Checkpoints are signed notes that were kept elsewhere: the log must hold
 	// all that they hold. Without one, whoever can sign can shorten the log.
 	Checkpoints []string `json:"checkpoints,omitempty"`
+	// Since is a checkpoint that was kept elsewhere: only what came after it is
+	// verified, and that the log began so. It excludes Checkpoints.
+	Since string `json:"since,omitempty"`
 	// PurgedBefore is the end of the time whose events may be missing.
 	PurgedBefore *time.Time `json:"purged_before,omitempty"`
 }
@@ -82,6 +85,7 @@ func (s *server) platformRoutes() {
 	s.route("GET /issuers", http.StatusOK, s.issuers)
 	s.route("GET /audit/events", http.StatusOK, s.auditEvents)
 	s.route("GET /audit/checkpoint", http.StatusOK, s.auditCheckpoint)
+	s.route("GET /audit/events/{event}/proof", http.StatusOK, s.auditProof)
 	s.route("POST /audit/verify", http.StatusOK, s.auditVerify)
 }
 
@@ -208,6 +212,37 @@ func (s *server) auditVerify(ctx context.Context, c *call) (any, error) {
 	return VerifyLog(ctx, s.Store, s.Verifier, in, s.Clock.Now())
 }
 
+func openCheckpoint(text string, verifier note.Verifier) (audit.Checkpoint, error) {
+	checkpoint, err := audit.OpenCheckpoint(text, verifier)
+	if err != nil {
+		return checkpoint, &fault.Fault{Kind: fault.Invalid, Code: "checkpoint", Detail: "A checkpoint is not one of this log.", Cause: err}
+	}
+	return checkpoint, nil
+}
+
+// An AuditProof proves to others that an event is in the log.
+type AuditProof struct {
+	Event string `json:"event"` // its octets, whose hash is the leaf
+	Seq   int64  `json:"seq"`
+	Proof string `json:"proof"` // c2sp.org/tlog-proof, with the signed checkpoint
+}
+
+func (s *server) auditProof(ctx context.Context, c *call) (any, error) {
+	if err := c.may(authz.AuditRead); err != nil {
+		return nil, err
+	}
+	return ProveEvent(ctx, s.Store, telamon.EventID(c.r.PathValue("event")))
+}
+
+// ProveEvent proves an event of a database: see [store.DB.AuditProof].
+func ProveEvent(ctx context.Context, db *store.DB, event telamon.EventID) (*AuditProof, error) {
+	proof, err := db.AuditProof(ctx, "", event)
+	if err != nil {
+		return nil, err
+	}
+	return &AuditProof{Event: string(proof.Payload), Seq: proof.Seq, Proof: audit.InclusionText(proof.Seq, proof.Proof, proof.Checkpoint)}, nil
+}
+
 // VerifyLog verifies the audit log of a database: by a server of its own, or by the
 // command for one that does not run.
 func VerifyLog(ctx context.Context, db *store.DB, verifier note.Verifier, in Verify, now time.Time) (*Verification, error) {
@@ -218,13 +253,23 @@ func VerifyLog(ctx context.Context, db *store.DB, verifier note.Verifier, in Ver
 		}
 	}}
 	for _, text := range in.Checkpoints {
-		checkpoint, err := audit.OpenCheckpoint(text, verifier)
+		checkpoint, err := openCheckpoint(text, verifier)
 		if err != nil {
-			return nil, &fault.Fault{Kind: fault.Invalid, Code: "checkpoint", Detail: "A checkpoint is not one of this log.", Cause: err}
+			return nil, err
 		}
 		opts.Trusted = append(opts.Trusted, checkpoint)
 	}
-	result, err := db.VerifyAudit(ctx, opts)
+	var result audit.Result
+	var err error
+	if in.Since == "" {
+		result, err = db.VerifyAudit(ctx, opts)
+	} else if since, openErr := openCheckpoint(in.Since, verifier); openErr != nil {
+		return nil, openErr
+	} else if len(in.Checkpoints) > 0 {
+		return nil, fault.New(fault.Invalid, "checkpoint", "Give either since or checkpoints.")
+	} else {
+		result, err = db.VerifyAuditSince(ctx, since, opts)
+	}
 	if err != nil {
 		return nil, err
 	}

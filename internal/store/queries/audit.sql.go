@@ -454,6 +454,33 @@ func (q *Queries) MoveAuditHead(ctx context.Context, arg MoveAuditHeadParams) (i
 	return result.RowsAffected()
 }
 
+const segmentAt = `-- name: SegmentAt :many
+SELECT first_seq FROM audit_segment WHERE first_seq <= $1 ORDER BY first_seq DESC LIMIT 1
+`
+
+func (q *Queries) SegmentAt(ctx context.Context, seq int64) ([]int64, error) {
+	rows, err := q.db.QueryContext(ctx, segmentAt, seq)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var first_seq int64
+		if err := rows.Scan(&first_seq); err != nil {
+			return nil, err
+		}
+		items = append(items, first_seq)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const segmentIDs = `-- name: SegmentIDs :many
 SELECT first_seq, ids FROM audit_segment
  WHERE last_id >= $1 AND first_id <= $2 ORDER BY last_id

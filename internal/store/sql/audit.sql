@@ -30,6 +30,9 @@ SELECT first_seq, ids FROM audit_segment
 SELECT first_seq, events, first_id, last_id, ids, leaves FROM audit_segment
  WHERE first_seq >= sqlc.arg(first_seq) ORDER BY first_seq LIMIT sqlc.arg(lim);
 
+-- name: SegmentAt :many
+SELECT first_seq FROM audit_segment WHERE first_seq <= sqlc.arg(seq) ORDER BY first_seq DESC LIMIT 1;
+
 -- name: Tile :many
 SELECT data FROM audit_tile WHERE level = sqlc.arg(level) AND n = sqlc.arg(n);
 
