@@ -35,6 +35,7 @@ type (
 	mailApprovalKind struct{}
 	mailKind         struct{}
 	jobKind          struct{}
+	crossKind        struct{}
 )
 
 // ProcessKind is the kind of IDs that name a running process and what is its own:
@@ -59,6 +60,7 @@ func (verificationKind) prefix() string { return "vrf" }
 func (mailApprovalKind) prefix() string { return "map" }
 func (mailKind) prefix() string         { return "mai" }
 func (jobKind) prefix() string          { return "job" }
+func (crossKind) prefix() string        { return "crs" }
 func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
@@ -81,6 +83,7 @@ type (
 	MailApprovalID = ID[mailApprovalKind]
 	MailID         = ID[mailKind]
 	JobID          = ID[jobKind]
+	CrossID        = ID[crossKind]
 )
 
 // idEncoding keeps the order of the bytes that it encodes.
@@ -137,6 +140,7 @@ var (
 	NewMailApprovalID = NewID[mailApprovalKind]
 	NewMailID         = NewID[mailKind]
 	NewJobID          = NewID[jobKind]
+	NewCrossID        = NewID[crossKind]
 )
 
 // ParseID reads an ID of kind K. The comparison is exact: IDs are lower case.
@@ -164,6 +168,7 @@ var (
 	ParseIssuerID       = ParseID[issuerKind]
 	ParseSeriesID       = ParseID[seriesKind]
 	ParseEventID        = ParseID[eventKind]
+	ParseCrossID        = ParseID[crossKind]
 	ParseClaimID        = ParseID[claimKind]
 	ParseMailApprovalID = ParseID[mailApprovalKind]
 )

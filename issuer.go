@@ -1,6 +1,7 @@
 package telamon
 
 import (
+	"cmp"
 	"crypto/x509"
 	"slices"
 	"time"
@@ -105,7 +106,24 @@ type Series struct {
 	Name      string // unique, such as "tls-ecdsa"
 	KeyType   string // a key algorithm of package tbs, such as "EC-P256"
 	EKUFamily EKUFamily
+	Rotation  Rotation
+	LeadDays  int // how many days before a switch the next issuing CA is made
+	LeafDays  int // the longest leaf in days; 0: told by the services of the series
 }
+
+// A Rotation is how often the active issuing CA of a series is exchanged.
+type Rotation string
+
+// The rotations. All but the last are on the second Monday of a quarter.
+const (
+	RotateQuarterly Rotation = "quarterly"
+	RotateYearly    Rotation = "yearly" // in January
+	RotateManually  Rotation = "manual"
+)
+
+// DefaultLeadDays is the LeadDays of a new series: the notice 30 days before a switch
+// can name the next issuing CA.
+const DefaultLeadDays = 45
 
 // An Issuer is a root or an issuing CA.
 type Issuer struct {
@@ -120,4 +138,83 @@ type Issuer struct {
 	CRLShards   int // how many CRL shards its certificates are spread over, at least 1
 	ActivateAt  time.Time
 	RetireAt    time.Time // zero: not planned yet
+	// SignUntil is when it ends to sign for tokens that are bound to it. Zero: no end is
+	// known yet, or, of a retired one, it signs for none.
+	SignUntil time.Time
+	Crosses   []CrossCertificate // of a root: its certificates by other CAs
+}
+
+// A CrossCertificate is a certificate of a root's name and key by another CA, for
+// relying parties that trust that one.
+type CrossCertificate struct {
+	ID                CrossID
+	Certificate       *x509.Certificate
+	SignerCertificate *x509.Certificate // of the other CA
+	Active            bool              // trust chains go this way
+}
+
+// ClockSkew is what the clocks of replicas may differ by; see docs/OPERATIONS.md.
+const ClockSkew = 5 * time.Second
+
+// TokenReach is how long after a login its token may be used at most. A token is bound
+// to an issuing CA, so that one signs for as long after its successor has started.
+const TokenReach = 660 * time.Second
+
+// MaySign reports whether an issuing CA may sign certificates at t for tokens that are
+// bound to it. That it was activated is either recorded or, before the record is
+// written, told by the clock.
+func (i *Issuer) MaySign(t time.Time) bool {
+	if i.Role != RoleIssuing {
+		return false
+	}
+	switch i.Status {
+	case IssuerActive:
+	case IssuerPlanned: // another replica, whose clock is ahead, may bind tokens to it
+		if t.Add(ClockSkew).Before(i.ActivateAt) {
+			return false
+		}
+	case IssuerRetired:
+		return t.Before(i.SignUntil)
+	default:
+		return false
+	}
+	return i.SignUntil.IsZero() || t.Before(i.SignUntil)
+}
+
+// starts reports whether new tokens may be bound to the issuing CA at t. One whose
+// certificate has ended signs nothing, but its tokens still read and revoke.
+func (i *Issuer) starts(t time.Time) bool {
+	return i.Status == IssuerActive || i.Status == IssuerPlanned && !t.Before(i.ActivateAt)
+}
+
+// A Succession is the issuing CAs of each series, the one that starts last first.
+type Succession map[SeriesID][]*Issuer
+
+// NewSuccession returns the succession of issuers, which nobody may change from then on.
+func NewSuccession(all []*Issuer) Succession {
+	s := Succession{}
+	for _, i := range all {
+		if i.Role == RoleIssuing {
+			s[i.Series] = append(s[i.Series], i)
+		}
+	}
+	for _, list := range s {
+		slices.SortFunc(list, func(a, b *Issuer) int {
+			return cmp.Or(b.ActivateAt.Compare(a.ActivateAt), cmp.Compare(a.ID, b.ID))
+		})
+	}
+	return s
+}
+
+// Active returns the issuing CA of a series that new tokens are bound to at t, nil if
+// there is none: of those that have started, the one that did last. So a switch happens
+// at its instant on every replica, whether anybody has recorded it or not, and a series
+// whose next CA is not there keeps the one that it has.
+func (s Succession) Active(series SeriesID, t time.Time) *Issuer {
+	for _, i := range s[series] {
+		if i.starts(t) {
+			return i
+		}
+	}
+	return nil
 }

@@ -79,7 +79,10 @@ func must(t testing.TB, err error) {
 func (w *world) fill(t testing.TB) {
 	t.Helper()
 	ctx, hierarchy := t.Context(), telamon.NewHierarchyID()
-	w.series = telamon.Series{ID: telamon.NewSeriesID(), Hierarchy: hierarchy, Name: "tls-ec", KeyType: "EC-P256", EKUFamily: telamon.EKUTLS}
+	w.series = telamon.Series{
+		ID: telamon.NewSeriesID(), Hierarchy: hierarchy, Name: "tls-ec", KeyType: "EC-P256", EKUFamily: telamon.EKUTLS,
+		Rotation: telamon.RotateYearly, LeadDays: 60,
+	}
 	w.issuer = telamon.Issuer{
 		ID: telamon.NewIssuerID(), Hierarchy: hierarchy, Series: w.series.ID, Role: telamon.RoleIssuing, Status: telamon.IssuerActive,
 		KeyName: "tls-1", Certificate: caCertificate(t, w.clock.Now()), CRLShards: 1, ActivateAt: w.clock.Now(),

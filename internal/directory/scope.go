@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -92,7 +93,8 @@ type policyEntry struct {
 // addPolicy sets the scope's policy. A policy's version is kept in the store
 // before anything is issued by it.
 func (d *Directory) addPolicy(ctx context.Context, s *snapshot, scope *Scope) error {
-	issuer := s.active[scope.Service.Series]
+	now := d.clock.Now()
+	issuer := s.lines.Active(scope.Service.Series, now)
 	if issuer == nil {
 		return errNoIssuer()
 	}
@@ -117,7 +119,7 @@ func (d *Directory) addPolicy(ctx context.Context, s *snapshot, scope *Scope) er
 	if fits() {
 		return nil
 	}
-	p, err := s.compile(&scope.Service, scope.Identity.Data)
+	p, err := s.compile(&scope.Service, scope.Identity.Data, now)
 	if err != nil {
 		d.log.WarnContext(ctx, "a policy cannot be used", "service", scope.Service.ID, "identity", scope.Identity.ID, "error", err)
 		return &fault.Fault{
@@ -142,9 +144,9 @@ func errNoIssuer() error {
 	return fault.New(fault.Unavailable, "no_active_issuer", "No issuing CA is active now.")
 }
 
-// compile makes the effective policy of a service and an identity's data.
-func (s *snapshot) compile(service *telamon.Service, data map[string]string) (*policy.Policy, error) {
-	series, issuer := s.series[service.Series], s.active[service.Series]
+// compile makes the effective policy of a service and an identity's data, at an instant.
+func (s *snapshot) compile(service *telamon.Service, data map[string]string, now time.Time) (*policy.Policy, error) {
+	series, issuer := s.series[service.Series], s.lines.Active(service.Series, now)
 	if series == nil || issuer == nil {
 		return nil, errNoIssuer()
 	}
@@ -169,7 +171,7 @@ func (d *Directory) Compile(ctx context.Context, service *telamon.Service, data 
 	if err != nil {
 		return nil, err
 	}
-	return s.compile(service, data)
+	return s.compile(service, data, d.clock.Now())
 }
 
 // SeriesNamed returns the issuer series of a name. The caller must not change it.
@@ -187,7 +189,17 @@ func (d *Directory) SeriesNamed(ctx context.Context, name string) (*telamon.Seri
 	return found[telamon.Series](nil, "series_not_found")
 }
 
-// ActiveIssuer returns the issuing CA that signs now for the pair's service. The
+// Issuer returns an issuer in any state. The caller must not change it. It reports
+// NotFound and Unavailable.
+func (d *Directory) Issuer(ctx context.Context, id telamon.IssuerID) (*telamon.Issuer, error) {
+	s, err := d.lookup(ctx, func(ctx context.Context) (*store.Directory, error) { return d.store.FindIssuers(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	return found(s.issuers[id], "issuer_not_found")
+}
+
+// ActiveIssuer returns the issuing CA that new tokens for the pair's service get now. The
 // caller must not change it. It reports NotFound and Unavailable.
 func (d *Directory) ActiveIssuer(ctx context.Context, id telamon.PairID) (*telamon.Issuer, error) {
 	s, err := d.lookup(ctx, func(ctx context.Context) (*store.Directory, error) { return d.store.FindScope(ctx, id) })
@@ -199,8 +211,12 @@ func (d *Directory) ActiveIssuer(ctx context.Context, id telamon.PairID) (*telam
 		return found[telamon.Issuer](nil, "pair_not_found")
 	}
 	service := s.services[s.subscriptions[pair.Subscription].Service]
-	if service == nil || s.active[service.Series] == nil {
+	if service == nil {
 		return nil, errNoIssuer()
 	}
-	return s.active[service.Series], nil
+	issuer := s.lines.Active(service.Series, d.clock.Now())
+	if issuer == nil {
+		return nil, errNoIssuer()
+	}
+	return issuer, nil
 }

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -19,7 +20,8 @@ type snapshot struct {
 	keys          map[string]telamon.CredentialID // by API key
 	certs         map[[32]byte]*telamon.ClientCert
 	series        map[telamon.SeriesID]*telamon.Series
-	active        map[telamon.SeriesID]*telamon.Issuer // the issuing CA that signs now
+	issuers       map[telamon.IssuerID]*telamon.Issuer
+	lines         telamon.Succession // of issuers
 }
 
 // with returns a snapshot of s and what was read since.
@@ -34,7 +36,8 @@ func (s *snapshot) with(read *store.Directory) *snapshot {
 	next.layCredentials(s, read.Credentials)
 	if len(read.Issuers)+len(read.Series) > 0 { // they come all at once
 		next.series = laid(nil, read.Series, func(v *telamon.Series) telamon.SeriesID { return v.ID })
-		next.active = activeOf(read.Issuers)
+		next.issuers = laid(nil, read.Issuers, func(v *telamon.Issuer) telamon.IssuerID { return v.ID })
+		next.lines = telamon.NewSuccession(slices.Collect(maps.Values(next.issuers)))
 	}
 	return &next
 }
@@ -68,14 +71,4 @@ func (s *snapshot) layCredentials(old *snapshot, list []telamon.Credential) {
 			s.keys[c.Key] = c.ID
 		}
 	}
-}
-
-func activeOf(issuers []telamon.Issuer) map[telamon.SeriesID]*telamon.Issuer {
-	active := map[telamon.SeriesID]*telamon.Issuer{}
-	for i := range issuers {
-		if issuer := &issuers[i]; issuer.Role == telamon.RoleIssuing && issuer.Status == telamon.IssuerActive {
-			active[issuer.Series] = issuer
-		}
-	}
-	return active
 }

@@ -38,6 +38,7 @@ const (
 	tokenExpired         reason = "token_expired"
 	tokenEpoch           reason = "token_epoch"       // the credential was changed since
 	tokenCertificate     reason = "token_certificate" // presented with another certificate
+	tokenIssuer          reason = "token_issuer"      // its issuing CA signs no more
 )
 
 // actionToken is the action of audit events that count refused tokens.
@@ -143,6 +144,9 @@ func (s *IAM) Authorize(ctx context.Context, token string, address netip.Addr, p
 		return telamon.Actor{}, s.refuse(s.refusedTokens, address, credential, "", why)
 	}
 	cert, why, err := s.judge(ctx, credential, address, peer)
+	if err == nil && why == "" {
+		why, err = s.judgeIssuer(ctx, c.issuer)
+	}
 	if err != nil {
 		return telamon.Actor{}, err
 	}
@@ -179,6 +183,22 @@ func (s *IAM) judgeToken(c claims, credential *telamon.Credential, peer []byte) 
 		return tokenCertificate
 	}
 	return ""
+}
+
+// judgeIssuer returns why a token that is bound to the issuer is no longer good, or "".
+// A rotation lets tokens end by their age; an emergency one ends them at once.
+func (s *IAM) judgeIssuer(ctx context.Context, id telamon.IssuerID) (reason, error) {
+	issuer, err := s.directory.Issuer(ctx, id)
+	if fault.Is(err, fault.NotFound) {
+		return tokenIssuer, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if !issuer.MaySign(s.clock.Now()) {
+		return tokenIssuer, nil
+	}
+	return "", nil
 }
 
 // judge returns why the credential cannot be used now from this address and with

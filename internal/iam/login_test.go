@@ -487,3 +487,69 @@ func BenchmarkAuthorize(b *testing.B) {
 		must(b, errorOf(w.Authorize(b.Context(), token, home, l.peer)))
 	}
 }
+
+// TestTokensOfARotation follows tokens over a switch: one that was bound before it lives
+// out its time on the old issuing CA, until an emergency ends it at once.
+func TestTokensOfARotation(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		l := w.newLogin(t, "first", good(0))
+		enter := func() string {
+			t.Helper()
+			return got(w.Login(ctx, home, l.peer, l.key, l.secret))(t)
+		}
+		bound := func(token string) telamon.IssuerID {
+			t.Helper()
+			return got(w.Authorize(ctx, token, home, l.peer))(t).Issuer
+		}
+		first := enter()
+		old := bound(first)
+		next := w.successor(t, old, w.clock.Now().Add(time.Minute))
+		w.clock.Advance(time.Minute - time.Millisecond)
+		must(t, w.dir.Poll(ctx))
+		last := enter()
+		w.clock.Advance(time.Millisecond)
+		must(t, w.dir.Poll(ctx))
+		second := enter()
+		if bound(first) != old || bound(last) != old || bound(second) != next {
+			t.Errorf("after the switch the tokens are bound to %s, %s and %s, want %s twice and %s",
+				bound(first), bound(last), bound(second), old, next)
+		}
+		w.clock.Advance(telamon.TokenReach - 2*time.Millisecond)
+		must(t, w.dir.Poll(ctx))
+		if bound(last) != old {
+			t.Error("the last token did not live out its time on the old issuing CA")
+		}
+		w.clock.Advance(time.Millisecond)
+		must(t, w.dir.Poll(ctx))
+		mustBe(t, errorOf(w.Authorize(ctx, last, home, l.peer)), fault.Unauthenticated, "unauthorized")
+
+		third := enter()
+		emergency := w.successor(t, next, w.clock.Now().Add(time.Hour))
+		must(t, w.db.RotateNow(ctx, operator, w.seriesOf(t, next), emergency, true))
+		must(t, w.dir.Poll(ctx)) // as every replica does each 250 ms
+		mustBe(t, errorOf(w.Authorize(ctx, third, home, l.peer)), fault.Unauthenticated, "unauthorized")
+		if fourth := enter(); bound(fourth) != emergency {
+			t.Errorf("after the emergency a token is bound to %s, want %s", bound(fourth), emergency)
+		}
+	})
+}
+
+func (w *world) seriesOf(t *testing.T, id telamon.IssuerID) telamon.SeriesID {
+	t.Helper()
+	return got(w.dir.Issuer(t.Context(), id))(t).Series
+}
+
+// successor plans an issuing CA after another one. It has that one's certificate: nothing
+// is signed here.
+func (w *world) successor(t *testing.T, after telamon.IssuerID, at time.Time) telamon.IssuerID {
+	t.Helper()
+	i := *got(w.dir.Issuer(t.Context(), after))(t)
+	i.ID, i.ActivateAt = telamon.NewIssuerID(), at
+	must(t, w.db.PlanIssuer(t.Context(), operator, store.IssuerPlan{
+		ID: i.ID, Series: i.Series, Parent: i.Parent, KeyName: i.ID.String(), ActivateAt: at, Request: []byte(`{}`),
+	}))
+	must(t, w.db.AddIssuer(t.Context(), operator, &i))
+	must(t, w.dir.Poll(t.Context()))
+	return i.ID
+}

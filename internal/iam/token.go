@@ -16,9 +16,9 @@ const (
 	TokenLife = 600 * time.Second
 	// TokenGrace is for how much longer a token is accepted: some clients use theirs
 	// to the last second and cannot recover from a refusal.
-	TokenGrace = 60 * time.Second
+	TokenGrace = telamon.TokenReach - TokenLife
 	// tokenSkew is how far another replica's clock may be ahead of ours.
-	tokenSkew = 5 * time.Second
+	tokenSkew = telamon.ClockSkew
 )
 
 // The layout of a token before its base64url: the version, when it was made in

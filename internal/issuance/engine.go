@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -31,6 +33,10 @@ type Keys interface {
 	SignCertificate(name string, tbsDER []byte) ([]byte, error)
 	SignCRL(name string, tbsCertList io.Reader) ([]byte, error)
 	SignOCSP(name string, responseData []byte) ([]byte, *tbs.SignatureAlgorithm, error)
+	// Certificate returns the certificate that a key is bound to, nil if none.
+	Certificate(name string) (*x509.Certificate, error)
+	// RequestCertificate returns a PKCS #10 request by a key that is not bound yet.
+	RequestCertificate(name string, subject []byte) ([]byte, error)
 	Retire(name string) error
 	Destroy(name string) error
 }
@@ -61,7 +67,7 @@ type Engine struct {
 // issuers is a snapshot of every issuer. It is never changed.
 type issuers struct {
 	byID   map[telamon.IssuerID]*telamon.Issuer
-	active map[telamon.SeriesID]*telamon.Issuer
+	lines  telamon.Succession
 	series map[telamon.SeriesID]telamon.Series
 }
 
@@ -81,8 +87,7 @@ func New(cfg Config) *Engine {
 // Load replaces what the engine knows of issuers and series, at once.
 func (e *Engine) Load(all []telamon.Issuer, series []telamon.Series) {
 	next := &issuers{
-		byID:   make(map[telamon.IssuerID]*telamon.Issuer, len(all)),
-		active: map[telamon.SeriesID]*telamon.Issuer{}, series: map[telamon.SeriesID]telamon.Series{},
+		byID: make(map[telamon.IssuerID]*telamon.Issuer, len(all)), series: map[telamon.SeriesID]telamon.Series{},
 	}
 	for _, s := range series {
 		next.series[s.ID] = s
@@ -90,10 +95,8 @@ func (e *Engine) Load(all []telamon.Issuer, series []telamon.Series) {
 	for i := range all {
 		issuer := all[i]
 		next.byID[issuer.ID] = &issuer
-		if issuer.Role == telamon.RoleIssuing && issuer.Status == telamon.IssuerActive {
-			next.active[issuer.Series] = &issuer
-		}
 	}
+	next.lines = telamon.NewSuccession(slices.Collect(maps.Values(next.byID)))
 	e.issuers.Store(next)
 }
 
@@ -108,7 +111,7 @@ func (e *Engine) Issuer(id telamon.IssuerID) (*telamon.Issuer, error) {
 // Active returns the issuing CA of a series that signs now. It reports Unavailable
 // if the series has none.
 func (e *Engine) Active(id telamon.SeriesID) (*telamon.Issuer, error) {
-	if issuer := e.issuers.Load().active[id]; issuer != nil {
+	if issuer := e.issuers.Load().lines.Active(id, e.clock.Now()); issuer != nil {
 		return issuer, nil
 	}
 	return nil, fault.New(fault.Unavailable, "no_active_issuer", "No issuing CA is active now.")

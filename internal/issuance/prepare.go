@@ -53,8 +53,8 @@ type Signed struct {
 // and returns a token that [Engine.Sign] redeems for exactly those bytes.
 //
 // Prepare signs nothing: a caller may drop the token, which only burns its serial.
-// It reports Unavailable unless the issuer is an active issuing CA and within its
-// validity, and Invalid if the certificate would outlive its issuer, carries an
+// It reports Unavailable unless the issuer is an issuing CA that may sign now and within
+// its validity, and Invalid if the certificate would outlive its issuer, carries an
 // extended key usage outside the issuer's family, cannot be encoded, or fails a
 // lint. The second named by notAfter is part of the validity period (RFC 5280,
 // Section 4.1.2.5), so n seconds end at notBefore + n - 1.
@@ -120,7 +120,7 @@ func usable(issuer *telamon.Issuer, now time.Time) error {
 	switch {
 	case issuer == nil:
 		return fault.New(fault.Unavailable, "issuer_unknown", "The issuing CA is not known yet.")
-	case issuer.Role != telamon.RoleIssuing || issuer.Status != telamon.IssuerActive:
+	case !issuer.MaySign(now):
 		return fault.New(fault.Unavailable, "issuer_not_active", "The issuing CA is not active.")
 	case now.Before(issuer.Certificate.NotBefore) || now.After(issuer.Certificate.NotAfter):
 		return fault.New(fault.Unavailable, "issuer_not_valid", "The issuing CA is not valid now.")

@@ -227,6 +227,49 @@ func (ks *Keystore) key(name string) (*key, error) {
 	return k, nil
 }
 
+// Refresh reads keys that have come into the directory since it was opened, as those
+// that another process with the same directory has made, and the purpose of those that
+// had none. It changes no file. A file that cannot be read is skipped and reported.
+func (ks *Keystore) Refresh() error {
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	entries, err := os.ReadDir(ks.dir)
+	if err != nil {
+		return fmt.Errorf("read keystore: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), fileSuffix)
+		if !ok || strings.HasPrefix(name, "_") {
+			continue
+		}
+		if k := ks.keys[name]; k == nil {
+			err = ks.load(name)
+		} else if k.purpose.Certificate == nil {
+			err = ks.reload(k)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("key %s: %w", name, err))
+		}
+		err = nil
+	}
+	return errors.Join(errs...)
+}
+
+// reload reads what purpose another process has given a key. The caller holds ks.mu.
+func (ks *Keystore) reload(k *key) error {
+	plain, err := ks.unseal(k.name)
+	if err != nil {
+		return err
+	}
+	read, err := parseKey(k.name, plain, ks.device)
+	if err != nil {
+		return err
+	}
+	k.purpose = read.purpose
+	return nil
+}
+
 // Names returns the names of the CA keys in order.
 func (ks *Keystore) Names() []string {
 	ks.mu.RLock()
@@ -251,7 +294,8 @@ func (ks *Keystore) Public(name string) (crypto.PublicKey, error) {
 }
 
 // Destroy destroys a retired key: on its device, and its file, which is overwritten
-// and removed. Its journal stays.
+// and removed. Its journal stays. Of a key that another process with the same directory
+// has destroyed, it forgets what is in memory.
 func (ks *Keystore) Destroy(name string) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -264,6 +308,10 @@ func (ks *Keystore) Destroy(name string) error {
 	}
 	path := ks.path(name)
 	info, err := os.Stat(path)
+	if isMissing(err) {
+		delete(ks.keys, name)
+		return k.journal.close()
+	}
 	if err = errors.Join(err, destroyOnDevice(k.signer)); err != nil {
 		return fmt.Errorf("destroy key %s: %w", name, err)
 	}

@@ -97,7 +97,7 @@ func (ks *Keystore) Bind(name string, purpose Purpose) error {
 }
 
 // Retire ends a CA key's signing of certificates for good, but for that of its OCSP
-// responder, and a responder's key altogether.
+// responder, and a responder's key altogether. A key that is retired stays as it is.
 func (ks *Keystore) Retire(name string) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -105,8 +105,15 @@ func (ks *Keystore) Retire(name string) error {
 	if err != nil {
 		return err
 	}
+	if k.purpose.Retired {
+		return nil
+	}
 	k.purpose.Retired = true
-	return ks.saveKey(k)
+	if err := ks.saveKey(k); err != nil {
+		k.purpose.Retired = false
+		return err
+	}
+	return nil
 }
 
 // SelfSign signs a root's own certificate with a key that has no purpose yet.

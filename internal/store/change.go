@@ -38,7 +38,7 @@ type Change struct {
 const changeLookBack = transactionLimit + clockSkew + ChangeGap
 
 // clockSkew is what the clocks of replicas may differ by; see docs/OPERATIONS.md.
-const clockSkew = 5 * time.Second
+const clockSkew = telamon.ClockSkew
 
 // ChangeGap is how much time may pass between two readings of the feed without one
 // missing a change. After a longer one, and after the clock went back, a reader must

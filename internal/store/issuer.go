@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -33,7 +34,8 @@ func (db *DB) CreateHierarchy(ctx context.Context, actor telamon.Actor, h Hierar
 		for _, s := range h.Series {
 			err := t.InsertSeries(ctx, queries.InsertSeriesParams{
 				ID: s.ID.String(), HierarchyID: h.ID.String(), Name: s.Name, KeyType: s.KeyType,
-				EkuFamily: string(s.EKUFamily), CreatedAt: t.millis(),
+				EkuFamily: string(s.EKUFamily), CreatedAt: t.millis(), Rotation: string(cmp.Or(s.Rotation, telamon.RotateQuarterly)),
+				LeadDays: int64(cmp.Or(s.LeadDays, telamon.DefaultLeadDays)), LeafDays: int64(s.LeafDays),
 			})
 			if err != nil {
 				return fmt.Errorf("insert series %s: %w", s.Name, err)
@@ -60,6 +62,7 @@ func (t *txn) insertIssuer(ctx context.Context, i *telamon.Issuer) error {
 		ID: i.ID.String(), HierarchyID: i.Hierarchy.String(), SeriesID: textOrNil(i.Series), ParentID: textOrNil(i.Parent),
 		Role: string(i.Role), Status: string(i.Status), KeyName: i.KeyName, Certificate: i.Certificate.Raw,
 		CrlShards: int64(i.CRLShards), ActivateAt: i.ActivateAt.UnixMilli(), RetireAt: millisOrNil(i.RetireAt), CreatedAt: t.millis(),
+		SignUntil: millisOrNil(i.SignUntil),
 	})
 	if err != nil {
 		return fmt.Errorf("insert issuer %s: %w", i.ID, err)
@@ -88,7 +91,11 @@ func readIssuers(ctx context.Context, q *queries.Queries) ([]telamon.Issuer, []t
 			ID: telamon.IssuerID(r.ID), Hierarchy: telamon.HierarchyID(r.HierarchyID), Series: idOf[telamon.SeriesID](r.SeriesID),
 			Parent: idOf[telamon.IssuerID](r.ParentID), Role: telamon.IssuerRole(r.Role), Status: telamon.IssuerStatus(r.Status),
 			KeyName: r.KeyName, Certificate: cert, CRLShards: int(r.CrlShards), ActivateAt: timeOf(r.ActivateAt), RetireAt: timeOrZero(r.RetireAt),
+			SignUntil: timeOrZero(r.SignUntil),
 		}
+	}
+	if err := addCrosses(ctx, q, issuers); err != nil {
+		return nil, nil, err
 	}
 	list, err := q.AllSeries(ctx)
 	if err != nil {
@@ -98,10 +105,36 @@ func readIssuers(ctx context.Context, q *queries.Queries) ([]telamon.Issuer, []t
 	for n, r := range list {
 		series[n] = telamon.Series{
 			ID: telamon.SeriesID(r.ID), Hierarchy: telamon.HierarchyID(r.HierarchyID), Name: r.Name, KeyType: r.KeyType,
-			EKUFamily: telamon.EKUFamily(r.EkuFamily),
+			EKUFamily: telamon.EKUFamily(r.EkuFamily), Rotation: telamon.Rotation(r.Rotation), LeadDays: int(r.LeadDays), LeafDays: int(r.LeafDays),
 		}
 	}
 	return issuers, series, nil
+}
+
+// addCrosses adds the certificates of roots by other CAs.
+func addCrosses(ctx context.Context, q *queries.Queries, issuers []telamon.Issuer) error {
+	rows, err := q.CrossCertificates(ctx)
+	if err != nil {
+		return fmt.Errorf("read cross certificates: %w", err)
+	}
+	for _, r := range rows {
+		cert, err := x509.ParseCertificate(r.Certificate)
+		if err != nil {
+			return fmt.Errorf("read cross certificate %s: %w", r.ID, err)
+		}
+		signer, err := x509.ParseCertificate(r.SignerCertificate)
+		if err != nil {
+			return fmt.Errorf("read the signer of cross certificate %s: %w", r.ID, err)
+		}
+		for n := range issuers {
+			if i := &issuers[n]; i.ID.String() == r.IssuerID {
+				i.Crosses = append(i.Crosses, telamon.CrossCertificate{
+					ID: telamon.CrossID(r.ID), Certificate: cert, SignerCertificate: signer, Active: r.Active,
+				})
+			}
+		}
+	}
+	return nil
 }
 
 // Hierarchies returns every hierarchy, without its series and issuers.

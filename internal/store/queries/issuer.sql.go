@@ -10,7 +10,7 @@ import (
 )
 
 const allSeries = `-- name: AllSeries :many
-SELECT id, hierarchy_id, name, key_type, eku_family, created_at FROM issuer_series ORDER BY id
+SELECT id, hierarchy_id, name, key_type, eku_family, created_at, rotation, lead_days, leaf_days FROM issuer_series ORDER BY id
 `
 
 func (q *Queries) AllSeries(ctx context.Context) ([]IssuerSeries, error) {
@@ -29,6 +29,9 @@ func (q *Queries) AllSeries(ctx context.Context) ([]IssuerSeries, error) {
 			&i.KeyType,
 			&i.EkuFamily,
 			&i.CreatedAt,
+			&i.Rotation,
+			&i.LeadDays,
+			&i.LeafDays,
 		); err != nil {
 			return nil, err
 		}
@@ -41,6 +44,91 @@ func (q *Queries) AllSeries(ctx context.Context) ([]IssuerSeries, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const clearActiveCross = `-- name: ClearActiveCross :execrows
+UPDATE cross_certificate SET active = FALSE WHERE issuer_id = $1 AND active
+`
+
+func (q *Queries) ClearActiveCross(ctx context.Context, issuerID string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, clearActiveCross, issuerID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const crossCertificates = `-- name: CrossCertificates :many
+SELECT id, issuer_id, signer_id, certificate, signer_certificate, active, created_at FROM cross_certificate ORDER BY id
+`
+
+func (q *Queries) CrossCertificates(ctx context.Context) ([]CrossCertificate, error) {
+	rows, err := q.db.QueryContext(ctx, crossCertificates)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CrossCertificate
+	for rows.Next() {
+		var i CrossCertificate
+		if err := rows.Scan(
+			&i.ID,
+			&i.IssuerID,
+			&i.SignerID,
+			&i.Certificate,
+			&i.SignerCertificate,
+			&i.Active,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const dropIssuerPlan = `-- name: DropIssuerPlan :execrows
+DELETE FROM issuer_plan WHERE id = $1
+`
+
+func (q *Queries) DropIssuerPlan(ctx context.Context, id string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropIssuerPlan, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const endIssuer = `-- name: EndIssuer :execrows
+UPDATE issuer SET status = 'retired', retire_at = $1, sign_until = $2
+ WHERE id = $3 AND status = $4
+`
+
+type EndIssuerParams struct {
+	RetireAt   *int64
+	SignUntil  *int64
+	ID         string
+	FromStatus string
+}
+
+// Of one that is retired, at once: it signs for no token from now on.
+func (q *Queries) EndIssuer(ctx context.Context, arg EndIssuerParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, endIssuer,
+		arg.RetireAt,
+		arg.SignUntil,
+		arg.ID,
+		arg.FromStatus,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const hierarchies = `-- name: Hierarchies :many
@@ -75,6 +163,33 @@ func (q *Queries) Hierarchies(ctx context.Context) ([]Hierarchy, error) {
 	return items, nil
 }
 
+const insertCrossCertificate = `-- name: InsertCrossCertificate :exec
+INSERT INTO cross_certificate (id, issuer_id, signer_id, certificate, signer_certificate, active, created_at)
+VALUES ($1, $2, $3, $4, $5, FALSE,
+        $6)
+`
+
+type InsertCrossCertificateParams struct {
+	ID                string
+	IssuerID          string
+	SignerID          *string
+	Certificate       []byte
+	SignerCertificate []byte
+	CreatedAt         int64
+}
+
+func (q *Queries) InsertCrossCertificate(ctx context.Context, arg InsertCrossCertificateParams) error {
+	_, err := q.db.ExecContext(ctx, insertCrossCertificate,
+		arg.ID,
+		arg.IssuerID,
+		arg.SignerID,
+		arg.Certificate,
+		arg.SignerCertificate,
+		arg.CreatedAt,
+	)
+	return err
+}
+
 const insertHierarchy = `-- name: InsertHierarchy :exec
 INSERT INTO hierarchy (id, kind, name, created_at)
 VALUES ($1, $2, $3, $4)
@@ -98,9 +213,10 @@ func (q *Queries) InsertHierarchy(ctx context.Context, arg InsertHierarchyParams
 }
 
 const insertIssuer = `-- name: InsertIssuer :exec
-INSERT INTO issuer (id, hierarchy_id, series_id, parent_id, role, status, key_name, certificate, crl_shards, activate_at, retire_at, created_at)
+INSERT INTO issuer (id, hierarchy_id, series_id, parent_id, role, status, key_name, certificate, crl_shards, activate_at, retire_at, created_at, sign_until)
 VALUES ($1, $2, $3, $4, $5, $6,
-        $7, $8, $9, $10, $11, $12)
+        $7, $8, $9, $10, $11, $12,
+        $13)
 `
 
 type InsertIssuerParams struct {
@@ -116,6 +232,7 @@ type InsertIssuerParams struct {
 	ActivateAt  int64
 	RetireAt    *int64
 	CreatedAt   int64
+	SignUntil   *int64
 }
 
 func (q *Queries) InsertIssuer(ctx context.Context, arg InsertIssuerParams) error {
@@ -132,13 +249,66 @@ func (q *Queries) InsertIssuer(ctx context.Context, arg InsertIssuerParams) erro
 		arg.ActivateAt,
 		arg.RetireAt,
 		arg.CreatedAt,
+		arg.SignUntil,
+	)
+	return err
+}
+
+const insertIssuerNotice = `-- name: InsertIssuerNotice :exec
+INSERT INTO issuer_notice (issuer_id, activate_at, days, created_at)
+VALUES ($1, $2, $3, $4)
+`
+
+type InsertIssuerNoticeParams struct {
+	IssuerID   string
+	ActivateAt int64
+	Days       int64
+	CreatedAt  int64
+}
+
+func (q *Queries) InsertIssuerNotice(ctx context.Context, arg InsertIssuerNoticeParams) error {
+	_, err := q.db.ExecContext(ctx, insertIssuerNotice,
+		arg.IssuerID,
+		arg.ActivateAt,
+		arg.Days,
+		arg.CreatedAt,
+	)
+	return err
+}
+
+const insertIssuerPlan = `-- name: InsertIssuerPlan :exec
+INSERT INTO issuer_plan (id, series_id, parent_id, key_name, activate_at, request, created_at)
+VALUES ($1, $2, $3, $4, $5, $6,
+        $7)
+`
+
+type InsertIssuerPlanParams struct {
+	ID         string
+	SeriesID   string
+	ParentID   string
+	KeyName    string
+	ActivateAt int64
+	Request    string
+	CreatedAt  int64
+}
+
+func (q *Queries) InsertIssuerPlan(ctx context.Context, arg InsertIssuerPlanParams) error {
+	_, err := q.db.ExecContext(ctx, insertIssuerPlan,
+		arg.ID,
+		arg.SeriesID,
+		arg.ParentID,
+		arg.KeyName,
+		arg.ActivateAt,
+		arg.Request,
+		arg.CreatedAt,
 	)
 	return err
 }
 
 const insertSeries = `-- name: InsertSeries :exec
-INSERT INTO issuer_series (id, hierarchy_id, name, key_type, eku_family, created_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO issuer_series (id, hierarchy_id, name, key_type, eku_family, created_at, rotation, lead_days, leaf_days)
+VALUES ($1, $2, $3, $4, $5, $6,
+        $7, $8, $9)
 `
 
 type InsertSeriesParams struct {
@@ -148,6 +318,9 @@ type InsertSeriesParams struct {
 	KeyType     string
 	EkuFamily   string
 	CreatedAt   int64
+	Rotation    string
+	LeadDays    int64
+	LeafDays    int64
 }
 
 func (q *Queries) InsertSeries(ctx context.Context, arg InsertSeriesParams) error {
@@ -158,12 +331,82 @@ func (q *Queries) InsertSeries(ctx context.Context, arg InsertSeriesParams) erro
 		arg.KeyType,
 		arg.EkuFamily,
 		arg.CreatedAt,
+		arg.Rotation,
+		arg.LeadDays,
+		arg.LeafDays,
 	)
 	return err
 }
 
+const issuerNotices = `-- name: IssuerNotices :many
+SELECT issuer_id, activate_at, days, created_at FROM issuer_notice ORDER BY issuer_id, activate_at, days
+`
+
+func (q *Queries) IssuerNotices(ctx context.Context) ([]IssuerNotice, error) {
+	rows, err := q.db.QueryContext(ctx, issuerNotices)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []IssuerNotice
+	for rows.Next() {
+		var i IssuerNotice
+		if err := rows.Scan(
+			&i.IssuerID,
+			&i.ActivateAt,
+			&i.Days,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const issuerPlans = `-- name: IssuerPlans :many
+SELECT id, series_id, parent_id, key_name, activate_at, request, created_at FROM issuer_plan ORDER BY activate_at, id
+`
+
+func (q *Queries) IssuerPlans(ctx context.Context) ([]IssuerPlan, error) {
+	rows, err := q.db.QueryContext(ctx, issuerPlans)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []IssuerPlan
+	for rows.Next() {
+		var i IssuerPlan
+		if err := rows.Scan(
+			&i.ID,
+			&i.SeriesID,
+			&i.ParentID,
+			&i.KeyName,
+			&i.ActivateAt,
+			&i.Request,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const issuers = `-- name: Issuers :many
-SELECT id, hierarchy_id, series_id, parent_id, role, status, key_name, certificate, crl_shards, activate_at, retire_at, created_at
+SELECT id, hierarchy_id, series_id, parent_id, role, status, key_name, certificate, crl_shards, activate_at, retire_at, created_at, sign_until
   FROM issuer ORDER BY id
 `
 
@@ -189,6 +432,7 @@ func (q *Queries) Issuers(ctx context.Context) ([]Issuer, error) {
 			&i.ActivateAt,
 			&i.RetireAt,
 			&i.CreatedAt,
+			&i.SignUntil,
 		); err != nil {
 			return nil, err
 		}
@@ -201,4 +445,114 @@ func (q *Queries) Issuers(ctx context.Context) ([]Issuer, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const lockSeries = `-- name: LockSeries :one
+SELECT id FROM issuer_series WHERE id = $1 FOR UPDATE
+`
+
+func (q *Queries) LockSeries(ctx context.Context, id string) (string, error) {
+	row := q.db.QueryRowContext(ctx, lockSeries, id)
+	var id_2 string
+	err := row.Scan(&id_2)
+	return id_2, err
+}
+
+const moveIssuer = `-- name: MoveIssuer :execrows
+UPDATE issuer SET status = $1
+ WHERE id = $2 AND status = $3
+`
+
+type MoveIssuerParams struct {
+	ToStatus   string
+	ID         string
+	FromStatus string
+}
+
+func (q *Queries) MoveIssuer(ctx context.Context, arg MoveIssuerParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, moveIssuer, arg.ToStatus, arg.ID, arg.FromStatus)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setActivation = `-- name: SetActivation :execrows
+UPDATE issuer SET activate_at = $1
+ WHERE id = $2 AND status = 'planned'
+`
+
+type SetActivationParams struct {
+	ActivateAt int64
+	ID         string
+}
+
+func (q *Queries) SetActivation(ctx context.Context, arg SetActivationParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setActivation, arg.ActivateAt, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setActiveCross = `-- name: SetActiveCross :execrows
+UPDATE cross_certificate SET active = TRUE WHERE issuer_id = $1 AND id = $2
+`
+
+type SetActiveCrossParams struct {
+	IssuerID string
+	ID       string
+}
+
+func (q *Queries) SetActiveCross(ctx context.Context, arg SetActiveCrossParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setActiveCross, arg.IssuerID, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setSeriesSchedule = `-- name: SetSeriesSchedule :execrows
+UPDATE issuer_series SET rotation = $1, lead_days = $2, leaf_days = $3
+ WHERE id = $4
+`
+
+type SetSeriesScheduleParams struct {
+	Rotation string
+	LeadDays int64
+	LeafDays int64
+	ID       string
+}
+
+func (q *Queries) SetSeriesSchedule(ctx context.Context, arg SetSeriesScheduleParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setSeriesSchedule,
+		arg.Rotation,
+		arg.LeadDays,
+		arg.LeafDays,
+		arg.ID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setSuccession = `-- name: SetSuccession :execrows
+UPDATE issuer SET retire_at = $1, sign_until = $2
+ WHERE id = $3 AND status IN ('planned', 'active')
+`
+
+type SetSuccessionParams struct {
+	RetireAt  *int64
+	SignUntil *int64
+	ID        string
+}
+
+// The instant at which an issuing CA hands over, while that can still be moved.
+func (q *Queries) SetSuccession(ctx context.Context, arg SetSuccessionParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setSuccession, arg.RetireAt, arg.SignUntil, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

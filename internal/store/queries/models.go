@@ -194,6 +194,16 @@ type CredentialUse struct {
 	Address      string
 }
 
+type CrossCertificate struct {
+	ID                string
+	IssuerID          string
+	SignerID          *string
+	Certificate       []byte
+	SignerCertificate []byte
+	Active            bool
+	CreatedAt         int64
+}
+
 type Hierarchy struct {
 	ID        string
 	Kind      string
@@ -231,6 +241,24 @@ type Issuer struct {
 	ActivateAt  int64
 	RetireAt    *int64
 	CreatedAt   int64
+	SignUntil   *int64
+}
+
+type IssuerNotice struct {
+	IssuerID   string
+	ActivateAt int64
+	Days       int64
+	CreatedAt  int64
+}
+
+type IssuerPlan struct {
+	ID         string
+	SeriesID   string
+	ParentID   string
+	KeyName    string
+	ActivateAt int64
+	Request    string
+	CreatedAt  int64
 }
 
 type IssuerSeries struct {
@@ -240,6 +268,9 @@ type IssuerSeries struct {
 	KeyType     string
 	EkuFamily   string
 	CreatedAt   int64
+	Rotation    string
+	LeadDays    int64
+	LeafDays    int64
 }
 
 type Job struct {

@@ -1,0 +1,27 @@
+package keystore
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"fmt"
+)
+
+// RequestCertificate returns a PKCS #10 request (RFC 2986) that a key signed for its
+// own CA certificate, with this DER of a subject. It refuses a key that has a purpose
+// with ErrPurpose: nothing is left to ask for.
+func (ks *Keystore) RequestCertificate(name string, subject []byte) ([]byte, error) {
+	ks.mu.RLock()
+	defer ks.mu.RUnlock()
+	k, err := ks.key(name)
+	if err != nil {
+		return nil, err
+	}
+	if k.purpose.Certificate != nil {
+		return nil, fmt.Errorf("request a certificate for %s: it has one: %w", name, ErrPurpose)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{RawSubject: subject}, k.signer)
+	if err != nil {
+		return nil, fmt.Errorf("request a certificate for %s: %w", name, err)
+	}
+	return der, nil
+}
