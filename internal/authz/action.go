@@ -74,6 +74,10 @@ const (
 	ClientCertificateRevoke  Action = "client_certificate.revoke"
 	ClientCertificateLink    Action = "client_certificate.link" // sets the credentials that it is good for
 
+	KeyBlock   Action = "key.block" // it is certified no more
+	KeyUnblock Action = "key.unblock"
+	KeyRead    Action = "key.read"
+
 	AuditRead   Action = "audit.read"
 	AuditVerify Action = "audit.verify"
 
@@ -101,6 +105,7 @@ var actions = []Action{
 	CredentialSetIPs, CredentialLogin,
 	ClientCertificateIssue, ClientCertificateRead, ClientCertificateDisable, ClientCertificateEnable,
 	ClientCertificateRevoke, ClientCertificateLink,
+	KeyBlock, KeyUnblock, KeyRead,
 	AuditRead, AuditVerify,
 	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
 }

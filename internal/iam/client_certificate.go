@@ -56,7 +56,7 @@ type IssuedClientCert struct {
 // durable and good for logins.
 //
 // It reports Invalid with private_key, csr_unreadable, csr_signature,
-// key_not_allowed or key_weak; NotFound if a credential is not the account's;
+// key_not_allowed, key_weak or key_blocked; NotFound if a credential is not the account's;
 // Conflict with key_of_another_account or wrong_state; and Unavailable.
 func (s *IAM) IssueClientCert(ctx context.Context, actor telamon.Actor, req ClientCertRequest) (*IssuedClientCert, error) {
 	if err := authz.Check(actor, authz.ClientCertificateIssue, req.Account); err != nil {
@@ -68,6 +68,9 @@ func (s *IAM) IssueClientCert(ctx context.Context, actor telamon.Actor, req Clie
 	}
 	key, err := s.clientKey(req.CSR)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.mustNotBeBlocked(ctx, "csr", req.Account, key); err != nil {
 		return nil, err
 	}
 	issued, err := s.signClientCert(ctx, req.Account, credentials[0], key)
@@ -150,6 +153,15 @@ func (s *IAM) mustBeStrong(path string, key *tbs.PublicKey) error {
 		return keyRefused(path, "key_weak", "has a key that is weak: "+weakness)
 	}
 	return nil
+}
+
+// mustNotBeBlocked refuses a key that is known to be compromised.
+func (s *IAM) mustNotBeBlocked(ctx context.Context, path string, account telamon.AccountID, key *tbs.PublicKey) error {
+	block, err := s.store.KeyBlock(ctx, key.Hash, account)
+	if err != nil || block == nil {
+		return err
+	}
+	return keyRefused(path, "key_blocked", "has a key that is blocked: "+block.Why())
 }
 
 func keyRefused(path, code, problem string) error {

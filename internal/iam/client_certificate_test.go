@@ -344,3 +344,38 @@ func TestClientCertLineEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestRequirement86ClientKey has no mTLS certificate for a key that is known to be
+// compromised, whoever asks for it in which way, and none for the key of a certificate
+// that staff revoked for that reason.
+func TestRequirement86ClientKey(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx, l := t.Context(), w.newLogin(t, "api", nil)
+		ask := func(i int) error {
+			return errorOf(w.IssueClientCert(ctx, operator, iam.ClientCertRequest{
+				Account: w.account, Credentials: []telamon.CredentialID{l.credential.ID}, CSR: good(i).csr(t),
+			}))
+		}
+		hash := sha256.Sum256(good(0).spki(t))
+		must(t, w.db.BlockKey(ctx, operator, telamon.KeyBlock{SPKIHash: hash, Source: telamon.BlockedByStaff}))
+		mustBe(t, w.db.BlockKey(ctx, operator, telamon.KeyBlock{SPKIHash: hash, Source: telamon.BlockedByStaff}), fault.Conflict, "key_blocked")
+		mustBe(t, ask(0), fault.Invalid, "key_blocked")
+		mustBe(t, errorOf(w.Onboard(ctx, operator, w.spec("onboarded"), good(0).public(t))), fault.Invalid, "key_blocked")
+		mustBe(t, errorOf3(w.CreateEncryptedCredential(ctx, operator, w.spec("sealed"), good(0).public(t))), fault.Invalid, "key_blocked")
+		must(t, w.db.UnblockKey(ctx, operator, hash, ""))
+		mustBe(t, w.db.UnblockKey(ctx, operator, hash, ""), fault.NotFound, "key_not_blocked")
+		must(t, ask(0))
+
+		cert := w.issue(t, good(1), l.credential.ID)
+		must(t, w.RevokeClientCert(ctx, operator, w.account, cert.ID, telamon.ReasonKeyCompromise))
+		mustBe(t, ask(1), fault.Invalid, "key_blocked")
+		blocks := got(w.db.BlockedKeys(ctx, store.Page{Limit: 9}))(t)
+		if len(blocks) != 1 || blocks[0].SPKIHash != cert.SPKIHash || blocks[0].Source != telamon.BlockedByStaff {
+			t.Errorf("the blocked keys are %+v", blocks)
+		}
+		if next := got(w.db.BlockedKeys(ctx, store.Page{After: store.KeyBlockID(&blocks[0]), Limit: 9}))(t); len(next) != 0 {
+			t.Errorf("after the last one come %+v", next)
+		}
+		mustBe(t, errorOf(w.db.BlockedKeys(ctx, store.Page{After: "x", Limit: 9})), fault.Malformed, "key_id")
+	})
+}

@@ -71,8 +71,8 @@ func (s *IAM) deliveryKey(text string) (*tbs.PublicKey, error) {
 
 // CreateEncryptedCredential is CreateCredential for a secret that goes to the
 // holder of an RSA key alone: PEM of the public key or of a CSR. It also reports
-// Invalid with private_key, public_key_unreadable, csr_signature, key_not_allowed or
-// key_weak.
+// Invalid with private_key, public_key_unreadable, csr_signature, key_not_allowed,
+// key_weak or key_blocked.
 func (s *IAM) CreateEncryptedCredential(ctx context.Context, actor telamon.Actor, spec CredentialSpec, publicKey string) (*telamon.Credential, Delivery, error) {
 	c, _, delivery, err := s.newDelivery(ctx, actor, spec, publicKey)
 	if err != nil {
@@ -91,6 +91,9 @@ func (s *IAM) newDelivery(ctx context.Context, actor telamon.Actor, spec Credent
 	}
 	key, err := s.deliveryKey(publicKey)
 	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := s.mustNotBeBlocked(ctx, "public_key", spec.Account, key); err != nil {
 		return nil, nil, nil, err
 	}
 	c, secret, err := s.newCredential(ctx, actor, spec)

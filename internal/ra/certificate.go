@@ -3,6 +3,7 @@ package ra
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -46,48 +47,68 @@ type Revocation struct {
 // the revocation cannot stand, and Conflict with already_revoked, except that a
 // revoked certificate is changed to an attested key compromise if this is one.
 func (ra *RA) Revoke(ctx context.Context, actor telamon.Actor, serial telamon.Serial, rev Revocation) error {
-	cert, entry, err := ra.revocation(ctx, actor, serial, rev)
+	cert, entry, block, err := ra.revocation(ctx, actor, serial, rev)
 	if err != nil {
 		return ra.refuse(ctx, actor, authz.CertificateRevoke, serial.String(), err)
 	}
-	return ra.store.RevokeCertificate(ctx, actor.Pair, serial, entry, telamon.Event{
+	after := map[string]any{"reason": entry.Reason, "attested": entry.Attested}
+	if block != nil {
+		after["key_blocked_by"] = block.Source
+	}
+	return ra.store.RevokeAndBlock(ctx, actor.Pair, serial, entry, block, telamon.Event{
 		Actor: actor, Account: actor.Account, Action: string(authz.CertificateRevoke), Object: serial.String(), Result: "ok",
-		Before: map[string]any{"status": cert.Status}, After: map[string]any{"reason": entry.Reason, "attested": entry.Attested},
+		Before: map[string]any{"status": cert.Status}, After: after,
 	})
 }
 
-// revocation returns one of the pair's certificates and what its revocation says.
-func (ra *RA) revocation(ctx context.Context, actor telamon.Actor, serial telamon.Serial, rev Revocation) (*telamon.Certificate, telamon.Revocation, error) {
+// revocation returns one of the pair's certificates, what its revocation says, and whom
+// it keeps from certifying the key again, nil for nobody.
+func (ra *RA) revocation(ctx context.Context, actor telamon.Actor, serial telamon.Serial, rev Revocation) (*telamon.Certificate, telamon.Revocation, *telamon.KeyBlock, error) {
 	entry := telamon.Revocation{Reason: rev.Reason}
 	scope, err := ra.readScope(ctx, actor, authz.CertificateRevoke)
 	if err != nil {
-		return nil, entry, err
+		return nil, entry, nil, err
 	}
 	cert, err := ra.store.Certificate(ctx, actor.Pair, serial)
 	if err != nil {
-		return nil, entry, err
+		return nil, entry, nil, err
 	}
 	if !slices.Contains(telamon.RevocationReasons, rev.Reason) {
-		return nil, entry, invalid("revocation_reason", "is unknown")
+		return nil, entry, nil, invalid("revocation_reason", "is unknown")
 	}
 	if rev.Reason == telamon.ReasonPrivilegeWithdrawn && scope.Service.StrictContent {
-		return nil, entry, invalid("revocation_reason", "is not allowed")
+		return nil, entry, nil, invalid("revocation_reason", "is not allowed")
 	}
 	if rev.Reason != telamon.ReasonKeyCompromise {
-		return cert, entry, nil
+		return cert, entry, nil, nil
 	}
 	if rev.CompromisedAt.After(ra.clock.Now().Add(futureTolerance)) {
-		return nil, entry, invalid("revocation_time", "is in the future")
+		return nil, entry, nil, invalid("revocation_time", "is in the future")
 	}
 	entry.CompromisedAt = rev.CompromisedAt
+	block := &telamon.KeyBlock{SPKIHash: cert.SPKIHash, Account: actor.Account, Source: telamon.BlockedByAccount, Serial: &serial}
 	if rev.Attestation != "" {
 		csr, err := tbs.ParseCSR(rev.Attestation)
 		if err != nil || csr.PublicKey.Hash != cert.SPKIHash {
-			return nil, entry, invalid("key_compromise_attestation", "is invalid")
+			return nil, entry, nil, invalid("key_compromise_attestation", "is invalid")
 		}
 		entry.Attested = true
+		if saysCompromised(csr) {
+			block.Account, block.Source = "", telamon.BlockedByAttestation
+		}
 	}
-	return cert, entry, nil
+	return cert, entry, block, nil
+}
+
+// compromisePhrase is what the common name of an attestation says, in any case, that
+// blocks its key for everybody. It cannot stand in a name of a host.
+const compromisePhrase = "key is compromised"
+
+// saysCompromised reports whether a CSR was made to say that its key is compromised. One
+// that was made for a certificate was not, and it is no secret: whoever has it could
+// block the key of somebody else.
+func saysCompromised(csr *tbs.CSR) bool {
+	return strings.Contains(strings.ToLower(csr.Request.Subject.CommonName), compromisePhrase)
 }
 
 func invalid(path, problem string) error {

@@ -139,15 +139,16 @@ func TestAttestation(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
 		c := w.customer(t, metered(), 20)
-		key := newKey(t)
-		issue := func() telamon.Serial {
+		at := w.clock.Now()
+		attested := ra.Revocation{Reason: telamon.ReasonKeyCompromise, CompromisedAt: at.Add(300 * time.Second)}
+		issue := func() telamon.Serial { // for a new key, which attests
 			t.Helper()
+			key := newKey(t)
+			attested.Attestation = key.csr
 			serial, err := w.ra.Issue(ctx, c.actor(), request(key.csr, "www.example.com"))
 			must(t, err)
 			return serial
 		}
-		at := w.clock.Now()
-		attested := ra.Revocation{Reason: telamon.ReasonKeyCompromise, CompromisedAt: at.Add(300 * time.Second), Attestation: key.csr}
 		check := func(t *testing.T, serial telamon.Serial, revoked time.Time) {
 			t.Helper()
 			want := telamon.Revocation{At: revoked, Reason: telamon.ReasonKeyCompromise, CompromisedAt: attested.CompromisedAt, Attested: true}

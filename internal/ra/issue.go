@@ -153,6 +153,12 @@ func (ra *RA) decide(ctx context.Context, scope *directory.Scope, req *Certifica
 	}
 	accepted, fields := scope.Policy.Evaluate(&asked, now) // step 4
 	key, keyFields := ra.checkKey(scope.Policy.PublicKeyRule(), req)
+	if len(keyFields) == 0 {
+		var err error
+		if keyFields, err = ra.checkBlocked(ctx, scope.Pair.Account, key); err != nil {
+			return nil, err
+		}
+	}
 	if fields = append(fields, keyFields...); len(fields) > 0 {
 		return nil, &fault.Fault{
 			Kind: fault.Invalid, Code: "policy", Detail: "The request does not meet the validation policy.", Fields: fields,
@@ -165,8 +171,9 @@ func (ra *RA) decide(ctx context.Context, scope *directory.Scope, req *Certifica
 	return &decision{accepted, key, evidence}, nil
 }
 
-// checkKey runs step 5: the key's form, proof of possession, type, size,
-// known weaknesses and the list of blocked keys. It stops at the first failure, since later ones follow from it.
+// checkKey begins step 5: the key's form, proof of possession, type, size, known
+// weaknesses and the list of blocked keys. It stops at the first failure, since later
+// ones follow from it.
 func (ra *RA) checkKey(rule policy.KeyRule, req *CertificateRequest) (*tbs.PublicKey, []fault.Field) {
 	refuse := func(path, problem string) (*tbs.PublicKey, []fault.Field) {
 		return nil, []fault.Field{{Path: path, Problem: problem}}
@@ -197,6 +204,15 @@ func (ra *RA) checkKey(rule policy.KeyRule, req *CertificateRequest) (*tbs.Publi
 		return refuse("public_key", "is weak: "+weakness)
 	}
 	return key, nil
+}
+
+// checkBlocked is the end of step 5: the key must not be known to be compromised.
+func (ra *RA) checkBlocked(ctx context.Context, account telamon.AccountID, key *tbs.PublicKey) ([]fault.Field, error) {
+	block, err := ra.store.KeyBlock(ctx, key.Hash, account)
+	if err != nil || block == nil {
+		return nil, err
+	}
+	return []fault.Field{{Path: "public_key", Problem: "is blocked: " + block.Why()}}, nil
 }
 
 // checkPossession returns what is wrong with the proof of possession, or "". A

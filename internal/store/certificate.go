@@ -115,12 +115,18 @@ func certificateOf(r queries.Certificate) *telamon.Certificate {
 	return c
 }
 
-// RevokeCertificate revokes an issued certificate of the pair and writes the
+// RevokeCertificate is RevokeAndBlock without a key that is blocked.
+func (db *DB) RevokeCertificate(ctx context.Context, pair telamon.PairID, serial telamon.Serial, rev telamon.Revocation, event telamon.Event) error {
+	return db.RevokeAndBlock(ctx, pair, serial, rev, nil, event)
+}
+
+// RevokeAndBlock revokes an issued certificate of the pair and writes the
 // audit event. rev.At is set by the store. A certificate that is revoked already
 // is changed to an attested key compromise if rev is one, and otherwise reported
 // as a Conflict with already_revoked. It reports NotFound if the pair has no such
-// certificate.
-func (db *DB) RevokeCertificate(ctx context.Context, pair telamon.PairID, serial telamon.Serial, rev telamon.Revocation, event telamon.Event) error {
+// certificate. Whatever is revoked or changed, the key of block, unless that is nil, is
+// certified no more from the same moment on.
+func (db *DB) RevokeAndBlock(ctx context.Context, pair telamon.PairID, serial telamon.Serial, rev telamon.Revocation, block *telamon.KeyBlock, event telamon.Event) error {
 	u := &unit{event: event, key: serial.String()}
 	u.apply = func(ctx context.Context, t *txn) error {
 		u.counts = nil
@@ -154,6 +160,9 @@ func (db *DB) RevokeCertificate(ctx context.Context, pair telamon.PairID, serial
 			return fmt.Errorf("read certificate %s: %w", serial, err)
 		}
 		return fault.New(fault.Conflict, fault.CodeAlreadyRevoked, "Certificate is already revoked")
+	}
+	if block != nil {
+		u.apply = blocking(u.apply, block)
 	}
 	if err := db.committer.commit(ctx, u); err != nil {
 		return err

@@ -171,6 +171,11 @@ func (db *DB) SetClientCertState(ctx context.Context, actor telamon.Actor, accou
 		if err := mustChange(t.SetClientCertState(ctx, change)); err != nil {
 			return fmt.Errorf("change state of client certificate %s: %w", id, err)
 		}
+		if to == telamon.Revoked && reason == telamon.ReasonKeyCompromise {
+			if _, err := t.blockKey(ctx, clientKeyBlock(actor, row)); err != nil {
+				return err
+			}
+		}
 		if err := t.changed(ctx, ChangeClientCert, id.String()); err != nil {
 			return err
 		}

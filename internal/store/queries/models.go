@@ -52,6 +52,32 @@ type AuditTree struct {
 	At         int64
 }
 
+type BlockedKey struct {
+	SpkiHash  []byte
+	AccountID string
+	Source    string
+	Serial    []byte
+	CreatedAt int64
+}
+
+type BulkRevocation struct {
+	ID            string
+	Filter        string
+	Reason        string
+	CompromisedAt *int64
+	State         string
+	AsOf          int64
+	Cursor        []byte
+	Examined      int64
+	Matched       int64
+	Revoked       int64
+	Sample        string
+	RequestedBy   string
+	CreatedAt     int64
+	StartedAt     *int64
+	FinishedAt    *int64
+}
+
 type Certificate struct {
 	Serial        []byte
 	PairID        int64
@@ -347,6 +373,20 @@ type PolicyVersion struct {
 	CreatedAt int64
 }
 
+type Proposal struct {
+	ID          string
+	Action      string
+	Summary     string
+	Request     []byte
+	RequestedBy string
+	State       string
+	CreatedAt   int64
+	ExpiresAt   int64
+	DecidedBy   string
+	DecidedAt   *int64
+	Outcome     string
+}
+
 type QuotaLot struct {
 	ID             string
 	SubscriptionID string
@@ -355,6 +395,22 @@ type QuotaLot struct {
 	StartsAt       int64
 	ExpiresAt      int64
 	CreatedAt      int64
+}
+
+type RevocationCase struct {
+	ID         string
+	Category   string
+	Summary    string
+	Reporter   string
+	Serials    string
+	State      string
+	ReportedAt int64
+	DueAt      int64
+	ToldAt     *int64
+	ClosedAt   *int64
+	ClosedBy   string
+	Outcome    string
+	CreatedAt  int64
 }
 
 type SecondCount struct {

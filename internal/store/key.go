@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/store/queries"
+)
+
+// KeyBlock returns why the key is certified no more for the account, or nil: first what
+// blocks it for everybody. It reads one place of one index.
+func (db *DB) KeyBlock(ctx context.Context, spki [32]byte, account telamon.AccountID) (*telamon.KeyBlock, error) {
+	rows, err := db.queries().KeyBlocks(ctx, spki[:])
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("look for a blocked key: %w", err))
+	}
+	for _, r := range rows { // those for everybody come first
+		if r.AccountID == "" || r.AccountID == account.String() {
+			block := keyBlockOf(r)
+			return &block, nil
+		}
+	}
+	return nil, nil
+}
+
+func keyBlockOf(r queries.BlockedKey) telamon.KeyBlock {
+	b := telamon.KeyBlock{
+		SPKIHash: [32]byte(r.SpkiHash), Account: telamon.AccountID(r.AccountID), Source: telamon.KeyBlockSource(r.Source), At: timeOf(r.CreatedAt),
+	}
+	if len(r.Serial) == len(telamon.Serial{}) {
+		serial := telamon.Serial(r.Serial)
+		b.Serial = &serial
+	}
+	return b
+}
+
+// BlockedKeys lists blocked keys by their hash. The page's After is the text of
+// [KeyBlockID].
+func (db *DB) BlockedKeys(ctx context.Context, page Page) ([]telamon.KeyBlock, error) {
+	params := queries.BlockedKeysParams{SpkiHash: []byte{}, Lim: page.limit()}
+	if page.After != "" {
+		digits, account, _ := strings.Cut(page.After, "/")
+		hash, err := hex.DecodeString(digits)
+		if err != nil {
+			return nil, fault.New(fault.Malformed, "key_id", "after: is not the ID of a blocked key")
+		}
+		params.SpkiHash, params.AccountID = hash, account
+	}
+	rows, err := db.queries().BlockedKeys(ctx, params)
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("list blocked keys: %w", err))
+	}
+	return mapped(rows, keyBlockOf), nil
+}
+
+// KeyBlockID names a block in lists: the key's hash, and the account that it is for.
+func KeyBlockID(b *telamon.KeyBlock) string {
+	return hex.EncodeToString(b.SPKIHash[:]) + "/" + b.Account.String()
+}
+
+// BlockKey blocks a key, and writes the audit event. It reports Conflict with
+// key_blocked if it is blocked like this already.
+func (db *DB) BlockKey(ctx context.Context, actor telamon.Actor, block telamon.KeyBlock) error {
+	return db.update(ctx, func(t *txn) error {
+		added, err := t.blockKey(ctx, &block)
+		if err != nil {
+			return err
+		}
+		if !added {
+			return fault.New(fault.Conflict, "key_blocked", "This key is blocked already.")
+		}
+		return t.audit(ctx, telamon.Event{
+			Actor: actor, Account: block.Account, Action: "key.block", Object: hex.EncodeToString(block.SPKIHash[:]), Result: "ok",
+			After: map[string]any{"source": block.Source},
+		})
+	})
+}
+
+// blockKey blocks a key and reports whether that changed anything: a key's own
+// attestation stands above what others say.
+func (t *txn) blockKey(ctx context.Context, block *telamon.KeyBlock) (bool, error) {
+	params := queries.BlockKeyParams{
+		SpkiHash: block.SPKIHash[:], AccountID: block.Account.String(), Source: string(block.Source), Now: t.millis(),
+	}
+	if block.Serial != nil {
+		params.Serial = block.Serial[:]
+	}
+	changed, err := t.Queries.BlockKey(ctx, params)
+	if err != nil {
+		return false, fmt.Errorf("block a key: %w", err)
+	}
+	return changed == 1, nil
+}
+
+// UnblockKey ends what staff or an account said of a key, and writes the audit event.
+// It reports NotFound with key_not_blocked, and Conflict with key_attested for a key
+// that has itself attested that it is compromised: that cannot be taken back.
+func (db *DB) UnblockKey(ctx context.Context, actor telamon.Actor, spki [32]byte, account telamon.AccountID) error {
+	return db.update(ctx, func(t *txn) error {
+		rows, err := t.KeyBlocks(ctx, spki[:])
+		if err != nil {
+			return fmt.Errorf("look for a blocked key: %w", err)
+		}
+		for _, r := range rows {
+			if r.AccountID != account.String() {
+				continue
+			}
+			if r.Source == string(telamon.BlockedByAttestation) {
+				return fault.New(fault.Conflict, "key_attested", "The key itself has attested that it is compromised.")
+			}
+			params := queries.UnblockKeyParams{SpkiHash: spki[:], AccountID: account.String(), Source: r.Source}
+			if err := mustChange(t.Queries.UnblockKey(ctx, params)); err != nil {
+				return fmt.Errorf("unblock a key: %w", err)
+			}
+			return t.audit(ctx, telamon.Event{
+				Actor: actor, Account: account, Action: "key.unblock", Object: hex.EncodeToString(spki[:]), Result: "ok",
+				Before: map[string]any{"source": r.Source},
+			})
+		}
+		return fault.New(fault.NotFound, "key_not_blocked", "This key is not blocked like this.")
+	})
+}
+
+// blocking adds a block of the key to what revokes a certificate. Of a certificate that
+// is revoked already it makes a block for everybody, if there was none yet.
+func blocking(revoke func(context.Context, *txn) error, block *telamon.KeyBlock) func(context.Context, *txn) error {
+	return func(ctx context.Context, t *txn) error {
+		refused := revoke(ctx, t)
+		if refused != nil && (block.Account != "" || fault.From(refused).Code != fault.CodeAlreadyRevoked) {
+			return refused
+		}
+		added, err := t.blockKey(ctx, block)
+		if err != nil || added {
+			return err
+		}
+		return refused
+	}
+}
+
+// clientKeyBlock is what the compromise of a client certificate's key means: staff is
+// believed for everybody, and anyone else for the account.
+func clientKeyBlock(actor telamon.Actor, row queries.ClientCertificate) *telamon.KeyBlock {
+	block := &telamon.KeyBlock{SPKIHash: [32]byte(row.SpkiHash), Source: telamon.BlockedByStaff}
+	if actor.Kind != telamon.ActorOperator {
+		block.Account, block.Source = telamon.AccountID(row.AccountID), telamon.BlockedByAccount
+	}
+	return block
+}
