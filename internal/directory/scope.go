@@ -159,7 +159,8 @@ func (s *snapshot) compile(service *telamon.Service, data map[string]string, now
 		return nil, err
 	}
 	return policy.Compile(bound, policy.Limits{
-		EKUFamily: series.EKUFamily, KeyType: series.KeyType, IssuerExpiry: issuer.Certificate.NotAfter, Strict: service.StrictContent,
+		EKUFamily: series.EKUFamily, KeyType: series.KeyType, IssuerExpiry: issuer.Certificate.NotAfter,
+		Strict: service.StrictContent || series.EKUFamily == telamon.EKUServerAuth, // what serverAuth alone is for
 	})
 }
 

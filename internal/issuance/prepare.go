@@ -2,6 +2,7 @@ package issuance
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type Request struct {
 	Profile             telamon.Profile // of a leaf; "" is ProfilePrivate
 	NotBefore, NotAfter time.Time       // whole seconds
 	Content             telamon.Content
+	Policies            []x509.OID // certificate policies, in this order
 	PublicKey           *tbs.PublicKey
 	SignatureAlgorithm  string // "RSA", "RSA-PSS" or "ECDSA"; "" is the issuer's default
 	HashAlgorithm       string // "SHA-256", "SHA-384" or "SHA-512"; ""
@@ -80,11 +82,18 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 			Fields: []fault.Field{{Path: "signature.algorithm", Problem: "is not allowed"}}, Cause: err,
 		}
 	}
+	if own, err := tbs.SignatureFor(issuer.Certificate.PublicKey, "", ""); req.Profile.Strict() && algorithm.Name() == "ECDSA" && algorithm != own {
+		return nil, &fault.Fault{ // BR 7.1.3.2.2
+			Kind: fault.Invalid, Code: "signature_algorithm", Detail: "A CA of strict TLS signs with the hash of its curve.",
+			Fields: []fault.Field{{Path: "signature.hash_algorithm", Problem: "is not allowed"}}, Cause: err,
+		}
+	}
 	serial := telamon.NewSerial(now)
 	shard := shardOf(serial, issuer.CRLShards)
 	tbsDER, err := tbs.Build(&tbs.Template{
 		Serial: serial, Issuer: issuer.Certificate, NotBefore: req.NotBefore, NotAfter: req.NotAfter, Content: req.Content,
 		PublicKey: req.PublicKey, Signature: algorithm,
+		PolicyOIDs: req.Policies, OmitKeyID: req.Profile == telamon.ProfileStrictTLS,
 		CRLURLs: []string{e.crlURL(issuer.ID, shard)}, CAIssuersURLs: []string{e.issuerURL(issuer.ID)},
 	})
 	if err != nil {

@@ -127,7 +127,7 @@ func (p *playground) furnish(ctx context.Context, d *Description) error {
 		return err
 	}
 	identity, err := p.app.ActiveIdentity(ctx, operator, account.ID, "Telamon Playground",
-		map[string]string{"organization": "Telamon Playground", "country": "GB"})
+		map[string]string{"organization": "Telamon Playground", "country": "GB", "locality": "London"})
 	if err != nil {
 		return err
 	}

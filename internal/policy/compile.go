@@ -137,6 +137,7 @@ func Compile(model *Model, limits Limits) (*Policy, error) {
 	c.extensions(p, m.CustomExtensions)
 	c.signature(&m.Signature)
 	c.publicKey(m)
+	c.strictModel(m)
 	if len(c.fields) > 0 {
 		return nil, &fault.Fault{Kind: fault.Invalid, Code: "policy_invalid", Detail: "The policy cannot be used.", Fields: c.fields}
 	}
@@ -151,6 +152,9 @@ func Compile(model *Model, limits Limits) (*Policy, error) {
 
 // Model returns the policy as the API shows it. The caller must not change it.
 func (p *Policy) Model() *Model { return p.model }
+
+// Strict reports whether certificates follow the rules of public TLS (BR 7.1.2.7).
+func (p *Policy) Strict() bool { return p.limits.Strict }
 
 // Version names what the policy says: two policies of one version accept the same.
 func (p *Policy) Version() string { return p.version }

@@ -19,7 +19,8 @@ import (
 type Decision struct {
 	NotBefore, NotAfter time.Time
 	Content             telamon.Content
-	SignatureAlgorithm  string // "" is the issuer's default
+	Policies            []x509.OID // certificate policies; none unless the policy is strict
+	SignatureAlgorithm  string     // "" is the issuer's default
 	HashAlgorithm       string
 }
 
@@ -67,6 +68,9 @@ func (p *Policy) Evaluate(req *Request, now time.Time) (*Decision, []fault.Field
 	d.HashAlgorithm = e.choice("signature.hash_algorithm", p.model.Signature.HashAlgorithm, req.HashAlgorithm)
 	if len(e.fields) == 0 && len(e.content.Subject) == 0 && e.content.SAN.IsEmpty() {
 		e.refuse("subject_dn", isRequired) // a certificate names somebody (RFC 5280, Section 4.1.2.6)
+	}
+	if p.limits.Strict && len(e.fields) == 0 {
+		d.Policies = e.strict(d.NotBefore, now)
 	}
 	if len(e.fields) > 0 {
 		return nil, e.fields

@@ -89,7 +89,7 @@ func TestRevoke(t *testing.T) {
 func TestRevokeRefusals(t *testing.T) {
 	other := newKey(t)
 	each(t, func(t *testing.T, w *world) {
-		strictSpec := unlimited()
+		strictSpec := unlimited(domainAlone...)
 		strictSpec.StrictContent = true
 		c, strict := w.customer(t, metered(), 20), w.customer(t, strictSpec, 0)
 		at := w.clock.Now()

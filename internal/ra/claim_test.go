@@ -445,7 +445,7 @@ func TestStickyTokens(t *testing.T) {
 		sticky := validated()
 		sticky.StickyTokens = true
 		c := w.customer(t, sticky, 0)
-		strictSpec := validated()
+		strictSpec := validated(domainAlone...)
 		strictSpec.StrictContent = true
 		strict := w.customer(t, strictSpec, 0) // of the same identity
 		first := c.verify(t, "example.com")

@@ -127,7 +127,7 @@ func (ra *RA) verifiedClaims(ctx context.Context, scope *directory.Scope, names 
 		all = append(all, claims...)
 	}
 	all = slices.DeleteFunc(all, func(c telamon.Claim) bool { return !now.Before(ra.reliableUntil(&c)) })
-	if scope.Service.StrictContent || scope.Service.StrictMPIC {
+	if scope.Policy.Strict() || scope.Service.StrictMPIC {
 		return ra.strictlyVerified(ctx, scope, all)
 	}
 	return all, nil
@@ -175,7 +175,7 @@ func (ra *RA) strictlyVerified(ctx context.Context, scope *directory.Scope, clai
 	for _, r := range records {
 		fresh := r.Method == telamon.MethodPersist || r.At.Sub(r.TokenAt) <= ra.validation.Rules.TokenLife()
 		corroborated := r.Evidence.Corrob || r.Method == telamon.MethodEmail // BR 3.2.2.9: not for constructed mailboxes
-		good[r.ID] = (fresh || !scope.Service.StrictContent) && (corroborated || !scope.Service.StrictMPIC)
+		good[r.ID] = (fresh || !scope.Policy.Strict()) && (corroborated || !scope.Service.StrictMPIC)
 	}
 	return slices.DeleteFunc(claims, func(c telamon.Claim) bool { return !good[c.Verification] }), nil
 }

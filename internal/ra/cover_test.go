@@ -366,11 +366,12 @@ func TestEvidence(t *testing.T) {
 	})
 }
 
-// TestStrictValidity has the longest validity on the last second of a rule and on the
-// first of the next. Requirement 77.
-func TestStrictValidity(t *testing.T) {
+// TestRequirement77ValidityByTheDay has the longest validity on the last second of a
+// rule and on the first of the next.
+func TestRequirement77ValidityByTheDay(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		c := w.customer(t, strict(func(s *iam.ServiceSpec) { s.StrictContent = true }, `"secondsmax": 7776000`, `"secondsmax": 34000000`), 0)
+		c := w.customer(t, strict(func(s *iam.ServiceSpec) { s.StrictContent = true },
+			slices.Concat(domainAlone, []string{`"secondsmax": 7776000`, `"secondsmax": 34000000`})...), 0)
 		try := func(days int, less time.Duration) (telamon.Serial, error) {
 			req := request(newKey(t).csr, "shop.example.com")
 			if days != 0 {
@@ -382,7 +383,7 @@ func TestStrictValidity(t *testing.T) {
 		for _, tt := range []struct {
 			at   string
 			days int
-		}{{"2027-03-14T23:59:59Z", 200}, {"2027-03-15T00:00:00Z", 100}} {
+		}{{"2027-03-14T23:59:59Z", 200}, {"2027-03-15T00:00:00Z", 100}, {"2029-03-14T23:59:59Z", 100}, {"2029-03-15T00:00:00Z", 47}} {
 			w.at(t, date(t, tt.at))
 			if claim := c.claim(t, "shop.example.com"); claim.Status != telamon.ClaimVerified {
 				c.verify(t, "shop.example.com")

@@ -62,7 +62,7 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
 	token, err := ra.issuance.Prepare(ctx, issuance.Request{ // steps 7 to 9
-		Issuer: actor.Issuer, NotBefore: decision.NotBefore, NotAfter: decision.NotAfter, Content: decision.Content,
+		Issuer: actor.Issuer, Profile: profileOf(scope.Policy), Policies: decision.Policies, NotBefore: decision.NotBefore, NotAfter: decision.NotAfter, Content: decision.Content,
 		PublicKey: decision.key, SignatureAlgorithm: decision.SignatureAlgorithm, HashAlgorithm: decision.HashAlgorithm,
 	})
 	if err != nil {
@@ -148,8 +148,8 @@ type decision struct {
 // nothing.
 func (ra *RA) decide(ctx context.Context, scope *directory.Scope, req *CertificateRequest, now time.Time) (*decision, error) {
 	asked := req.Policy
-	if scope.Service.StrictContent {
-		asked.MaxSeconds = int64(ra.validation.Rules.MaxValidity(now) / time.Second)
+	if scope.Policy.Strict() {
+		asked.MaxSeconds = int64(ra.validation.Rules.MaxValidity(latest(now, asked.NotBefore)) / time.Second)
 	}
 	accepted, fields := scope.Policy.Evaluate(&asked, now) // step 4
 	key, keyFields := ra.checkKey(scope.Policy.PublicKeyRule(), req)
@@ -169,6 +169,24 @@ func (ra *RA) decide(ctx context.Context, scope *directory.Scope, req *Certifica
 		return nil, err
 	}
 	return &decision{accepted, key, evidence}, nil
+}
+
+// latest is the later of now and a wanted notBefore, which is 0 if none is wanted. Limits
+// of validity only fall, and both the day of the signature and that of the certificate
+// are of the rule.
+func latest(now time.Time, notBefore int64) time.Time {
+	if from := time.Unix(notBefore, 0); from.After(now) {
+		return from
+	}
+	return now
+}
+
+// profileOf returns the rules that certificates of a policy meet.
+func profileOf(p *policy.Policy) telamon.Profile {
+	if p.Strict() {
+		return telamon.ProfileStrictTLS
+	}
+	return telamon.ProfilePrivate
 }
 
 // checkKey begins step 5: the key's form, proof of possession, type, size, known

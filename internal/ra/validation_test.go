@@ -426,10 +426,14 @@ func (c *customer) mustStatus(t testing.TB, id telamon.ClaimID, want telamon.Cla
 	}
 }
 
-// tryNames asks for a certificate of a device with DNS names.
+// tryNames asks for a certificate of a device with DNS names, the first of which is the
+// common name where that must be one.
 func (c *customer) tryNames(t testing.TB, names ...string) (telamon.Serial, error) {
 	t.Helper()
 	req := request(newKey(t).csr, "device-17")
+	if c.spec.StrictContent {
+		req.Policy.Subject["common_name"] = names[0]
+	}
 	req.Policy.SAN.DNSNames = names
 	return c.w.ra.Issue(t.Context(), c.actor(), req)
 }

@@ -68,6 +68,10 @@ const policyTemplate = `{
 	"public_key_signature": "OPTIONAL"
 }`
 
+// domainAlone are the changes of policyTemplate by which certificates name nobody, as
+// strict content has it unless they say where that is.
+var domainAlone = []string{`"organization": {"presence": "STATIC", "format": "{{identity.organization}}"}`, `"organization": {"presence": "FORBIDDEN"}`}
+
 // template returns policyTemplate with each odd text of changes in the place of
 // the one before it.
 func template(changes ...string) []byte {

@@ -63,7 +63,9 @@ func addExtensions(b *cryptobyte.Builder, t *Template) {
 			b.AddASN1(asn1.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(t.Issuer.SubjectKeyId) })
 		}))
 	}
-	addExtension(b, oidSubjectKeyID, false, func(b *cryptobyte.Builder) { b.AddASN1OctetString(keyID(b, t.PublicKey.SPKI)) })
+	if !t.OmitKeyID {
+		addExtension(b, oidSubjectKeyID, false, func(b *cryptobyte.Builder) { b.AddASN1OctetString(keyID(b, t.PublicKey.SPKI)) })
+	}
 	addKeyUsage(b, t)
 	if t.CA != nil {
 		addExtension(b, oidBasicConstraints, true, sequence(func(b *cryptobyte.Builder) {

@@ -181,7 +181,7 @@ func (f *Facts) readExtension(e extension) error {
 // issuerExtensions are those that the issuer adds and that differ between
 // certificates of the same content.
 var issuerExtensions = map[string]bool{
-	oidAuthorityKeyID.String(): true, oidSubjectKeyID.String(): true,
+	oidAuthorityKeyID.String(): true, oidSubjectKeyID.String(): true, oidCertificatePolicies.String(): true,
 	oidCRLDistributionPoint.String(): true, oidAuthorityInfoAccess.String(): true,
 }
 
