@@ -103,7 +103,8 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newDev(), newBench(), newPerspective(), newBlocklist(), newVersion())
+	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newBackup(), newRestore(), newDev(), newBench(), newPerspective(),
+		newBlocklist(), newVersion())
 	return root
 }
 

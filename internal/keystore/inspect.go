@@ -135,11 +135,10 @@ func (in *Inspection) ReadJournal(name string, yield func(Record) error) error {
 }
 
 // IsSealed reports whether content is a file of a keystore: what it holds is encrypted.
-func IsSealed(content io.Reader) bool {
-	start := make([]byte, len(fileMagic))
-	_, err := io.ReadFull(content, start)
-	return err == nil && string(start) == fileMagic
-}
+func IsSealed(content []byte) bool { return strings.HasPrefix(string(content), fileMagic) }
+
+// SealedSuffix ends the names of encrypted files.
+const SealedSuffix = fileSuffix
 
 // InstallationID names the installation whose keystore this is: every copy of the
 // keystore has the same and no other one has. It tells nothing of the secrets.

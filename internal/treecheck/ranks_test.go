@@ -57,8 +57,9 @@ var ranks = map[string]int{
 	"internal/perspective": 4,
 
 	// Use cases: the actor first, no HTTP, no SQL.
-	"internal/ra":  5,
-	"internal/iam": 5,
+	"internal/ra":     5,
+	"internal/iam":    5,
+	"internal/backup": 5,
 
 	// What goes on by itself beside the requests.
 	"internal/witness": 5,

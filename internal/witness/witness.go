@@ -33,6 +33,9 @@ type Log interface {
 	// AuditConsistency returns the head and the proof that it began with the first
 	// old events.
 	AuditConsistency(ctx context.Context, old int64) (audit.Head, tlog.TreeProof, error)
+	// GaveUp reports whether what the checkpoint is of was given up when the database
+	// was restored.
+	GaveUp(ctx context.Context, c audit.Checkpoint) (bool, error)
 }
 
 // ErrRolledBack says that the log does not begin with a checkpoint that left the
@@ -169,8 +172,23 @@ func CheckFile(ctx context.Context, log Log, verifier note.Verifier, path string
 }
 
 // Check reports ErrRolledBack if the log does not begin with a checkpoint that was
-// kept and opened.
+// kept and opened, unless that was given up.
 func Check(ctx context.Context, log Log, kept audit.Checkpoint) error {
+	err := holds(ctx, log, kept)
+	if !errors.Is(err, ErrRolledBack) {
+		return err
+	}
+	gaveUp, askErr := log.GaveUp(ctx, kept)
+	if askErr != nil {
+		return askErr
+	}
+	if gaveUp {
+		return nil
+	}
+	return err
+}
+
+func holds(ctx context.Context, log Log, kept audit.Checkpoint) error {
 	head, err := log.AuditHead(ctx)
 	if err != nil {
 		return err

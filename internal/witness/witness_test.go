@@ -40,6 +40,12 @@ type memoryLog struct {
 	verifier note.Verifier
 	tiles    map[audit.TileKey][]byte
 	head     audit.Head
+	gaveUp   int64 // checkpoints of up to so many events
+}
+
+// GaveUp implements witness.Log.
+func (l *memoryLog) GaveUp(_ context.Context, c audit.Checkpoint) (bool, error) {
+	return c.Tree.Size <= l.gaveUp, nil
 }
 
 func newLog(t *testing.T) *memoryLog {
@@ -160,6 +166,26 @@ func TestFile(t *testing.T) {
 
 // A place that fails does not keep the others from getting theirs, and gets its own
 // when it works again.
+// TestGaveUp goes on exporting after the database was restored and what was lost was
+// accepted.
+func TestGaveUp(t *testing.T) {
+	log, path := newLog(t), filepath.Join(t.TempDir(), "checkpoint")
+	exporter := func() *witness.Exporter {
+		return witness.New(witness.Config{Log: log, Verifier: log.verifier, Clock: log.clock, File: path})
+	}
+	log.grow(t, 300, "event")
+	turn(t, exporter(), nil)
+	log.reset()
+	log.grow(t, 5, "event")
+	log.gaveUp = 299
+	turn(t, exporter(), witness.ErrRolledBack)
+	log.gaveUp = 300
+	turn(t, exporter(), nil)
+	if text, err := os.ReadFile(path); err != nil || string(text) != log.head.Checkpoint {
+		t.Errorf("the file holds %q, %v; want the checkpoint of the log that goes on", text, err)
+	}
+}
+
 func TestWebhook(t *testing.T) {
 	log, path := newLog(t), filepath.Join(t.TempDir(), "checkpoint")
 	var mu sync.Mutex

@@ -230,6 +230,16 @@ type CrossCertificate struct {
 	CreatedAt         int64
 }
 
+type Epoch struct {
+	ID             string
+	At             int64
+	TreeSize       int64
+	TreeRoot       []byte
+	LostSize       int64
+	LostAt         int64
+	LostCheckpoint string
+}
+
 type Hierarchy struct {
 	ID        string
 	Kind      string

@@ -1,0 +1,200 @@
+package backup
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// Evidence is what was published of an installation and is in sight.
+type Evidence struct {
+	Checkpoints []string // signed notes of the audit log
+}
+
+// A checkpoint is exported, and verified.
+type checkpoint struct {
+	audit.Checkpoint
+	note string
+}
+
+// openCheckpoints verifies checkpoints by the keystore's own key, and returns them by
+// size.
+func openCheckpoints(keys *keystore.Inspection, log string, notes []string) ([]checkpoint, error) {
+	key, err := keys.VerifierKey(log)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := note.NewVerifier(key)
+	if err != nil {
+		return nil, fmt.Errorf("read the checkpoint key: %w", err)
+	}
+	var out []checkpoint
+	for _, text := range notes {
+		c, err := audit.OpenCheckpoint(text, verifier)
+		if err != nil {
+			return nil, fmt.Errorf("a checkpoint is none of this installation: %w", err)
+		}
+		out = append(out, checkpoint{c, text})
+	}
+	slices.SortStableFunc(out, func(a, b checkpoint) int { return int(min(max(a.Tree.Size-b.Tree.Size, -1), 1)) })
+	return out, nil
+}
+
+// isLost reports whether the log does not hold what the checkpoint is of, and no epoch
+// says so.
+func isLost(ctx context.Context, db *store.DB, c audit.Checkpoint) (bool, error) {
+	holds, err := db.Continues(ctx, c)
+	if err != nil || holds {
+		return false, err
+	}
+	gaveUp, err := db.GaveUp(ctx, c)
+	return !gaveUp, err
+}
+
+// An Admission says what a database lacks that was put back, and what is done about it.
+type Admission struct {
+	Tree       audit.Tree       `json:"-"`
+	Events     int64            `json:"audit_events"` // that the log holds
+	Losses     []string         `json:"losses"`       // what was published or signed and is not in the database
+	Warnings   []string         `json:"warnings"`
+	Unledgered []telamon.Serial `json:"unledgered"` // signed by the keystore's keys, and not in the ledger
+
+	lost checkpoint
+}
+
+// admission compares a database with its keystore and with the evidence. It changes
+// nothing. It reports ErrForeign if database and keystore do not belong together.
+func admission(ctx context.Context, db *store.DB, keys *keystore.Inspection, log string, evidence Evidence) (*Admission, error) {
+	a := &Admission{}
+	head, err := db.AuditHead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.Tree, a.Events = head.Tree, head.Tree.Size
+	issuers, _, err := db.Issuers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.matchKeys(issuers, keys); err != nil {
+		return nil, err
+	}
+	checkpoints, err := openCheckpoints(keys, log, evidence.Checkpoints)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.compareLog(ctx, db, checkpoints); err != nil {
+		return nil, err
+	}
+	return a, a.compareJournals(ctx, db, issuers, keys)
+}
+
+// matchKeys compares the issuers with the keys that are to sign for them.
+func (a *Admission) matchKeys(issuers []telamon.Issuer, keys *keystore.Inspection) error {
+	matched := 0
+	for _, i := range issuers {
+		k, ok := keys.Key(i.KeyName)
+		switch {
+		case !ok && i.Status != telamon.IssuerExpired:
+			a.Warnings = append(a.Warnings, fmt.Sprintf("the keystore has no key %s, which issuer %s signs with", i.KeyName, i.ID))
+		case !ok:
+		case k.Err != nil:
+			a.Warnings = append(a.Warnings, fmt.Sprintf("key %s cannot be read: %v", i.KeyName, k.Err))
+		default:
+			public, ok := k.Public.(interface{ Equal(crypto.PublicKey) bool })
+			if !ok || !public.Equal(i.Certificate.PublicKey) {
+				return fmt.Errorf("issuer %s and key %s do not belong together: %w", i.ID, i.KeyName, ErrForeign)
+			}
+			matched++
+		}
+	}
+	if matched == 0 {
+		return fmt.Errorf("the keystore has none of the database's keys: %w", ErrForeign)
+	}
+	return nil
+}
+
+// compareLog finds what exported checkpoints are of and the log does not hold.
+func (a *Admission) compareLog(ctx context.Context, db *store.DB, checkpoints []checkpoint) error {
+	for _, c := range checkpoints { // the largest last
+		lost, err := isLost(ctx, db, c.Checkpoint)
+		if err != nil {
+			return err
+		}
+		if !lost {
+			continue
+		}
+		a.lost = c
+		text := fmt.Sprintf("the audit log has %d events, and a checkpoint of %s is over %d: %d events are lost",
+			a.Tree.Size, c.At.Format(time.RFC3339), c.Tree.Size, c.Tree.Size-a.Tree.Size)
+		if c.Tree.Size <= a.Tree.Size {
+			text = fmt.Sprintf("the audit log is not the one that a checkpoint of %s over %d events is of", c.At.Format(time.RFC3339), c.Tree.Size)
+		}
+		a.Losses = append(a.Losses, text)
+	}
+	return nil
+}
+
+// inFlight is for how long a certificate may have been signed before the event of its
+// issuance was written.
+const inFlight = time.Minute
+
+// compareJournals finds the certificates that keys have signed since the newest event
+// and that the ledger does not know. Some may have been refused after their signature.
+func (a *Admission) compareJournals(ctx context.Context, db *store.DB, issuers []telamon.Issuer, keys *keystore.Inspection) error {
+	issued := map[telamon.Serial]bool{}
+	for _, i := range issuers {
+		if serial, ok := telamon.SerialFromInt(i.Certificate.SerialNumber); ok {
+			issued[serial] = true
+		}
+	}
+	page, err := db.AuditEvents(ctx, store.AuditFilter{Newest: true, Limit: 1})
+	if err != nil {
+		return err
+	}
+	var since time.Time
+	if len(page.Events) > 0 {
+		since = page.Events[0].At.Add(-inFlight)
+	}
+	for _, k := range keys.Keys {
+		if !k.Last.After(since) || k.Purpose.Role == telamon.RoleResponder {
+			continue // it has signed nothing since
+		}
+		err := keys.ReadJournal(k.Name, func(r keystore.Record) error {
+			if !r.At.After(since) || r.IsCRL() || issued[r.Serial] {
+				return nil
+			}
+			known, err := db.KnowsCertificate(ctx, r.Serial)
+			if err == nil && !known {
+				a.Unledgered = append(a.Unledgered, r.Serial)
+			}
+			return err
+		})
+		if err != nil {
+			a.Warnings = append(a.Warnings, err.Error())
+		}
+	}
+	if n := len(a.Unledgered); n > 0 {
+		a.Losses = append(a.Losses, fmt.Sprintf("%d certificates were signed since and are not in the ledger, the first one %s", n, a.Unledgered[0]))
+	}
+	return nil
+}
+
+// admit opens the epoch.
+func (a *Admission) admit(ctx context.Context, db *store.DB, actor telamon.Actor, details map[string]any) error {
+	epoch := &store.Epoch{Tree: a.Tree, Lost: a.lost.Checkpoint, LostNote: a.lost.note}
+	details["audit_log"] = LogState{Size: a.Tree.Size, Root: base64Of(a.Tree.Root[:])}
+	if a.lost.note != "" {
+		details["lost_audit_log"] = LogState{Size: a.lost.Tree.Size, Root: base64Of(a.lost.Tree.Root[:]), Checkpoint: a.lost.note}
+	}
+	details["losses"] = a.Losses
+	return db.OpenEpoch(ctx, actor, epoch, details)
+}
