@@ -26,6 +26,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/signer"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/witness"
 )
@@ -40,7 +41,8 @@ type App struct {
 	Log       *slog.Logger
 	Level     *slog.LevelVar // of Log
 	Registry  *prometheus.Registry
-	Keys      *keystore.Keystore
+	Keys      *keystore.Keystore // the platform's secrets, and CA keys that are in no signer
+	CAKeys    CAKeys
 	Store     *store.DB
 	Issuance  *issuance.Engine
 	Directory *directory.Directory
@@ -48,6 +50,7 @@ type App struct {
 	RA        *ra.RA
 	KeyCheck  *keycheck.Checker
 
+	signer       *signer.Client // nil if there is none
 	resolver     *resolving
 	jobs         *jobs.Runner
 	jobsTick     chan time.Time
@@ -75,11 +78,18 @@ func Open(ctx context.Context, cfg Config, clock telamon.Clock, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
+	client, err := cfg.Keys.Signer.client()
+	if err != nil {
+		return nil, errors.Join(err, keys.Close())
+	}
 	db, err := store.Open(ctx, store.Config{URL: cfg.Database, Clock: clock, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, keys.Close())
 	}
-	a := &App{Config: cfg, Clock: clock, Log: log, Level: level, Keys: keys, Store: db, Registry: prometheus.NewRegistry()}
+	a := &App{
+		Config: cfg, Clock: clock, Log: log, Level: level, Keys: keys, CAKeys: caKeys(keys, client), Store: db,
+		Registry: prometheus.NewRegistry(), signer: client,
+	}
 	if err := a.wire(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -94,7 +104,7 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	a.Issuance = issuance.New(issuance.Config{
-		Keys: a.Keys, Clock: a.Clock, Log: a.Log, StatusBaseURL: a.Config.StatusBaseURL, Lint: linter.Check,
+		Keys: a.CAKeys, Clock: a.Clock, Log: a.Log, StatusBaseURL: a.Config.StatusBaseURL, Lint: linter.Check,
 	})
 	signer, key, err := a.Keys.CheckpointSigner(auditLog)
 	if err != nil {
@@ -163,7 +173,11 @@ func (a *App) checkKept(ctx context.Context) error {
 
 // Close closes the database and the keystore. Nothing may be running any more.
 func (a *App) Close() error {
-	return errors.Join(a.resolver.close(), a.Store.Close(), a.Keys.Close())
+	var signer error
+	if a.signer != nil {
+		signer = a.signer.Close()
+	}
+	return errors.Join(a.resolver.close(), a.Store.Close(), signer, a.Keys.Close())
 }
 
 // kek returns the key-encryption key that the configuration names.

@@ -24,6 +24,7 @@ const (
 	partitionEvery = 12 * time.Hour
 	resolverEvery  = time.Second
 	sequenceEvery  = time.Second
+	signerEvery    = time.Second
 )
 
 // startBackground starts what runs beside the listeners until ctx ends.
@@ -55,6 +56,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 		a.Directory.Run(ctx, ticker.C)
 	})
 	a.every(ctx, work, recoverEvery, "recover the store and the keystore", a.recoverStore)
+	a.every(ctx, work, signerEvery, "ask the signer", a.askSigner)
 	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.IAM.WriteRefusals(ctx, false) })
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
@@ -183,7 +185,7 @@ func (a *App) ready(context.Context) error {
 	if !a.Directory.Fresh() {
 		return errStale
 	}
-	if err := errors.Join(a.Store.Failing(), a.Keys.Failing()); err != nil {
+	if err := errors.Join(a.Store.Failing(), a.Keys.Failing(), a.signerFailing()); err != nil {
 		return err
 	}
 	if why := a.unwritable.Load(); why != nil {

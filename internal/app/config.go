@@ -20,6 +20,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/lint"
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/signer"
 	"github.com/telamon-ca/telamon/internal/web"
 	"github.com/telamon-ca/telamon/internal/witness"
 )
@@ -80,7 +81,7 @@ type Config struct {
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 }
 
-// KeysConfig says where the keystore is. Give exactly one of the last two.
+// KeysConfig says where the keystore is. Give either KEKFile or KEK.
 type KeysConfig struct {
 	// Dir is the keystore's directory, mode 0700.
 	Dir string `yaml:"dir"`
@@ -90,6 +91,27 @@ type KeysConfig struct {
 	// KEK is the content of such a file. It cannot stand in the file of the
 	// configuration; only the environment gives it.
 	KEK Secret `yaml:"-" env:"TELAMON_KEK"`
+	// Signer is the process that has the CA keys. Without its socket they are in Dir.
+	Signer SignerConfig `yaml:"signer"`
+}
+
+// SignerConfig names a telamon-signer, in which new CA keys are made. CA keys that
+// are in the keystore's directory stay there until they are destroyed, and so do the
+// platform's own secrets.
+type SignerConfig struct {
+	// Socket is the path of the signer's Unix socket.
+	Socket string `yaml:"socket"`
+	// CertFile and KeyFile are what this server proves itself by to the signer.
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+	// SignerCertFile is the certificate that the signer proves itself by.
+	SignerCertFile string `yaml:"signer_cert_file"`
+	// UIDs are the users, by number, as which the signer may run; none is the server's
+	// own.
+	UIDs []uint32 `yaml:"uids"`
+	// Wait is how long a request waits for a signer that does not answer, before it
+	// gets 503 and /readyz turns red.
+	Wait time.Duration `yaml:"wait"`
 }
 
 // NamesConfig holds the host names by which the face of a connection is chosen.
@@ -315,6 +337,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: ":8443", StatusListen: ":8080", MetricsListen: "127.0.0.1:9090",
 		AdminSocket: "/run/telamon/admin.sock", MTLSKeyTypes: []string{"RSA"},
+		Keys: KeysConfig{Signer: SignerConfig{Wait: signer.DefaultWait}},
 		Validation: ValidationConfig{
 			TokenPrefix: "globalsign-domain-verification=", HTTPPort: 80, HTTPSPort: 443, Inline: ra.DefaultInline,
 		},
@@ -386,6 +409,9 @@ func (c *Config) Check() error {
 	}
 	if (c.Keys.KEKFile == "") == (c.Keys.KEK == "") {
 		problem("keys", "give either kek_file or the environment variable TELAMON_KEK")
+	}
+	if err := c.Keys.Signer.problem(); err != nil {
+		problem("keys.signer", err.Error())
 	}
 	if err := checkStatusBaseURL(c.StatusBaseURL); err != nil {
 		problem("status_base_url", err.Error())

@@ -26,7 +26,10 @@ names: {atlas: [ca.example.com]}
 // fullConfig gives every field a value that is not its default.
 const fullConfig = `
 database: host=db.example.com dbname=ca
-keys: {dir: /var/lib/telamon/keys, kek_file: /etc/telamon/kek}
+keys:
+  dir: /var/lib/telamon/keys
+  kek_file: /etc/telamon/kek
+  signer: {socket: /run/telamon-signer/s, cert_file: us.crt, key_file: us.key, signer_cert_file: signer.crt, uids: [998], wait: 1s}
 listen: 192.0.2.1:443
 status_listen: 192.0.2.1:80
 metrics_listen: 127.0.0.1:9091
@@ -110,7 +113,9 @@ func TestParseConfig(t *testing.T) {
 	})
 	t.Run("every field", func(t *testing.T) {
 		got, want := parse(t, fullConfig), app.Config{
-			Database: "host=db.example.com dbname=ca", Keys: app.KeysConfig{Dir: "/var/lib/telamon/keys", KEKFile: "/etc/telamon/kek"},
+			Database: "host=db.example.com dbname=ca", Keys: app.KeysConfig{Dir: "/var/lib/telamon/keys", KEKFile: "/etc/telamon/kek", Signer: app.SignerConfig{
+				Socket: "/run/telamon-signer/s", CertFile: "us.crt", KeyFile: "us.key", SignerCertFile: "signer.crt", UIDs: []uint32{998}, Wait: time.Second,
+			}},
 			Listen: "192.0.2.1:443", StatusListen: "192.0.2.1:80", MetricsListen: "127.0.0.1:9091", AdminSocket: "/run/admin.sock",
 			StatusBaseURL: "http://ca.example.com/pki",
 			Names:         app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}},
@@ -244,6 +249,9 @@ func TestCheck(t *testing.T) {
 		{"no directory of keys", func(c *app.Config) { c.Keys.Dir = "" }, "keys.dir"},
 		{"no key-encryption key", func(c *app.Config) { c.Keys.KEKFile = "" }, "keys"},
 		{"two key-encryption keys", func(c *app.Config) { c.Keys.KEK = "00" }, "keys"},
+		{"a signer without certificates", func(c *app.Config) { c.Keys.Signer.Socket = "s" }, "keys.signer"},
+		{"a signer's certificate without a socket", func(c *app.Config) { c.Keys.Signer.SignerCertFile = "x" }, "keys.signer"},
+		{"a signer that is not waited for", func(c *app.Config) { c.Keys.Signer.Wait = 0 }, "keys.signer"},
 		{"no base URL", func(c *app.Config) { c.StatusBaseURL = "" }, "status_base_url"},
 		{"an https base URL", func(c *app.Config) { c.StatusBaseURL = "https://ca.example.com" }, "status_base_url"},
 		{"a base URL that ends in a slash", func(c *app.Config) { c.StatusBaseURL += "/" }, "status_base_url"},

@@ -37,7 +37,8 @@ type InitOptions struct {
 }
 
 // Init makes a new installation: the keystore, the database's schema, and the
-// hierarchies with their keys. It refuses to touch a keystore that exists.
+// hierarchies with their keys, in the signer if there is one. It refuses to touch a
+// keystore that exists.
 func Init(ctx context.Context, cfg Config, options InitOptions, clock telamon.Clock, log *slog.Logger) error {
 	if err := checkStatusBaseURL(cfg.StatusBaseURL); err != nil {
 		return fmt.Errorf("status_base_url: %w", err)
@@ -53,6 +54,16 @@ func Init(ctx context.Context, cfg Config, options InitOptions, clock telamon.Cl
 	kek, err := cfg.Keys.kek()
 	if err != nil {
 		return err
+	}
+	client, err := cfg.Keys.Signer.client()
+	if err != nil {
+		return err
+	}
+	if client != nil {
+		defer client.Close()
+		if err := client.Health(); err != nil {
+			return fmt.Errorf("keys.signer: %w", err)
+		}
 	}
 	if path, ok := strings.CutPrefix(cfg.Database, "sqlite:"); ok {
 		if err := makeDatabaseFile(path); err != nil {
@@ -81,7 +92,7 @@ func Init(ctx context.Context, cfg Config, options InitOptions, clock telamon.Cl
 		return err
 	}
 	engine := issuance.New(issuance.Config{
-		Keys: keys, Clock: clock, Log: log, StatusBaseURL: cfg.StatusBaseURL, Lint: linter.Check,
+		Keys: caKeys(keys, client), Clock: clock, Log: log, StatusBaseURL: cfg.StatusBaseURL, Lint: linter.Check,
 	})
 	for _, spec := range hierarchies(options) {
 		made, err := engine.CreateHierarchy(ctx, spec)

@@ -1,6 +1,7 @@
 package keystore
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -195,19 +196,27 @@ func (j *journal) close() error {
 	return errors.Join(j.file.Sync(), j.file.Close())
 }
 
-// ReadJournal yields the records of a key's signatures, oldest first. A damaged
-// record ends it with an error.
+// ReadJournal yields the records of a key's signatures, oldest first, also of a key
+// that was destroyed. A damaged record ends it with an error, and so does, with
+// ErrNoKey, a key that never was.
 func (ks *Keystore) ReadJournal(name string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
+		if !validName(name) {
+			yield(Record{}, fmt.Errorf("read journal of %q: %w", name, ErrNoKey))
+			return
+		}
 		file, err := os.Open(ks.journalPath(name))
+		if isMissing(err) {
+			err = ErrNoKey
+		}
 		if err != nil {
 			yield(Record{}, fmt.Errorf("read journal of %s: %w", name, err))
 			return
 		}
 		defer file.Close()
-		b := make([]byte, RecordSize)
+		content, b := bufio.NewReader(file), make([]byte, RecordSize)
 		for {
-			if _, err := io.ReadFull(file, b); err == io.EOF {
+			if _, err := io.ReadFull(content, b); err == io.EOF {
 				return
 			} else if err != nil {
 				yield(Record{}, fmt.Errorf("read journal of %s: %w", name, err))

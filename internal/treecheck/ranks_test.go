@@ -55,6 +55,7 @@ var ranks = map[string]int{
 	"internal/jobs":        4,
 	"internal/notify":      4,
 	"internal/perspective": 4,
+	"internal/signer":      4,
 
 	// Use cases: the actor first, no HTTP, no SQL.
 	"internal/ra":     5,
