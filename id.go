@@ -36,6 +36,7 @@ type (
 	mailKind         struct{}
 	jobKind          struct{}
 	crossKind        struct{}
+	crlKind          struct{}
 )
 
 // ProcessKind is the kind of IDs that name a running process and what is its own:
@@ -61,6 +62,7 @@ func (mailApprovalKind) prefix() string { return "map" }
 func (mailKind) prefix() string         { return "mai" }
 func (jobKind) prefix() string          { return "job" }
 func (crossKind) prefix() string        { return "crs" }
+func (crlKind) prefix() string          { return "crl" }
 func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
@@ -84,6 +86,7 @@ type (
 	MailID         = ID[mailKind]
 	JobID          = ID[jobKind]
 	CrossID        = ID[crossKind]
+	CRLID          = ID[crlKind]
 )
 
 // idEncoding keeps the order of the bytes that it encodes.
@@ -141,6 +144,7 @@ var (
 	NewMailID         = NewID[mailKind]
 	NewJobID          = NewID[jobKind]
 	NewCrossID        = NewID[crossKind]
+	NewCRLID          = NewID[crlKind]
 )
 
 // ParseID reads an ID of kind K. The comparison is exact: IDs are lower case.

@@ -120,8 +120,8 @@ func (db *DB) RevokeCertificate(ctx context.Context, pair telamon.PairID, serial
 	return db.RevokeAndBlock(ctx, pair, serial, rev, nil, event)
 }
 
-// RevokeAndBlock revokes an issued certificate of the pair and writes the
-// audit event. rev.At is set by the store. A certificate that is revoked already
+// RevokeAndBlock revokes an issued certificate of the pair, and writes the mark of its
+// CRL shard and the audit event. rev.At is set by the store. A certificate that is revoked already
 // is changed to an attested key compromise if rev is one, and otherwise reported
 // as a Conflict with already_revoked. It reports NotFound if the pair has no such
 // certificate. Whatever is revoked or changed, the key of block, unless that is nil, is
@@ -129,7 +129,7 @@ func (db *DB) RevokeCertificate(ctx context.Context, pair telamon.PairID, serial
 func (db *DB) RevokeAndBlock(ctx context.Context, pair telamon.PairID, serial telamon.Serial, rev telamon.Revocation, block *telamon.KeyBlock, event telamon.Event) error {
 	u := &unit{event: event, key: serial.String()}
 	u.apply = func(ctx context.Context, t *txn) error {
-		u.counts = nil
+		u.counts, u.shards = nil, nil
 		changed, err := t.RevokeIssued(ctx, queries.RevokeIssuedParams{
 			PairID: int64(pair), Serial: serial[:], Now: t.millis(), Reason: string(rev.Reason),
 			CompromisedAt: millisOrNil(rev.CompromisedAt), Attested: rev.Attested,
@@ -137,18 +137,20 @@ func (db *DB) RevokeAndBlock(ctx context.Context, pair telamon.PairID, serial te
 		if err != nil {
 			return fmt.Errorf("revoke certificate %s: %w", serial, err)
 		}
-		if changed == 1 {
+		for _, r := range changed {
 			u.counts = []count{{pair, countRevoked, t.now.Unix(), 1}}
+			u.shards = []shardKey{{r.IssuerID, r.CrlShard}}
 			return nil
 		}
 		if rev.Attested && rev.Reason == telamon.ReasonKeyCompromise {
-			changed, err = t.AttestRevoked(ctx, queries.AttestRevokedParams{
+			attested, err := t.AttestRevoked(ctx, queries.AttestRevokedParams{
 				PairID: int64(pair), Serial: serial[:], Now: t.millis(), CompromisedAt: millisOrNil(rev.CompromisedAt),
 			})
 			if err != nil {
 				return fmt.Errorf("attest compromise of %s: %w", serial, err)
 			}
-			if changed == 1 {
+			for _, r := range attested {
+				u.shards = []shardKey{{r.IssuerID, r.CrlShard}}
 				return nil
 			}
 		}

@@ -176,6 +176,11 @@ func (db *DB) SetClientCertState(ctx context.Context, actor telamon.Actor, accou
 				return err
 			}
 		}
+		if to == telamon.Revoked {
+			if err := t.reviseShards(ctx, map[shardKey]bool{{row.IssuerID, row.CrlShard}: true}); err != nil {
+				return err
+			}
+		}
 		if err := t.changed(ctx, ChangeClientCert, id.String()); err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ type unit struct {
 	cert   *telamon.Certificate   // inserted with blob
 	blob   Blob
 	counts []count
+	shards []shardKey // that a revocation marks
 	event  telamon.Event
 	leaf   []byte // event, encoded
 
@@ -54,6 +55,7 @@ type committer struct {
 type batchRows struct {
 	certs, ders, evidence, events []any
 	sums                          counts
+	shards                        map[shardKey]bool // that were revised
 }
 
 func (r *batchRows) reset() {
@@ -63,6 +65,7 @@ func (r *batchRows) reset() {
 	clear(r.events)
 	r.certs, r.ders, r.evidence, r.events = r.certs[:0], r.ders[:0], r.evidence[:0], r.events[:0]
 	r.sums.reset()
+	clear(r.shards)
 }
 
 func newCommitter(db *DB) *committer {
@@ -253,7 +256,10 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 	if err := t.insert(ctx, eventTable, r.events); err != nil {
 		return err
 	}
-	return r.sums.write(ctx, t)
+	if err := r.sums.write(ctx, t); err != nil {
+		return err
+	}
+	return t.reviseShards(ctx, r.shards)
 }
 
 // addCertificate adds the rows and counts of a newly issued certificate.
@@ -285,6 +291,12 @@ func (r *batchRows) add(u *unit) (err error) {
 		r.addCertificate(u.cert, u.blob)
 	}
 	r.sums.add(u.counts...)
+	for _, key := range u.shards {
+		if r.shards == nil {
+			r.shards = map[shardKey]bool{}
+		}
+		r.shards[key] = true
+	}
 	r.events, err = appendEvent(r.events, &u.event, u.leaf)
 	return err
 }

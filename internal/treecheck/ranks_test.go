@@ -45,6 +45,7 @@ var ranks = map[string]int{
 	"internal/store/queries": 2,
 	"internal/keystore":      3,
 	"internal/lint":          3,
+	"internal/crl":           3,
 	"internal/dcv":           3,
 	"internal/store":         3,
 	"internal/web":           3,
@@ -58,9 +59,10 @@ var ranks = map[string]int{
 	"internal/signer":      4,
 
 	// Use cases: the actor first, no HTTP, no SQL.
-	"internal/ra":     5,
-	"internal/iam":    5,
-	"internal/backup": 5,
+	"internal/ra":      5,
+	"internal/iam":     5,
+	"internal/backup":  5,
+	"internal/publish": 5,
 
 	// What goes on by itself beside the requests.
 	"internal/witness": 5,

@@ -9,11 +9,12 @@ import (
 	"context"
 )
 
-const attestRevoked = `-- name: AttestRevoked :execrows
+const attestRevoked = `-- name: AttestRevoked :many
 UPDATE certificate
    SET updated_at = $1, reason = 'keyCompromise',
        compromised_at = coalesce($2, compromised_at), attested = TRUE
  WHERE pair_id = $3 AND serial = $4 AND status = 'revoked' AND NOT attested
+RETURNING issuer_id, crl_shard
 `
 
 type AttestRevokedParams struct {
@@ -23,17 +24,37 @@ type AttestRevokedParams struct {
 	Serial        []byte
 }
 
-func (q *Queries) AttestRevoked(ctx context.Context, arg AttestRevokedParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, attestRevoked,
+type AttestRevokedRow struct {
+	IssuerID string
+	CrlShard int64
+}
+
+func (q *Queries) AttestRevoked(ctx context.Context, arg AttestRevokedParams) ([]AttestRevokedRow, error) {
+	rows, err := q.db.QueryContext(ctx, attestRevoked,
 		arg.Now,
 		arg.CompromisedAt,
 		arg.PairID,
 		arg.Serial,
 	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected()
+	defer rows.Close()
+	var items []AttestRevokedRow
+	for rows.Next() {
+		var i AttestRevokedRow
+		if err := rows.Scan(&i.IssuerID, &i.CrlShard); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const certificate = `-- name: Certificate :one
@@ -558,11 +579,12 @@ func (q *Queries) Remaining(ctx context.Context, arg RemainingParams) (int64, er
 	return column_1, err
 }
 
-const revokeIssued = `-- name: RevokeIssued :execrows
+const revokeIssued = `-- name: RevokeIssued :many
 UPDATE certificate
    SET status = 'revoked', updated_at = $1, revoked_at = $1, reason = CAST($2 AS TEXT),
        compromised_at = $3, attested = $4
  WHERE pair_id = $5 AND serial = $6 AND status = 'issued'
+RETURNING issuer_id, crl_shard
 `
 
 type RevokeIssuedParams struct {
@@ -574,8 +596,13 @@ type RevokeIssuedParams struct {
 	Serial        []byte
 }
 
-func (q *Queries) RevokeIssued(ctx context.Context, arg RevokeIssuedParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, revokeIssued,
+type RevokeIssuedRow struct {
+	IssuerID string
+	CrlShard int64
+}
+
+func (q *Queries) RevokeIssued(ctx context.Context, arg RevokeIssuedParams) ([]RevokeIssuedRow, error) {
+	rows, err := q.db.QueryContext(ctx, revokeIssued,
 		arg.Now,
 		arg.Reason,
 		arg.CompromisedAt,
@@ -584,9 +611,24 @@ func (q *Queries) RevokeIssued(ctx context.Context, arg RevokeIssuedParams) (int
 		arg.Serial,
 	)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected()
+	defer rows.Close()
+	var items []RevokeIssuedRow
+	for rows.Next() {
+		var i RevokeIssuedRow
+		if err := rows.Scan(&i.IssuerID, &i.CrlShard); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const revokedFrom = `-- name: RevokedFrom :many

@@ -78,6 +78,16 @@ type BulkRevocation struct {
 	FinishedAt    *int64
 }
 
+type CaRevocation struct {
+	IssuerID      string
+	Serial        []byte
+	CrlShard      int64
+	NotAfter      int64
+	RevokedAt     int64
+	Reason        string
+	CompromisedAt *int64
+}
+
 type Certificate struct {
 	Serial        []byte
 	PairID        int64
@@ -220,6 +230,38 @@ type CredentialUse struct {
 	Address      string
 }
 
+type Crl struct {
+	ID         string
+	IssuerID   string
+	Shard      int64
+	Number     int64
+	State      string
+	ThisUpdate int64
+	NextUpdate int64
+	Entries    int64
+	Size       int64
+	Sha256     []byte
+	CreatedAt  int64
+}
+
+type CrlChunk struct {
+	CrlID string
+	N     int64
+	Data  []byte
+}
+
+type CrlShard struct {
+	IssuerID   string
+	Shard      int64
+	Revision   int64
+	RevisedAt  int64
+	Published  int64
+	CrlID      *string
+	Number     int64
+	ThisUpdate int64
+	NextUpdate int64
+}
+
 type CrossCertificate struct {
 	ID                string
 	IssuerID          string
@@ -278,6 +320,12 @@ type Issuer struct {
 	RetireAt    *int64
 	CreatedAt   int64
 	SignUntil   *int64
+}
+
+type IssuerEnd struct {
+	IssuerID  string
+	NotAfter  int64
+	CountedAt int64
 }
 
 type IssuerNotice struct {

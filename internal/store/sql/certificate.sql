@@ -18,17 +18,19 @@ SELECT serial, pair_id, credential_id, issuer_id, policy_version, crl_shard, spk
 -- name: CertificateDER :one
 SELECT der, request FROM certificate_der WHERE serial = sqlc.arg(serial) AND not_after = sqlc.arg(not_after);
 
--- name: RevokeIssued :execrows
+-- name: RevokeIssued :many
 UPDATE certificate
    SET status = 'revoked', updated_at = sqlc.arg(now), revoked_at = sqlc.arg(now), reason = CAST(sqlc.arg(reason) AS TEXT),
        compromised_at = sqlc.narg(compromised_at), attested = sqlc.arg(attested)
- WHERE pair_id = sqlc.arg(pair_id) AND serial = sqlc.arg(serial) AND status = 'issued';
+ WHERE pair_id = sqlc.arg(pair_id) AND serial = sqlc.arg(serial) AND status = 'issued'
+RETURNING issuer_id, crl_shard;
 
--- name: AttestRevoked :execrows
+-- name: AttestRevoked :many
 UPDATE certificate
    SET updated_at = sqlc.arg(now), reason = 'keyCompromise',
        compromised_at = coalesce(sqlc.narg(compromised_at), compromised_at), attested = TRUE
- WHERE pair_id = sqlc.arg(pair_id) AND serial = sqlc.arg(serial) AND status = 'revoked' AND NOT attested;
+ WHERE pair_id = sqlc.arg(pair_id) AND serial = sqlc.arg(serial) AND status = 'revoked' AND NOT attested
+RETURNING issuer_id, crl_shard;
 
 -- name: InsertPolicyVersion :exec
 INSERT INTO policy_version (version, model, created_at)

@@ -1,0 +1,100 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/crl"
+	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/tbs"
+)
+
+// build reads, builds, has signed, verifies and stores a CRL.
+func (p *Publisher) build(ctx context.Context, actor telamon.Actor, issuer *telamon.Issuer, n int) (*store.CRL, error) {
+	algorithm, err := tbs.SignatureFor(issuer.Certificate.PublicKey, "", "")
+	if err != nil {
+		return nil, err
+	}
+	next, err := p.cfg.Store.BeginCRL(ctx, issuer.ID, n)
+	if err != nil {
+		return nil, err
+	}
+	_, lifetime := p.cfg.Schedule.of(issuer)
+	next.NextUpdate = next.ThisUpdate.Add(lifetime)
+	strict, err := p.isStrict(issuer)
+	if err != nil {
+		return nil, err
+	}
+	template := crl.Template{
+		Issuer: issuer.Certificate, Signature: algorithm, Number: next.Number, ThisUpdate: next.ThisUpdate, NextUpdate: next.NextUpdate,
+	}
+	if strict || issuer.CRLShards > 1 {
+		template.DistributionPoint = p.cfg.Issuers.CRLURL(issuer.ID, n)
+	}
+	builder, err := crl.NewBuilder(template, p.cfg.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := builder.Close(); err != nil {
+			p.cfg.Log.WarnContext(ctx, "cannot remove a temporary file", "error", err)
+		}
+	}()
+	var entry crl.Entry
+	err = p.cfg.Store.RevokedOf(ctx, issuer.ID, n, next.Since, func(r *store.RevokedEntry) error {
+		entry = entryOf(r, strict)
+		return builder.Add(&entry)
+	})
+	if err != nil {
+		return nil, err
+	}
+	draft, err := builder.Finish()
+	if err != nil {
+		return nil, err
+	}
+	next.Entries = draft.Entries
+	digest := algorithm.Hash().New()
+	signature, err := p.cfg.Keys.SignCRL(issuer.KeyName, io.TeeReader(draft.TBS(), digest))
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	if err := algorithm.VerifyDigest(issuer.Certificate.PublicKey, digest.Sum(nil), signature); err != nil {
+		return nil, errors.New("the signer signed wrongly: a fault attack or a broken key")
+	}
+	body, _, err := draft.Signed(signature)
+	if err != nil {
+		return nil, err
+	}
+	return p.cfg.Store.PublishCRL(ctx, actor, next, body)
+}
+
+// isStrict reports whether the issuer follows the rules of public CAs: it issues TLS
+// server certificates alone.
+func (p *Publisher) isStrict(issuer *telamon.Issuer) (bool, error) {
+	if issuer.Role == telamon.RoleRoot {
+		return false, nil // its CRL is complete: no issuing distribution point narrows it
+	}
+	series, err := p.cfg.Issuers.Series(issuer.Series)
+	return series.EKUFamily == telamon.EKUServerAuth, err
+}
+
+// entryOf returns the entry of a revoked certificate. The revocation date of a
+// compromised key is that of the compromise, if it was told (BR 7.2.2): TLS
+// implementations take it for the date from which on the key is not to be trusted.
+// Private CRLs say so in an invalidityDate as well (RFC 5280, Section 5.3.2), which BR
+// 7.2.2 advises against.
+func entryOf(r *store.RevokedEntry, strict bool) crl.Entry {
+	e := crl.Entry{Serial: r.Serial, RevokedAt: r.At.Truncate(time.Second), Reason: r.Reason}
+	if r.Reason != telamon.ReasonKeyCompromise || r.CompromisedAt.IsZero() || !r.CompromisedAt.Before(r.At) {
+		return e
+	}
+	e.RevokedAt = r.CompromisedAt.Truncate(time.Second)
+	if !strict {
+		e.InvalidAt = e.RevokedAt
+	}
+	return e
+}

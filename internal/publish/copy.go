@@ -1,0 +1,92 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// A Target is a place that CRLs are copied to, from where others serve them.
+type Target interface {
+	// Name says in logs which one it is.
+	Name() string
+	// Shared reports whether all processes copy to the same place: then one of them
+	// does.
+	Shared() bool
+	// Put replaces what is under the path, such as "crl/iss_1/0.crl", by the CRL that
+	// write writes, at once: nobody sees a part of it.
+	Put(ctx context.Context, path string, crl *store.CRL, write func(io.Writer) error) error
+}
+
+// copyLimit bounds how long a turn copies to one target: a dead one holds nothing up
+// for longer.
+const copyLimit = 20 * time.Second
+
+// copier remembers what a target has.
+type copier struct {
+	target Target
+	has    map[shard]int64 // numbers
+	failed int             // turns in a row
+	until  time.Time       // when the target is tried again
+}
+
+func newCopier(target Target) *copier { return &copier{target: target, has: map[shard]int64{}} }
+
+// copyOut copies what targets have not. It changes nothing of what is published.
+func (p *Publisher) copyOut(ctx context.Context) error {
+	var errs []error
+	for _, c := range p.copies {
+		if err := p.copyTo(ctx, c); err != nil {
+			errs = append(errs, fmt.Errorf("copy CRLs to %s: %w", c.target.Name(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Publisher) copyTo(ctx context.Context, c *copier) error {
+	now := p.cfg.Clock.Now()
+	missing := p.missing(c)
+	if len(missing) == 0 || now.Before(c.until) {
+		return nil
+	}
+	if c.target.Shared() {
+		held, err := p.cfg.Store.TakeLease(ctx, leaseName+" "+c.target.Name(), leaseTime)
+		if err != nil {
+			return err
+		}
+		if !held { // whoever takes over copies everything
+			clear(c.has)
+			c.until = now.Add(leaseTime / 4)
+			return nil
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, copyLimit)
+	defer cancel()
+	for key, crl := range missing {
+		path := fmt.Sprintf("crl/%s/%d.crl", key.issuer, key.n)
+		err := c.target.Put(limited, path, crl, func(w io.Writer) error { return p.Write(limited, w, crl) })
+		if err != nil {
+			c.failed++
+			c.until = p.cfg.Clock.Now().Add(min(firstWait<<min(c.failed-1, 10), lastWait))
+			return err
+		}
+		c.has[key] = crl.Number
+	}
+	c.failed = 0
+	return nil
+}
+
+// missing returns the CRLs that the target has not.
+func (p *Publisher) missing(c *copier) map[shard]*store.CRL {
+	missing := map[shard]*store.CRL{}
+	for key, crl := range *p.shelf.newest.Load() {
+		if c.has[key] < crl.Number {
+			missing[key] = crl
+		}
+	}
+	return missing
+}
