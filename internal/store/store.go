@@ -125,7 +125,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 			return nil, fmt.Errorf("migrate database: %w", err)
 		}
 	}
-	db.reader = db.read
+	db.reader = &rereader{db.read}
 	if db.engine == engineSQLite {
 		db.writer, db.reader = newWriter(db.write), newLite(db.read)
 		db.checkpoints = newCheckpointer(db)
@@ -332,7 +332,7 @@ func (db *DB) again(ctx context.Context, fn func() error) error {
 
 // view runs fn in one read-only transaction: all that it reads is of one instant.
 func (db *DB) view(ctx context.Context, fn func(*queries.Queries) error) error {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
+	tx, err := db.beginRead(ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
