@@ -225,6 +225,7 @@ func openPostgres(ctx context.Context, url string, readOnly bool) (write, read *
 	if readOnly {
 		config.RuntimeParams["default_transaction_read_only"] = "on"
 	}
+	config.OnNotice = noteWarning
 	open := func(connections int) *sql.DB {
 		pool := stdlib.OpenDB(*config)
 		pool.SetMaxOpenConns(connections)
@@ -310,7 +311,7 @@ func (db *DB) updateOnce(ctx context.Context, fn func(*txn) error) error {
 		return err
 	}
 	if len(t.objects) == 0 { // nobody is told what became of it
-		if err := db.commitTx(t.tx); err != nil {
+		if err := db.commitTx(t); err != nil {
 			return fmt.Errorf("commit: %w", err)
 		}
 		return nil
