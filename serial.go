@@ -53,6 +53,11 @@ func ParseSerial(text string) (s Serial, ok bool, err error) {
 	return s, s[0] == 0x01, nil
 }
 
+// Hour returns the beginning of the hour in which the serial number was made.
+func (s Serial) Hour() time.Time {
+	return time.Unix(3600*int64(binary.BigEndian.Uint32(s[:4])&0xffffff), 0).UTC()
+}
+
 // String returns the 32 upper-case hexadecimal digits.
 func (s Serial) String() string { return strings.ToUpper(hex.EncodeToString(s[:])) }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/signer"
+	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/witness"
 )
@@ -59,6 +60,7 @@ type App struct {
 	verifier     note.Verifier        // of the audit log's checkpoints
 	verifierKey  string
 	exporter     *witness.Exporter
+	keeper       *retention.Keeper
 	unwritable   atomic.Pointer[error] // why the last look found that the database cannot write; nil before the first
 	auditPending atomic.Int64          // events
 	auditLag     atomic.Int64          // nanoseconds
@@ -120,6 +122,9 @@ func (a *App) wire(ctx context.Context) error {
 	if err := a.checkKept(ctx); err != nil {
 		return err
 	}
+	if a.keeper, err = a.newKeeper(); err != nil {
+		return err
+	}
 	a.Directory, err = directory.New(ctx, directory.Config{
 		Store: a.Store, Clock: a.Clock, Log: a.Log, OnIssuers: a.Issuance.Load,
 	})
@@ -136,6 +141,22 @@ func (a *App) wire(ctx context.Context) error {
 		KeyCheck: a.KeyCheck,
 	})
 	return a.wireValidation()
+}
+
+// newKeeper returns what lets go of records.
+func (a *App) newKeeper() (*retention.Keeper, error) {
+	table, err := a.Config.Validation.rules()
+	if err != nil {
+		return nil, err
+	}
+	cfg := retention.Config{
+		Store: a.Store, Rules: table, Clock: a.Clock, Log: a.Log,
+		Certificates: a.Config.Retention.Certificates, Audit: a.Config.Retention.Audit,
+	}
+	if dir := a.Config.Retention.ArchiveDir; dir != "" {
+		cfg.Archive = &retention.Archive{Dir: dir}
+	}
+	return retention.New(cfg), nil
 }
 
 // newExporter returns what exports the audit log's checkpoints.

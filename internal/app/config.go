@@ -21,6 +21,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/signer"
+	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/web"
 	"github.com/telamon-ca/telamon/internal/witness"
 )
@@ -73,6 +74,8 @@ type Config struct {
 	Limits LimitsConfig `yaml:"limits"`
 	// Audit says where the audit log's checkpoints are kept.
 	Audit AuditConfig `yaml:"audit"`
+	// Retention says for how long records are kept.
+	Retention RetentionConfig `yaml:"retention"`
 	// Log says what is logged, to standard error.
 	Log LogConfig `yaml:"log"`
 	// Tracing sends OpenTelemetry traces; off without an endpoint.
@@ -315,6 +318,21 @@ func (c AuditConfig) problems() []error {
 	return problems
 }
 
+// RetentionConfig says for how long records are kept. Public CAs keep them for two years
+// (17520h) at least; 0 is for good.
+type RetentionConfig struct {
+	// Certificates is how long a certificate stays in the database after its expiry,
+	// with its request and the evidence of its validation.
+	Certificates time.Duration `yaml:"certificates"`
+	// ArchiveDir gets the certificates that are dropped, as files of compressed JSON by
+	// the month of their expiry; "" keeps none of them.
+	ArchiveDir string `yaml:"archive_dir"`
+	// Audit is how long audit events, verifications and mails stay, and longer than
+	// that while a certificate is kept that they are about. Events about CAs and their
+	// keys stay for good, as do the hashes of all events: the log verifies.
+	Audit time.Duration `yaml:"audit"`
+}
+
 // LogConfig says what is logged.
 type LogConfig struct {
 	// Level is debug, info, warn or error.
@@ -448,6 +466,14 @@ func (c *Config) Check() error {
 	}
 	problems = append(problems, c.Mail.problems(len(c.Names.Portal) > 0)...)
 	problems = append(problems, c.Audit.problems()...)
+	if table, err := c.Validation.rules(); err == nil { // or it is among the problems
+		if err := retention.Check(table, c.Retention.Certificates, c.Retention.Audit); err != nil {
+			problem("retention", err.Error())
+		}
+	}
+	if c.Retention.ArchiveDir != "" && c.Retention.Certificates == 0 {
+		problem("retention.archive_dir", "is of no use while certificates are kept for good")
+	}
 	if c.Limits.Connections < 1 {
 		problem("limits.connections", "must be positive")
 	}

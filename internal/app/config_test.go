@@ -35,6 +35,7 @@ status_listen: 192.0.2.1:80
 metrics_listen: 127.0.0.1:9091
 admin_socket: /run/admin.sock
 status_base_url: http://ca.example.com/pki
+blocked_keys_file: /etc/telamon/blocked-keys
 names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com]}
 tls: {cert_file: server.crt, key_file: server.key}
 proxy:
@@ -83,6 +84,7 @@ audit:
   webhook_url: https://siem.example.com/telamon
   witness_url: https://witness.example/log
   witness_key: ` + witnessKey + `
+retention: {certificates: 17520h, archive_dir: /srv/archive, audit: 26280h}
 log: {level: debug, format: text}
 tracing: {endpoint: "http://127.0.0.1:4318", ratio: 1}
 drain_timeout: 1m30s
@@ -117,13 +119,14 @@ func TestParseConfig(t *testing.T) {
 				Socket: "/run/telamon-signer/s", CertFile: "us.crt", KeyFile: "us.key", SignerCertFile: "signer.crt", UIDs: []uint32{998}, Wait: time.Second,
 			}},
 			Listen: "192.0.2.1:443", StatusListen: "192.0.2.1:80", MetricsListen: "127.0.0.1:9091", AdminSocket: "/run/admin.sock",
-			StatusBaseURL: "http://ca.example.com/pki",
-			Names:         app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}},
-			TLS:           app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
+			StatusBaseURL: "http://ca.example.com/pki", BlockedKeysFile: "/etc/telamon/blocked-keys",
+			Names: app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}},
+			TLS:   app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
 			Proxy: app.ProxyConfig{
 				Trusted:      []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 				Fingerprints: []string{fingerprint}, InsecureSerialOnly: true,
 			},
+			Retention: app.RetentionConfig{Certificates: 17520 * time.Hour, ArchiveDir: "/srv/archive", Audit: 26280 * time.Hour},
 			Audit: app.AuditConfig{
 				CheckpointFile: "/mnt/elsewhere/checkpoint", WebhookURL: "https://siem.example.com/telamon",
 				WitnessURL: "https://witness.example/log", WitnessKey: witnessKey,
@@ -284,6 +287,9 @@ func TestCheck(t *testing.T) {
 		{"a witness with a bad key", func(c *app.Config) {
 			c.Audit.WitnessURL, c.Audit.WitnessKey = "https://witness.example", "witness.example+00000000+AAAA"
 		}, "audit.witness_key"},
+		{"records of certificates kept for too short", func(c *app.Config) { c.Retention.Certificates = 17519 * time.Hour }, "retention"},
+		{"events kept for too short", func(c *app.Config) { c.Retention.Audit = time.Hour }, "retention"},
+		{"an archive of nothing", func(c *app.Config) { c.Retention.ArchiveDir = "x" }, "retention.archive_dir"},
 		{"an unknown level", func(c *app.Config) { c.Log.Level = "loud" }, "log.level"},
 		{"an unknown format", func(c *app.Config) { c.Log.Format = "xml" }, "log.format"},
 		{"a ratio of more than all", func(c *app.Config) { c.Tracing.Ratio = 1.1 }, "tracing.ratio"},

@@ -33,6 +33,7 @@ type Table struct {
 	emailEnd, phoneEnd, clientAuthEnd       time.Time
 	rfc8657From                             time.Time
 	tokenLife, persistReuse, caaValid       time.Duration
+	retention                               time.Duration
 }
 
 // series are values, each of which holds from an instant until that of the next one.
@@ -82,6 +83,7 @@ type (
 		RFC8657From      string        `yaml:"rfc8657_must_from"`
 		ClientAuthUntil  string        `yaml:"clientauth_in_tls_leaf_until"`
 		TokenDays        int           `yaml:"token_lifetime_days"`
+		RetentionDays    int           `yaml:"retention_days"`
 		CAAValidHours    int           `yaml:"caa_valid_hours"`
 	}
 )
@@ -133,6 +135,7 @@ func (f *file) table() (*Table, error) {
 		rfc8657From:   r.date("rfc8657_must_from", f.RFC8657From),
 		tokenLife:     time.Duration(r.positive("token_lifetime_days", f.TokenDays)) * Day,
 		persistReuse:  time.Duration(r.positive("persistent_txt_reuse_days", f.PersistReuseDays)) * Day,
+		retention:     time.Duration(r.positive("retention_days", f.RetentionDays)) * Day,
 		caaValid:      time.Duration(r.positive("caa_valid_hours", f.CAAValidHours)) * time.Hour,
 	}
 	if err := errors.Join(r.problems...); err != nil {
@@ -292,3 +295,17 @@ func (t *Table) PersistReuse() time.Duration { return t.persistReuse }
 
 // CAAValid is how long CAA records may be relied on if their TTL is shorter.
 func (t *Table) CAAValid() time.Duration { return t.caaValid }
+
+// Retention is how long records are kept: those of a certificate after its expiry, those
+// of an event after it.
+func (t *Table) Retention() time.Duration { return t.retention }
+
+// LongestReuse is the longest time for which the validation of a name or the vetting of
+// an identity could ever be relied on.
+func (t *Table) LongestReuse() time.Duration {
+	longest := 0
+	for _, s := range append(append(series(nil), t.domainReuse...), t.identityReuse...) {
+		longest = max(longest, s.value)
+	}
+	return time.Duration(longest) * Day
+}

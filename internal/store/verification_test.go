@@ -65,7 +65,7 @@ func TestCertificateEvidence(t *testing.T) {
 			t.Errorf("%d were refused and %d rows of evidence are kept; want 3 and %d", refused, n, kept)
 		}
 		clock.Advance(100 * 24 * time.Hour)
-		if dropped, err := w.db.DropExpired(t.Context(), clock.Now()); dropped != 10 || err != nil {
+		if dropped, err := w.db.DropExpired(t.Context(), store.Dropping{Before: clock.Now()}); dropped != 10 || err != nil {
 			t.Fatalf("%d certificates were dropped, %v", dropped, err)
 		}
 		if n := w.number(t, "SELECT count(*) FROM certificate_evidence"); n != 0 {

@@ -65,7 +65,8 @@ var ranks = map[string]int{
 	"internal/publish": 5,
 
 	// What goes on by itself beside the requests.
-	"internal/witness": 5,
+	"internal/witness":   5,
+	"internal/retention": 5,
 
 	// Dialects and other faces. None of them calls another.
 	"internal/api/atlas":       6,

@@ -59,7 +59,8 @@ type Verify struct {
 	// Since is a checkpoint that was kept elsewhere: only what came after it is
 	// verified, and that the log began so. It excludes Checkpoints.
 	Since string `json:"since,omitempty"`
-	// PurgedBefore is the end of the time whose events may be missing.
+	// PurgedBefore is the end of the time whose events may be missing; without it, what
+	// the log itself says that retention took.
 	PurgedBefore *time.Time `json:"purged_before,omitempty"`
 }
 
@@ -252,6 +253,16 @@ func VerifyLog(ctx context.Context, db *store.DB, verifier note.Verifier, in Ver
 			out.Problems = append(out.Problems, p.String())
 		}
 	}}
+	if in.PurgedBefore == nil {
+		horizon, err := db.AuditHorizon(ctx)
+		if fault.Is(err, fault.NotReady) { // events were purged a moment ago
+			return nil, err
+		}
+		if err != nil {
+			opts.Report(audit.Problem{Kind: audit.Altered, What: "horizon", Seq: -1, Text: fault.From(err).Detail})
+		}
+		opts.PurgedBefore = horizon
+	}
 	for _, text := range in.Checkpoints {
 		checkpoint, err := openCheckpoint(text, verifier)
 		if err != nil {
@@ -277,8 +288,8 @@ func VerifyLog(ctx context.Context, db *store.DB, verifier note.Verifier, in Ver
 	if err != nil {
 		return nil, err
 	}
-	out.OK, out.Events, out.Purged, out.Pending = result.Problems == 0, result.Events, result.Purged, result.Lag.Pending
+	out.OK, out.Events, out.Purged, out.Pending = result.Problems == 0 && len(out.Problems) == 0, result.Events, result.Purged, result.Lag.Pending
 	out.TreeSize, out.RootHash, out.Checkpoint = result.Tree.Size, result.Tree.Root.String(), head.Checkpoint
-	out.Count, out.FinishedAt = result.Problems, timeOf(now)
+	out.Count, out.FinishedAt = max(result.Problems, int64(len(out.Problems))), timeOf(now)
 	return out, nil
 }

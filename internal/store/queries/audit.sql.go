@@ -138,6 +138,38 @@ func (q *Queries) AuditHead(ctx context.Context) ([]AuditHeadRow, error) {
 	return items, nil
 }
 
+const auditHorizon = `-- name: AuditHorizon :many
+SELECT before, event_id FROM audit_horizon WHERE id = 1
+`
+
+type AuditHorizonRow struct {
+	Before  int64
+	EventID []byte
+}
+
+func (q *Queries) AuditHorizon(ctx context.Context) ([]AuditHorizonRow, error) {
+	rows, err := q.db.QueryContext(ctx, auditHorizon)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AuditHorizonRow
+	for rows.Next() {
+		var i AuditHorizonRow
+		if err := rows.Scan(&i.Before, &i.EventID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const countEvents = `-- name: CountEvents :one
 SELECT count(*) FROM audit_event WHERE id >= $1 AND id <= $2
 `
@@ -595,6 +627,21 @@ func (q *Queries) SegmentsOf(ctx context.Context, arg SegmentsOfParams) ([]Segme
 		return nil, err
 	}
 	return items, nil
+}
+
+const setAuditHorizon = `-- name: SetAuditHorizon :exec
+INSERT INTO audit_horizon (id, before, event_id) VALUES (1, $1, $2)
+ON CONFLICT (id) DO UPDATE SET before = excluded.before, event_id = excluded.event_id
+`
+
+type SetAuditHorizonParams struct {
+	Before  int64
+	EventID []byte
+}
+
+func (q *Queries) SetAuditHorizon(ctx context.Context, arg SetAuditHorizonParams) error {
+	_, err := q.db.ExecContext(ctx, setAuditHorizon, arg.Before, arg.EventID)
+	return err
 }
 
 const tile = `-- name: Tile :many

@@ -165,7 +165,8 @@ DELETE FROM certificate WHERE serial IN
     (SELECT c.serial FROM certificate AS c
       WHERE c.pair_id = $1 AND c.not_after < $2
       ORDER BY c.not_after, c.serial LIMIT $3)
-RETURNING serial, accepted_at, not_after, revoked_at
+RETURNING serial, pair_id, credential_id, issuer_id, policy_version, not_before, accepted_at, not_after, rekey_of, revoked_at,
+          reason, compromised_at
 `
 
 type DropCertificatesParams struct {
@@ -175,10 +176,18 @@ type DropCertificatesParams struct {
 }
 
 type DropCertificatesRow struct {
-	Serial     []byte
-	AcceptedAt int64
-	NotAfter   int64
-	RevokedAt  *int64
+	Serial        []byte
+	PairID        int64
+	CredentialID  string
+	IssuerID      string
+	PolicyVersion string
+	NotBefore     int64
+	AcceptedAt    int64
+	NotAfter      int64
+	RekeyOf       []byte
+	RevokedAt     *int64
+	Reason        *string
+	CompromisedAt *int64
 }
 
 func (q *Queries) DropCertificates(ctx context.Context, arg DropCertificatesParams) ([]DropCertificatesRow, error) {
@@ -192,9 +201,17 @@ func (q *Queries) DropCertificates(ctx context.Context, arg DropCertificatesPara
 		var i DropCertificatesRow
 		if err := rows.Scan(
 			&i.Serial,
+			&i.PairID,
+			&i.CredentialID,
+			&i.IssuerID,
+			&i.PolicyVersion,
+			&i.NotBefore,
 			&i.AcceptedAt,
 			&i.NotAfter,
+			&i.RekeyOf,
 			&i.RevokedAt,
+			&i.Reason,
+			&i.CompromisedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -482,6 +499,33 @@ func (q *Queries) LessenSecond(ctx context.Context, arg LessenSecondParams) (int
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const oldestCertificate = `-- name: OldestCertificate :many
+SELECT serial FROM certificate ORDER BY serial LIMIT 1
+`
+
+func (q *Queries) OldestCertificate(ctx context.Context) ([][]byte, error) {
+	rows, err := q.db.QueryContext(ctx, oldestCertificate)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var serial []byte
+		if err := rows.Scan(&serial); err != nil {
+			return nil, err
+		}
+		items = append(items, serial)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const openLots = `-- name: OpenLots :many

@@ -669,6 +669,24 @@ func (q *Queries) DeleteClaimLog(ctx context.Context, claimID string) error {
 	return err
 }
 
+const dropApproval = `-- name: DropApproval :exec
+DELETE FROM mail_approval WHERE id = $1
+`
+
+func (q *Queries) DropApproval(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, dropApproval, id)
+	return err
+}
+
+const dropVerification = `-- name: DropVerification :exec
+DELETE FROM verification WHERE id = $1
+`
+
+func (q *Queries) DropVerification(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, dropVerification, id)
+	return err
+}
+
 const endClaimCheck = `-- name: EndClaimCheck :execrows
 UPDATE claim SET check_id = NULL, check_until = NULL
  WHERE id = $1 AND round = $2 AND check_id = CAST($3 AS TEXT)
@@ -999,6 +1017,70 @@ func (q *Queries) LockClaim(ctx context.Context, id string) (Claim, error) {
 		&i.CreatedAt,
 	)
 	return i, err
+}
+
+const oldestApprovals = `-- name: OldestApprovals :many
+SELECT id, expires_at FROM mail_approval ORDER BY id LIMIT $1
+`
+
+type OldestApprovalsRow struct {
+	ID        string
+	ExpiresAt int64
+}
+
+func (q *Queries) OldestApprovals(ctx context.Context, lim int32) ([]OldestApprovalsRow, error) {
+	rows, err := q.db.QueryContext(ctx, oldestApprovals, lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OldestApprovalsRow
+	for rows.Next() {
+		var i OldestApprovalsRow
+		if err := rows.Scan(&i.ID, &i.ExpiresAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const oldestVerifications = `-- name: OldestVerifications :many
+SELECT id, at FROM verification ORDER BY id LIMIT $1
+`
+
+type OldestVerificationsRow struct {
+	ID string
+	At int64
+}
+
+func (q *Queries) OldestVerifications(ctx context.Context, lim int32) ([]OldestVerificationsRow, error) {
+	rows, err := q.db.QueryContext(ctx, oldestVerifications, lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OldestVerificationsRow
+	for rows.Next() {
+		var i OldestVerificationsRow
+		if err := rows.Scan(&i.ID, &i.At); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const reassertClaim = `-- name: ReassertClaim :execrows

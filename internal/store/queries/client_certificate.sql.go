@@ -355,6 +355,59 @@ func (q *Queries) ClientKeyOwner(ctx context.Context, spkiHash []byte) ([]string
 	return items, nil
 }
 
+const dropClientCert = `-- name: DropClientCert :exec
+DELETE FROM client_certificate WHERE id = $1
+`
+
+func (q *Queries) DropClientCert(ctx context.Context, id string) error {
+	_, err := q.db.ExecContext(ctx, dropClientCert, id)
+	return err
+}
+
+const expiredClientCerts = `-- name: ExpiredClientCerts :many
+SELECT id, account_id, serial, not_after FROM client_certificate WHERE not_after < $1 ORDER BY serial LIMIT $2
+`
+
+type ExpiredClientCertsParams struct {
+	Before int64
+	Lim    int32
+}
+
+type ExpiredClientCertsRow struct {
+	ID        string
+	AccountID string
+	Serial    []byte
+	NotAfter  int64
+}
+
+func (q *Queries) ExpiredClientCerts(ctx context.Context, arg ExpiredClientCertsParams) ([]ExpiredClientCertsRow, error) {
+	rows, err := q.db.QueryContext(ctx, expiredClientCerts, arg.Before, arg.Lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ExpiredClientCertsRow
+	for rows.Next() {
+		var i ExpiredClientCertsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Serial,
+			&i.NotAfter,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertClientCert = `-- name: InsertClientCert :exec
 INSERT INTO client_certificate (id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after,
                                 state, created_at)
@@ -413,6 +466,33 @@ func (q *Queries) LinkClientCert(ctx context.Context, arg LinkClientCertParams) 
 	return result.RowsAffected()
 }
 
+const oldestClientCert = `-- name: OldestClientCert :many
+SELECT serial FROM client_certificate ORDER BY serial LIMIT 1
+`
+
+func (q *Queries) OldestClientCert(ctx context.Context) ([][]byte, error) {
+	rows, err := q.db.QueryContext(ctx, oldestClientCert)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items [][]byte
+	for rows.Next() {
+		var serial []byte
+		if err := rows.Scan(&serial); err != nil {
+			return nil, err
+		}
+		items = append(items, serial)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setClientCertState = `-- name: SetClientCertState :execrows
 UPDATE client_certificate SET state = $1, revoked_at = $2, reason = $3
  WHERE account_id = $4 AND id = $5 AND state = $6
@@ -440,6 +520,15 @@ func (q *Queries) SetClientCertState(ctx context.Context, arg SetClientCertState
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const unlinkAllOfClientCert = `-- name: UnlinkAllOfClientCert :exec
+DELETE FROM client_certificate_link WHERE client_certificate_id = $1
+`
+
+func (q *Queries) UnlinkAllOfClientCert(ctx context.Context, clientCertificateID string) error {
+	_, err := q.db.ExecContext(ctx, unlinkAllOfClientCert, clientCertificateID)
+	return err
 }
 
 const unlinkClientCert = `-- name: UnlinkClientCert :execrows

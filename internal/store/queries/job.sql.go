@@ -23,6 +23,18 @@ func (q *Queries) DropJob(ctx context.Context, arg DropJobParams) error {
 	return err
 }
 
+const dropMail = `-- name: DropMail :execrows
+DELETE FROM mail WHERE id = $1 AND state <> 'queued'
+`
+
+func (q *Queries) DropMail(ctx context.Context, id string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropMail, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const endMail = `-- name: EndMail :execrows
 UPDATE mail SET state = $1, last_error = $2, ended_at = CAST($3 AS BIGINT)
  WHERE id = $4 AND state = 'queued'
@@ -188,6 +200,38 @@ func (q *Queries) Mail(ctx context.Context, id string) (Mail, error) {
 		&i.EndedAt,
 	)
 	return i, err
+}
+
+const oldestMails = `-- name: OldestMails :many
+SELECT id, created_at FROM mail ORDER BY id LIMIT $1
+`
+
+type OldestMailsRow struct {
+	ID        string
+	CreatedAt int64
+}
+
+func (q *Queries) OldestMails(ctx context.Context, lim int32) ([]OldestMailsRow, error) {
+	rows, err := q.db.QueryContext(ctx, oldestMails, lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []OldestMailsRow
+	for rows.Next() {
+		var i OldestMailsRow
+		if err := rows.Scan(&i.ID, &i.CreatedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const putJob = `-- name: PutJob :exec

@@ -29,6 +29,12 @@ type AuditEvent struct {
 	Payload   []byte
 }
 
+type AuditHorizon struct {
+	ID      int64
+	Before  int64
+	EventID []byte
+}
+
 type AuditSegment struct {
 	FirstSeq int64
 	Events   int64

@@ -79,7 +79,11 @@ DELETE FROM certificate WHERE serial IN
     (SELECT c.serial FROM certificate AS c
       WHERE c.pair_id = sqlc.arg(pair_id) AND c.not_after < sqlc.arg(before)
       ORDER BY c.not_after, c.serial LIMIT sqlc.arg(lim))
-RETURNING serial, accepted_at, not_after, revoked_at;
+RETURNING serial, pair_id, credential_id, issuer_id, policy_version, not_before, accepted_at, not_after, rekey_of, revoked_at,
+          reason, compromised_at;
+
+-- name: OldestCertificate :many
+SELECT serial FROM certificate ORDER BY serial LIMIT 1;
 
 -- name: DropHour :execrows
 DELETE FROM hour_count

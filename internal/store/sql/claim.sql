@@ -164,3 +164,15 @@ SELECT count(*) FROM mail_approval
 
 -- name: UseApproval :execrows
 UPDATE mail_approval SET used_at = CAST(sqlc.arg(now) AS BIGINT) WHERE id = sqlc.arg(id) AND used_at IS NULL;
+
+-- name: OldestVerifications :many
+SELECT id, at FROM verification ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: DropVerification :exec
+DELETE FROM verification WHERE id = sqlc.arg(id);
+
+-- name: OldestApprovals :many
+SELECT id, expires_at FROM mail_approval ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: DropApproval :exec
+DELETE FROM mail_approval WHERE id = sqlc.arg(id);

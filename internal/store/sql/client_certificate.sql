@@ -59,3 +59,15 @@ ON CONFLICT (client_certificate_id, credential_id) DO NOTHING;
 -- name: UnlinkClientCert :execrows
 DELETE FROM client_certificate_link
  WHERE client_certificate_id = sqlc.arg(client_certificate_id) AND credential_id = sqlc.arg(credential_id);
+
+-- name: OldestClientCert :many
+SELECT serial FROM client_certificate ORDER BY serial LIMIT 1;
+
+-- name: ExpiredClientCerts :many
+SELECT id, account_id, serial, not_after FROM client_certificate WHERE not_after < sqlc.arg(before) ORDER BY serial LIMIT sqlc.arg(lim);
+
+-- name: UnlinkAllOfClientCert :exec
+DELETE FROM client_certificate_link WHERE client_certificate_id = sqlc.arg(client_certificate_id);
+
+-- name: DropClientCert :exec
+DELETE FROM client_certificate WHERE id = sqlc.arg(id);

@@ -46,3 +46,9 @@ SELECT id, account_id, recipient, template, params, state, last_error, created_a
 -- name: EndMail :execrows
 UPDATE mail SET state = sqlc.arg(state), last_error = sqlc.arg(last_error), ended_at = CAST(sqlc.arg(now) AS BIGINT)
  WHERE id = sqlc.arg(id) AND state = 'queued';
+
+-- name: OldestMails :many
+SELECT id, created_at FROM mail ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: DropMail :execrows
+DELETE FROM mail WHERE id = sqlc.arg(id) AND state <> 'queued';
