@@ -103,7 +103,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newBackup(), newRestore(), newDev(), newBench(), newPerspective(),
+	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newStore(), newBackup(), newRestore(), newDev(), newBench(), newPerspective(),
 		newBlocklist(), newVersion())
 	return root
 }
