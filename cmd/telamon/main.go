@@ -103,8 +103,9 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newStore(), newBackup(), newRestore(), newDev(), newBench(), newPerspective(),
+	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newStore(), newDev(), newBench(), newPerspective(),
 		newBlocklist(), newVersion())
+	root.AddCommand(newBackup(), newRestore(), newDoctor())
 	return root
 }
 

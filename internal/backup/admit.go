@@ -172,7 +172,7 @@ func (a *Admission) compareJournals(ctx context.Context, db *store.DB, issuers [
 			if !r.At.After(since) || r.IsCRL() || issued[r.Serial] {
 				return nil
 			}
-			known, err := db.KnowsCertificate(ctx, r.Serial)
+			known, err := db.KnowsSerial(ctx, r.Serial)
 			if err == nil && !known {
 				a.Unledgered = append(a.Unledgered, r.Serial)
 			}

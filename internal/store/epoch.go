@@ -11,6 +11,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/store/queries"
 )
 
@@ -89,12 +90,25 @@ func (db *DB) GaveUp(ctx context.Context, c audit.Checkpoint) (bool, error) {
 	return slices.ContainsFunc(epochs, func(e Epoch) bool { return e.gaveUp(c) }), err
 }
 
-// KnowsCertificate reports whether the ledger has a certificate of this serial number,
-// one of an account or an mTLS one.
-func (db *DB) KnowsCertificate(ctx context.Context, serial telamon.Serial) (bool, error) {
-	known, err := db.queries().KnownCertificate(ctx, serial[:])
-	if err != nil {
-		return false, db.judge(ctx, fmt.Errorf("look for certificate %s: %w", serial, err))
+// KnowsSerial reports whether a certificate of this serial number is known that is
+// no CA's: one of an account, an mTLS one or a responder's.
+func (db *DB) KnowsSerial(ctx context.Context, serial telamon.Serial) (bool, error) {
+	_, err := db.SerialStatus(ctx, serial)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
 	}
-	return known.Bool, nil
+	return err == nil, err
+}
+
+// Now returns the database's own time; on SQLite, which has none, that of the store's
+// clock.
+func (db *DB) Now(ctx context.Context) (time.Time, error) {
+	if db.engine != enginePostgres {
+		return db.clock.Now(), nil
+	}
+	var now time.Time
+	if err := db.read.QueryRowContext(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+		return time.Time{}, db.judge(ctx, fmt.Errorf("read the database's time: %w", err))
+	}
+	return now.UTC(), nil
 }

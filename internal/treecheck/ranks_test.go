@@ -78,6 +78,7 @@ var ranks = map[string]int{
 	// The program.
 	"internal/app":        7,
 	"internal/playground": 8,
+	"internal/doctor":     8,
 	"cmd/telamon":         9,
 }
 
@@ -107,7 +108,7 @@ var reserved = []struct {
 		[]string{"net/http"},
 		[]string{
 			"internal/web", "internal/api/atlas", "internal/api/digicertone", "internal/api/admin", "internal/status", "internal/portal",
-			"internal/dcv", "internal/perspective", "internal/notify", "internal/witness", "internal/bench", "internal/world", "internal/app", "internal/playground",
+			"internal/dcv", "internal/perspective", "internal/notify", "internal/witness", "internal/doctor", "internal/bench", "internal/world", "internal/app", "internal/playground",
 			"cmd/telamon",
 		},
 	},

@@ -7,7 +7,6 @@ package queries
 
 import (
 	"context"
-	"database/sql"
 )
 
 const epochs = `-- name: Epochs :many
@@ -71,16 +70,4 @@ func (q *Queries) InsertEpoch(ctx context.Context, arg InsertEpochParams) error 
 		arg.LostCheckpoint,
 	)
 	return err
-}
-
-const knownCertificate = `-- name: KnownCertificate :one
-SELECT EXISTS (SELECT 1 FROM certificate AS c WHERE c.serial = $1)
-    OR EXISTS (SELECT 1 FROM client_certificate AS m WHERE m.serial = $1)
-`
-
-func (q *Queries) KnownCertificate(ctx context.Context, serial []byte) (sql.NullBool, error) {
-	row := q.db.QueryRowContext(ctx, knownCertificate, serial)
-	var column_1 sql.NullBool
-	err := row.Scan(&column_1)
-	return column_1, err
 }

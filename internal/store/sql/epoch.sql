@@ -4,7 +4,3 @@ VALUES (sqlc.arg(id), sqlc.arg(at), sqlc.arg(tree_size), sqlc.arg(tree_root), sq
 
 -- name: Epochs :many
 SELECT id, at, tree_size, tree_root, lost_size, lost_at, lost_checkpoint FROM epoch ORDER BY at, id;
-
--- name: KnownCertificate :one
-SELECT EXISTS (SELECT 1 FROM certificate AS c WHERE c.serial = sqlc.arg(serial))
-    OR EXISTS (SELECT 1 FROM client_certificate AS m WHERE m.serial = sqlc.arg(serial));
