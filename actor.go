@@ -23,6 +23,8 @@ type Actor struct {
 	Account   AccountID // empty for operators and the system
 	Address   netip.Addr
 	RequestID string
+	// Operator is the name of an operator who has shown who it is; "" for others.
+	Operator string
 
 	// The following are set for ActorCredential only.
 	Credential CredentialID
@@ -31,10 +33,14 @@ type Actor struct {
 	Issuer     IssuerID     // bound at login: issuance and trust chain agree
 }
 
-// Subject names the actor in an audit event: the credential's ID, or the kind.
+// Subject names the actor in an audit event: the credential's ID, or the kind, with the
+// name of an operator who has one.
 func (a Actor) Subject() string {
 	if a.Credential != "" {
 		return a.Credential.String()
+	}
+	if a.Operator != "" {
+		return string(a.Kind) + ":" + a.Operator
 	}
 	return string(a.Kind)
 }

@@ -35,6 +35,8 @@ type (
 	mailApprovalKind struct{}
 	mailKind         struct{}
 	jobKind          struct{}
+	bulkKind         struct{}
+	caseKind         struct{}
 	crossKind        struct{}
 	crlKind          struct{}
 )
@@ -61,6 +63,8 @@ func (verificationKind) prefix() string { return "vrf" }
 func (mailApprovalKind) prefix() string { return "map" }
 func (mailKind) prefix() string         { return "mai" }
 func (jobKind) prefix() string          { return "job" }
+func (bulkKind) prefix() string         { return "blk" }
+func (caseKind) prefix() string         { return "cas" }
 func (crossKind) prefix() string        { return "crs" }
 func (crlKind) prefix() string          { return "crl" }
 func (ProcessKind) prefix() string      { return "prc" }
@@ -85,6 +89,8 @@ type (
 	MailApprovalID = ID[mailApprovalKind]
 	MailID         = ID[mailKind]
 	JobID          = ID[jobKind]
+	BulkID         = ID[bulkKind]
+	CaseID         = ID[caseKind]
 	CrossID        = ID[crossKind]
 	CRLID          = ID[crlKind]
 )
@@ -143,6 +149,9 @@ var (
 	NewMailApprovalID = NewID[mailApprovalKind]
 	NewMailID         = NewID[mailKind]
 	NewJobID          = NewID[jobKind]
+	NewBulkID         = NewID[bulkKind]
+	NewCaseID         = NewID[caseKind]
+	NewApprovalID     = NewID[approvalKind]
 	NewCrossID        = NewID[crossKind]
 	NewCRLID          = NewID[crlKind]
 )
@@ -174,6 +183,9 @@ var (
 	ParseEventID        = ParseID[eventKind]
 	ParseCrossID        = ParseID[crossKind]
 	ParseClaimID        = ParseID[claimKind]
+	ParseBulkID         = ParseID[bulkKind]
+	ParseCaseID         = ParseID[caseKind]
+	ParseApprovalID     = ParseID[approvalKind]
 	ParseMailApprovalID = ParseID[mailApprovalKind]
 )
 

@@ -43,6 +43,11 @@ func newAdmin() *cobra.Command {
 		newCredential(f), newClientCertificate(f), newOnboard(f), newIssuer(f), newCertificate(f), newAuditEvents(f), newStatus(f))
 	cmd.Long = "Operate a running server over its admin socket, which its owner alone can open.\n" +
 		"Accounts and services may be named by name or by ID. With --json, commands print what the API answers."
+	return f.onSocket(cmd)
+}
+
+// onSocket adds the flags that name the server to a command.
+func (f *adminFlags) onSocket(cmd *cobra.Command) *cobra.Command {
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&f.config, "config", "c", defaultConfig, "the server's configuration, which names the socket")
 	flags.StringVar(&f.socket, "socket", "", "the socket, instead")

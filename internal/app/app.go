@@ -28,6 +28,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/signer"
+	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/witness"
 )
@@ -50,6 +51,7 @@ type App struct {
 	IAM       *iam.IAM
 	RA        *ra.RA
 	KeyCheck  *keycheck.Checker
+	Staff     *staff.Staff
 
 	signer       *signer.Client // nil if there is none
 	resolver     *resolving
@@ -140,6 +142,7 @@ func (a *App) wire(ctx context.Context) error {
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
 		KeyCheck: a.KeyCheck,
 	})
+	a.Staff = staff.New(staff.Config{Store: a.Store, Clock: a.Clock, Log: a.Log, WakeJobs: func() { a.jobs.Wake() }})
 	return a.wireValidation()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
@@ -240,6 +241,7 @@ func (a *App) wireJobs() error {
 		outbox.SMTP = smtp
 	}
 	handlers := a.RA.Handlers()
+	maps.Copy(handlers, a.Staff.Handlers())
 	handlers[store.JobMailSend] = jobs.Handler{
 		Run: outbox.Send, GivenUp: outbox.GiveUp, AtOnce: mailsAtOnce, Lease: mailLease, Attempts: mailAttempts,
 	}

@@ -78,6 +78,10 @@ const (
 	KeyUnblock Action = "key.unblock"
 	KeyRead    Action = "key.read"
 
+	BulkPlan    Action = "bulk.plan" // counts what would be revoked
+	BulkExecute Action = "bulk.execute"
+	BulkRead    Action = "bulk.read"
+
 	AuditRead   Action = "audit.read"
 	AuditVerify Action = "audit.verify"
 
@@ -106,6 +110,7 @@ var actions = []Action{
 	ClientCertificateIssue, ClientCertificateRead, ClientCertificateDisable, ClientCertificateEnable,
 	ClientCertificateRevoke, ClientCertificateLink,
 	KeyBlock, KeyUnblock, KeyRead,
+	BulkPlan, BulkExecute, BulkRead,
 	AuditRead, AuditVerify,
 	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
 }

@@ -63,6 +63,7 @@ var ranks = map[string]int{
 	"internal/iam":     5,
 	"internal/backup":  5,
 	"internal/publish": 5,
+	"internal/staff":   5,
 
 	// What goes on by itself beside the requests.
 	"internal/witness":   5,

@@ -101,7 +101,11 @@ func valueOf(t *time.Time) time.Time {
 
 // account returns the account that the path names, by ID or by name.
 func (c *call) account(ctx context.Context) (telamon.Account, error) {
-	text := c.r.PathValue("account")
+	return c.accountNamed(ctx, c.r.PathValue("account"))
+}
+
+// accountNamed returns the account of an ID or a name.
+func (c *call) accountNamed(ctx context.Context, text string) (telamon.Account, error) {
 	if id, err := telamon.ParseAccountID(text); err == nil {
 		return c.IAM.Account(ctx, c.actor, id)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/web"
 )
@@ -31,7 +32,8 @@ import (
 // Config names what the API is made of.
 type Config struct {
 	IAM      *iam.IAM
-	RA       *ra.RA    // how certificates were validated
+	RA       *ra.RA // how certificates were validated
+	Staff    *staff.Staff
 	Store    *store.DB // the audit log and the issuers
 	Issuance *issuance.Engine
 	Clock    telamon.Clock
@@ -58,6 +60,7 @@ func New(cfg Config) http.Handler {
 	s.credentialRoutes()
 	s.platformRoutes()
 	s.evidenceRoutes()
+	s.revokeRoutes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, pattern := s.mux.Handler(r); pattern == "" {
 			// The mux's own answer has the status: 404, or 405 with Allow.
