@@ -103,14 +103,10 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
-<<<<<<< HEAD
 	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newStore(), newDev(), newBench(), newPerspective(),
 		newBlocklist(), newVersion())
 	root.AddCommand(newBackup(), newRestore(), newDoctor())
-=======
-	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newBackup(), newRestore(), newDev(), newBench(), newPerspective(),
-		newBlocklist(), newRevoke(), newKey(), newVersion())
->>>>>>> 363be13 (admin: staff revokes, plans bulk revocations and blocks keys, as telamon revoke and telamon key)
+	root.AddCommand(newRevoke(), newKey())
 	return root
 }
 
