@@ -24,6 +24,7 @@ const (
 	purgeEvery     = 10 * time.Minute
 	partitionEvery = 12 * time.Hour
 	resolverEvery  = time.Second
+	startJobsEvery = 12 * time.Hour
 	sequenceEvery  = time.Second
 	signerEvery    = time.Second
 )
@@ -63,6 +64,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)
 	a.every(ctx, work, resolverEvery, "keep the resolver running", a.resolver.watch)
+	a.every(ctx, work, startJobsEvery, "put the jobs that come again by themselves", a.RA.StartJobs)
 	work.Go(func() { a.jobs.Run(ctx) })
 	a.every(ctx, work, jobs.Poll, "look for jobs", a.lookForJobs)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)

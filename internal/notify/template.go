@@ -14,7 +14,7 @@ import (
 	"unicode"
 )
 
-// The templates. [TemplateClaimApproval] takes an [ApprovalMail], the others a
+// The templates. [TemplateClaimApproval] takes an [ApprovalMail], the others of claims a
 // [ClaimMail].
 const (
 	TemplateClaimApproval      = "claim_approval"       // asks a mailbox to approve a claim
@@ -23,13 +23,15 @@ const (
 	TemplateClaimVerified      = "claim_verified"       // control was shown
 	TemplateClaimFailing       = "claim_failing"        // a repeated check finds nothing any more
 	TemplateClaimExpiring      = "claim_expiring"       // a verification will soon end
+
+	TemplateCertificatesExpiring = "certificates_expiring" // takes a [CertificatesMail]
 )
 
 // Templates returns the names of all templates.
 func Templates() []string {
 	return []string{
 		TemplateClaimApproval, TemplateClaimTokenIssued, TemplateClaimTokenExpiring, TemplateClaimVerified, TemplateClaimFailing,
-		TemplateClaimExpiring,
+		TemplateClaimExpiring, TemplateCertificatesExpiring,
 	}
 }
 
@@ -57,6 +59,25 @@ type ClaimMail struct {
 	// PortalURL is the page to go to: an absolute URL, or "" if there is none.
 	PortalURL string
 }
+
+// A CertificatesMail is what mail to the people of an account says of its certificates.
+type CertificatesMail struct {
+	Account      string
+	Certificates []CertificateLine // one at least
+	More         int               // that are not shown
+	PortalURL    string            // an absolute URL, or "" if there is none
+}
+
+// A CertificateLine is one certificate in a mail.
+type CertificateLine struct {
+	Name     string // its common name, or its first other name
+	Serial   string
+	NotAfter time.Time
+	Days     int // until then
+}
+
+// Total is how many certificates the mail is about.
+func (d CertificatesMail) Total() int { return len(d.Certificates) + d.More }
 
 //go:embed *.tmpl
 var templateFiles embed.FS
@@ -117,7 +138,15 @@ func Render(template string, data any) (Message, error) {
 		}
 		to, data = d.Address, d.tamed()
 	case ClaimMail:
-		if template == TemplateClaimApproval {
+		if template == TemplateClaimApproval || template == TemplateCertificatesExpiring {
+			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
+		}
+		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
+			return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
+		}
+		data = d.tamed()
+	case CertificatesMail:
+		if template != TemplateCertificatesExpiring || len(d.Certificates) == 0 {
 			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
 		}
 		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
@@ -157,6 +186,14 @@ func (d ApprovalMail) tamed() ApprovalMail {
 func (d ClaimMail) tamed() ClaimMail {
 	for _, field := range []*string{&d.Account, &d.Identity, &d.Domain, &d.Method, &d.Token, &d.Problem} {
 		*field = tame(*field)
+	}
+	return d
+}
+
+func (d CertificatesMail) tamed() CertificatesMail {
+	d.Account, d.Certificates = tame(d.Account), slices.Clone(d.Certificates)
+	for i := range d.Certificates {
+		d.Certificates[i].Name = tame(d.Certificates[i].Name)
 	}
 	return d
 }

@@ -29,6 +29,9 @@ func mails(text string) map[string]any {
 			Account: text, Identity: text, Domain: text, Method: text, Token: secret, Problem: text, Deadline: deadline, Days: 7, PortalURL: portal,
 		}
 	}
+	data[TemplateCertificatesExpiring] = CertificatesMail{
+		Account: text, Certificates: []CertificateLine{{Name: text, Serial: "01", NotAfter: deadline, Days: 7}, {Name: text, Days: 1}}, More: 3, PortalURL: portal,
+	}
 	data[TemplateClaimApproval] = ApprovalMail{
 		Account: text, Domain: text, Address: "admin@example.test", Link: link, Expires: deadline, Platform: text,
 	}

@@ -366,5 +366,7 @@ func (ra *RA) Handlers() map[string]jobs.Handler {
 	return map[string]jobs.Handler{
 		store.JobClaimCheck:  {Run: ra.checkAgain, AtOnce: checksAtOnce, Lease: 2 * checkLasts, Attempts: 5},
 		store.JobClaimRemind: {Run: ra.remind, AtOnce: 4, Lease: time.Minute},
+
+		store.JobCertificateRemind: {Run: ra.remindOfCertificates, AtOnce: 1, Lease: time.Minute},
 	}
 }

@@ -20,6 +20,9 @@ func (ra *RA) RenderMail(ctx context.Context, m *store.Mail) (notify.Message, er
 	if m.Template == notify.TemplateClaimApproval {
 		return ra.renderApproval(ctx, m, account.Name)
 	}
+	if m.Template == notify.TemplateCertificatesExpiring {
+		return ra.renderCertificates(m, account.Name)
+	}
 	var p ClaimParams
 	if err := json.Unmarshal(m.Params, &p); err != nil {
 		return notify.Message{}, fmt.Errorf("read the parameters of mail %s: %w", m.ID, err)

@@ -43,16 +43,16 @@ var recipientRoles = []string{"administrator", "manage_domains"}
 // maxRecipients is how many people of an account are told of a claim.
 const maxRecipients = 20
 
-// recipients returns the addresses of the people of an account who look after its
-// domains.
-func (ra *RA) recipients(ctx context.Context, account telamon.AccountID) ([]string, error) {
+// recipients returns the addresses of the people of an account who have one of the
+// roles.
+func (ra *RA) recipients(ctx context.Context, account telamon.AccountID, roles []string) ([]string, error) {
 	users, err := ra.store.Users(ctx, account, store.Page{Limit: 1000})
 	if err != nil {
 		return nil, err
 	}
 	var addresses []string
 	for _, u := range users {
-		cares := slices.ContainsFunc(u.Roles, func(role string) bool { return slices.Contains(recipientRoles, role) })
+		cares := slices.ContainsFunc(u.Roles, func(role string) bool { return slices.Contains(roles, role) })
 		if cares && u.State == telamon.Active && len(addresses) < maxRecipients {
 			addresses = append(addresses, u.Email)
 		}
@@ -62,7 +62,7 @@ func (ra *RA) recipients(ctx context.Context, account telamon.AccountID) ([]stri
 
 // mails returns a mail of the template about the claim to each of its people.
 func (ra *RA) mails(ctx context.Context, claim *telamon.Claim, template string, params ClaimParams) ([]store.Mail, error) {
-	addresses, err := ra.recipients(ctx, claim.Account)
+	addresses, err := ra.recipients(ctx, claim.Account, recipientRoles)
 	if err != nil || len(addresses) == 0 {
 		return nil, err
 	}

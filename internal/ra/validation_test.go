@@ -252,7 +252,7 @@ func (w *world) runJobsUntil(t testing.TB, moment time.Time) {
 	t.Helper()
 	for {
 		next := moment
-		for _, kind := range []string{store.JobClaimCheck, store.JobClaimRemind, store.JobMailSend} {
+		for _, kind := range []string{store.JobClaimCheck, store.JobClaimRemind, store.JobCertificateRemind, store.JobMailSend} {
 			list, err := w.db.Jobs(t.Context(), kind, 1)
 			must(t, err)
 			if len(list) > 0 && list[0].RunAt.Before(next) {

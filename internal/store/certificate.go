@@ -208,3 +208,24 @@ func millisOrNil(t time.Time) *int64 {
 	ms := t.UnixMilli()
 	return &ms
 }
+
+// An EndingCertificate is one that will expire.
+type EndingCertificate struct {
+	Serial              telamon.Serial
+	NotBefore, NotAfter time.Time
+}
+
+// EndingCertificates returns up to limit certificates of the pair that are not revoked
+// and whose validity ends after the first time and not after the second, the first to
+// end first.
+func (db *DB) EndingCertificates(ctx context.Context, pair telamon.PairID, after, until time.Time, limit int) ([]EndingCertificate, error) {
+	rows, err := db.queries().EndingBetween(ctx, queries.EndingBetweenParams{
+		PairID: int64(pair), After: after.UnixMilli(), Until: until.UnixMilli(), Lim: int32(limit),
+	})
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("list certificates that end: %w", err))
+	}
+	return mapped(rows, func(r queries.EndingBetweenRow) EndingCertificate {
+		return EndingCertificate{telamon.Serial(r.Serial), timeOf(r.NotBefore), timeOf(r.NotAfter)}
+	}), nil
+}

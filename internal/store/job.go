@@ -18,6 +18,9 @@ const (
 	JobClaimCheck  = "claim.check"  // looks for a claim's token again; the key is the claim
 	JobClaimRemind = "claim.remind" // reminds of a claim's deadlines; the key is the claim
 	JobMailSend    = "mail.send"    // sends a mail of the outbox; the key is the mail
+
+	// Tells each day of certificates that expire soon; there is one, with the key "".
+	JobCertificateRemind = "certificate.remind"
 )
 
 // A Job is work that one process does at a time, and another one if that dies.
@@ -34,6 +37,16 @@ type Job struct {
 // that runs, which then ends without a trace.
 func (db *DB) PutJob(ctx context.Context, j Job) error {
 	return db.update(ctx, func(t *txn) error { return t.putJob(ctx, j) })
+}
+
+// EnsureJob writes a job unless there is one of its kind and key, which stays as it is.
+// It is for work that comes again by itself.
+func (db *DB) EnsureJob(ctx context.Context, j Job) error {
+	return db.update(ctx, func(t *txn) error {
+		return t.Queries.EnsureJob(ctx, queries.EnsureJobParams{
+			ID: telamon.NewJobID().String(), Kind: j.Kind, Key: j.Key, RunAt: j.RunAt.UnixMilli(), CreatedAt: t.millis(),
+		})
+	})
 }
 
 func (t *txn) putJob(ctx context.Context, j Job) error {

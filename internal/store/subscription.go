@@ -126,6 +126,15 @@ func (t *txn) pairOf(ctx context.Context, account telamon.AccountID, subscriptio
 	return telamon.PairID(id), nil
 }
 
+// Pairs returns every pair.
+func (db *DB) Pairs(ctx context.Context) ([]telamon.Pair, error) {
+	rows, err := db.queries().AllPairs(ctx)
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("read pairs: %w", err))
+	}
+	return mapped(rows, pairOf), nil
+}
+
 // Pair returns a pair. It reports NotFound.
 func (db *DB) Pair(ctx context.Context, id telamon.PairID) (telamon.Pair, error) {
 	row, err := db.queries().PairByID(ctx, int64(id))

@@ -290,6 +290,53 @@ func (q *Queries) DropSecond(ctx context.Context, arg DropSecondParams) (int64, 
 	return result.RowsAffected()
 }
 
+const endingBetween = `-- name: EndingBetween :many
+SELECT serial, not_before, not_after FROM certificate
+ WHERE pair_id = $1 AND not_after > $2 AND not_after <= $3 AND status = 'issued'
+ ORDER BY not_after, serial LIMIT $4
+`
+
+type EndingBetweenParams struct {
+	PairID int64
+	After  int64
+	Until  int64
+	Lim    int32
+}
+
+type EndingBetweenRow struct {
+	Serial    []byte
+	NotBefore int64
+	NotAfter  int64
+}
+
+func (q *Queries) EndingBetween(ctx context.Context, arg EndingBetweenParams) ([]EndingBetweenRow, error) {
+	rows, err := q.db.QueryContext(ctx, endingBetween,
+		arg.PairID,
+		arg.After,
+		arg.Until,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EndingBetweenRow
+	for rows.Next() {
+		var i EndingBetweenRow
+		if err := rows.Scan(&i.Serial, &i.NotBefore, &i.NotAfter); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const expiringFrom = `-- name: ExpiringFrom :many
 SELECT serial, not_before, not_after FROM certificate
  WHERE pair_id = $1 AND not_after >= $2 AND not_after <= $3

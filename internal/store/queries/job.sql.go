@@ -60,6 +60,31 @@ func (q *Queries) EndMail(ctx context.Context, arg EndMailParams) (int64, error)
 	return result.RowsAffected()
 }
 
+const ensureJob = `-- name: EnsureJob :exec
+INSERT INTO job (id, kind, key, args, run_at, attempts, holder, lease_until, last_error, created_at)
+VALUES ($1, $2, $3, '{}', $4, 0, '', 0, '', $5)
+ON CONFLICT (kind, key) DO NOTHING
+`
+
+type EnsureJobParams struct {
+	ID        string
+	Kind      string
+	Key       string
+	RunAt     int64
+	CreatedAt int64
+}
+
+func (q *Queries) EnsureJob(ctx context.Context, arg EnsureJobParams) error {
+	_, err := q.db.ExecContext(ctx, ensureJob,
+		arg.ID,
+		arg.Kind,
+		arg.Key,
+		arg.RunAt,
+		arg.CreatedAt,
+	)
+	return err
+}
+
 const finishJob = `-- name: FinishJob :execrows
 DELETE FROM job WHERE id = $1 AND holder = $2
 `

@@ -100,3 +100,8 @@ DELETE FROM second_count
 -- name: LessenSecond :execrows
 UPDATE second_count SET n = n - sqlc.arg(n)
  WHERE pair_id = sqlc.arg(pair_id) AND kind = sqlc.arg(kind) AND start = sqlc.arg(start);
+
+-- name: EndingBetween :many
+SELECT serial, not_before, not_after FROM certificate
+ WHERE pair_id = sqlc.arg(pair_id) AND not_after > sqlc.arg(after) AND not_after <= sqlc.arg(until) AND status = 'issued'
+ ORDER BY not_after, serial LIMIT sqlc.arg(lim);

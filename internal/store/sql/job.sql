@@ -4,6 +4,11 @@ VALUES (sqlc.arg(id), sqlc.arg(kind), sqlc.arg(key), sqlc.arg(args), sqlc.arg(ru
 ON CONFLICT (kind, key) DO UPDATE SET id = excluded.id, args = excluded.args, run_at = excluded.run_at, attempts = 0, holder = '',
     lease_until = 0, last_error = '', created_at = excluded.created_at;
 
+-- name: EnsureJob :exec
+INSERT INTO job (id, kind, key, args, run_at, attempts, holder, lease_until, last_error, created_at)
+VALUES (sqlc.arg(id), sqlc.arg(kind), sqlc.arg(key), '{}', sqlc.arg(run_at), 0, '', 0, '', sqlc.arg(created_at))
+ON CONFLICT (kind, key) DO NOTHING;
+
 -- The jobs are looked for once: PostgreSQL may run a sub-select more than once, and then
 -- takes more than it was asked for.
 -- name: TakeJobs :many
