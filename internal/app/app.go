@@ -26,6 +26,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/responder"
 	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/signer"
 	"github.com/telamon-ca/telamon/internal/staff"
@@ -50,6 +51,7 @@ type App struct {
 	Directory *directory.Directory
 	IAM       *iam.IAM
 	RA        *ra.RA
+	OCSP      *responder.Responder // nil if it is off
 	KeyCheck  *keycheck.Checker
 	Staff     *staff.Staff
 
@@ -109,6 +111,7 @@ func (a *App) wire(ctx context.Context) error {
 	}
 	a.Issuance = issuance.New(issuance.Config{
 		Keys: a.CAKeys, Clock: a.Clock, Log: a.Log, StatusBaseURL: a.Config.StatusBaseURL, Lint: linter.Check,
+		OCSPSeries: a.Config.OCSP.InCertificates,
 	})
 	signer, key, err := a.Keys.CheckpointSigner(auditLog)
 	if err != nil {
@@ -133,6 +136,7 @@ func (a *App) wire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the directory: %w", err)
 	}
+	a.wireOCSP(ctx)
 	a.KeyCheck = new(keycheck.Checker)
 	if err := a.loadBlockedKeys(); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/jobs"
+	"github.com/telamon-ca/telamon/internal/responder"
 	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/witness"
 )
@@ -69,6 +70,9 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, jobs.Poll, "look for jobs", a.lookForJobs)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
 	a.every(ctx, work, retention.Every, "let go of what was kept for long enough", a.keeper.Turn)
+	if a.OCSP != nil {
+		a.every(ctx, work, responder.RefreshEvery, "keep OCSP answers ready", a.OCSP.Refresh)
+	}
 	a.every(ctx, work, witness.Every, "export the audit log's checkpoint", a.exporter.Turn)
 }
 

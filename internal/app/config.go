@@ -38,7 +38,7 @@ type Config struct {
 	// Listen is the address of the TLS listener of all faces.
 	Listen string `yaml:"listen" env:"TELAMON_LISTEN"`
 	// StatusListen is the address of the plain HTTP listener: issuer
-	// certificates, /healthz and /readyz.
+	// certificates, OCSP, /healthz and /readyz.
 	StatusListen string `yaml:"status_listen" env:"TELAMON_STATUS_LISTEN"`
 	// MetricsListen is the private address of /metrics and /debug/pprof; "" turns
 	// it off.
@@ -62,6 +62,8 @@ type Config struct {
 	Validation ValidationConfig `yaml:"validation"`
 	// Lint says how certificates are linted before they are signed.
 	Lint LintConfig `yaml:"lint"`
+	// OCSP says how requests for the status of one certificate are answered.
+	OCSP OCSPConfig `yaml:"ocsp"`
 	// Mail is the server that takes our mail; without a host no mail is sent.
 	Mail MailConfig `yaml:"mail"`
 	// MTLSKeyTypes are the key types that mTLS certificates may have: RSA
@@ -333,6 +335,33 @@ type RetentionConfig struct {
 	Audit time.Duration `yaml:"audit"`
 }
 
+// OCSPConfig says how OCSP is answered, at status_base_url/ocsp/ISSUER_ID.
+type OCSPConfig struct {
+	// Off answers nothing here; other replicas may.
+	Off bool `yaml:"off"`
+	// Without are issuer series for whose certificates nothing is answered.
+	Without []string `yaml:"without"`
+	// InCertificates are issuer series whose new certificates say where OCSP answers
+	// for them. It must be answered for as long as those certificates live.
+	InCertificates []string `yaml:"in_certificates"`
+	// Validity is how long an answer holds: 8h to 240h.
+	Validity time.Duration `yaml:"validity"`
+	// MaxAge is how long HTTP caches may keep an answer. A revocation is known to
+	// whoever asks through one only after that.
+	MaxAge time.Duration `yaml:"max_age"`
+	// Nonce is ignore or live. With live, a request with a nonce gets an answer of its
+	// own, signed when it is asked for, as far as the live rates allow.
+	Nonce string `yaml:"nonce"`
+	// LiveRate is how many answers a second are signed for one request alone: those
+	// with a nonce, and those to requests for several certificates.
+	LiveRate float64 `yaml:"live_rate"`
+	// LiveAddressRate is how many of them one address gets; an IPv6 client has a /64
+	// of them.
+	LiveAddressRate float64 `yaml:"live_address_rate"`
+	// CacheBytes is how much memory the answers that are ready may take.
+	CacheBytes int `yaml:"cache_bytes"`
+}
+
 // LogConfig says what is logged.
 type LogConfig struct {
 	// Level is debug, info, warn or error.
@@ -363,6 +392,9 @@ func DefaultConfig() Config {
 		Limits: LimitsConfig{
 			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
 			RequestTimeout: 30 * time.Second,
+		},
+		OCSP: OCSPConfig{
+			Validity: 96 * time.Hour, MaxAge: 10 * time.Minute, Nonce: nonceIgnore, LiveRate: 200, LiveAddressRate: 10, CacheBytes: 64 << 20,
 		},
 		Log: LogConfig{Level: "info", Format: "json"}, Tracing: TracingConfig{Ratio: 0.1},
 		DrainTimeout: 20 * time.Second,
@@ -474,6 +506,7 @@ func (c *Config) Check() error {
 	if c.Retention.ArchiveDir != "" && c.Retention.Certificates == 0 {
 		problem("retention.archive_dir", "is of no use while certificates are kept for good")
 	}
+	problems = append(problems, c.OCSP.problems()...)
 	if c.Limits.Connections < 1 {
 		problem("limits.connections", "must be positive")
 	}

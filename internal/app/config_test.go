@@ -61,6 +61,16 @@ validation:
     - {name: a, region: RIPE NCC, url: "https://a.example:8445", ca_file: ca.pem, cert_file: c.pem, key_file: k.pem}
 lint:
   ignore: [e_subj_email_not_in_san]
+ocsp:
+  off: true
+  without: [signing-rsa]
+  in_certificates: [tls-ec]
+  validity: 12h
+  max_age: 1m
+  nonce: live
+  live_rate: 7
+  live_address_rate: 0.5
+  cache_bytes: 1048576
 mail:
   host: smtp.example.com
   port: 2525
@@ -145,6 +155,10 @@ func TestParseConfig(t *testing.T) {
 				}},
 			},
 			Lint: app.LintConfig{Ignore: []string{"e_subj_email_not_in_san"}},
+			OCSP: app.OCSPConfig{
+				Off: true, Without: []string{"signing-rsa"}, InCertificates: []string{"tls-ec"}, Validity: 12 * time.Hour, MaxAge: time.Minute,
+				Nonce: "live", LiveRate: 7, LiveAddressRate: 0.5, CacheBytes: 1 << 20,
+			},
 			Mail: app.MailConfig{
 				Host: "smtp.example.com", Port: 2525, STARTTLS: "opportunistic", ImplicitTLS: true, CAFile: "testdata/mail-ca.pem",
 				From: "ca@example.com", Username: "ca", Platform: "Example", PortalURL: "https://portal.example.com",
@@ -274,6 +288,16 @@ func TestCheck(t *testing.T) {
 		{"an unknown key type", func(c *app.Config) { c.MTLSKeyTypes = []string{"RSA", "DSA"} }, "mtls_key_types"},
 		{"a fingerprint that is none", func(c *app.Config) { c.Proxy.Fingerprints = []string{"00"} }, "proxy.fingerprints"},
 		{"no connections", func(c *app.Config) { c.Limits.Connections = 0 }, "limits.connections"},
+		{"an OCSP answer that holds too short", func(c *app.Config) { c.OCSP.Validity = 8*time.Hour - time.Second }, "ocsp.validity"},
+		{"an OCSP answer that holds too long", func(c *app.Config) { c.OCSP.Validity = 240*time.Hour + time.Second }, "ocsp.validity"},
+		{"OCSP answers that no HTTP cache keeps", func(c *app.Config) { c.OCSP.MaxAge = 0 }, ""},
+		{"a negative age of OCSP answers", func(c *app.Config) { c.OCSP.MaxAge = -1 }, "ocsp.max_age"},
+		{"an unknown use of nonces", func(c *app.Config) { c.OCSP.Nonce = "yes" }, "ocsp.nonce"},
+		{"no rate of live OCSP answers", func(c *app.Config) { c.OCSP.LiveRate = 0 }, "ocsp.live_rate"},
+		{"little room for OCSP answers", func(c *app.Config) { c.OCSP.CacheBytes = 1 }, "ocsp.cache_bytes"},
+		{"OCSP in certificates and not answered", func(c *app.Config) {
+			c.OCSP.Without, c.OCSP.InCertificates = []string{"tls-ec"}, []string{"tls-ec"}
+		}, "ocsp.in_certificates"},
 		{"small bodies", func(c *app.Config) { c.Limits.BodyBytes = 65535 }, "limits.body_bytes"},
 		{"no rate", func(c *app.Config) { c.Limits.CredentialRate = 0 }, "limits"},
 		{"a rate that is no number", func(c *app.Config) { c.Limits.CredentialRate = nan }, "limits"},

@@ -75,7 +75,7 @@ func (s *Server) open(ctx context.Context) error {
 	s.Addr = plain.Addr()
 	s.listeners[len(s.listeners)-1] = tls.NewListener(netutil.LimitListener(plain, a.Config.Limits.Connections), faces.TLSConfig())
 	instrument := web.Instrument{Face: "status", Log: a.Log, Timeout: a.Config.Limits.RequestTimeout, MaxBody: 1 << 16}
-	public := instrument.Wrap(status.New(status.Config{Issuers: a.Issuance, Ready: a.ready}))
+	public := instrument.Wrap(status.New(status.Config{Issuers: a.Issuance, Ready: a.ready, OCSP: a.serveOCSP()}))
 	listener, err := s.listen("tcp", a.Config.StatusListen, public, true)
 	if err != nil {
 		return err

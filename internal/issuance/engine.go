@@ -52,6 +52,8 @@ type Config struct {
 	// Lint returns what is wrong with a certificate of the profile that is about to
 	// be signed; nil lints nothing.
 	Lint func(ctx context.Context, profile telamon.Profile, tbsDER []byte) []fault.Field
+	// OCSPSeries names the series whose certificates say where OCSP answers for them.
+	OCSPSeries []string
 }
 
 // Engine makes certificates. It is safe for concurrent use.
@@ -61,6 +63,7 @@ type Engine struct {
 	log     *slog.Logger
 	baseURL string
 	lint    func(context.Context, telamon.Profile, []byte) []fault.Field
+	ocsp    []string // names of series
 	issuers atomic.Pointer[issuers]
 }
 
@@ -74,7 +77,7 @@ type issuers struct {
 // New returns an engine that knows no issuers until Load.
 func New(cfg Config) *Engine {
 	e := &Engine{
-		keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log, lint: cfg.Lint,
+		keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log, lint: cfg.Lint, ocsp: cfg.OCSPSeries,
 		baseURL: strings.TrimSuffix(cfg.StatusBaseURL, "/"),
 	}
 	if e.log == nil {
@@ -157,4 +160,13 @@ func (e *Engine) crlURL(id telamon.IssuerID, shard int) string {
 // issuerURL is where an issuer's certificate is.
 func (e *Engine) issuerURL(id telamon.IssuerID) string {
 	return fmt.Sprintf("%s/ca/%s.cer", e.baseURL, id)
+}
+
+// ocspURLs returns where OCSP answers for certificates of an issuing CA, nothing if
+// they do not say.
+func (e *Engine) ocspURLs(issuer *telamon.Issuer, series telamon.Series) []string {
+	if !slices.Contains(e.ocsp, series.Name) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s/ocsp/%s", e.baseURL, issuer.ID)}
 }

@@ -95,6 +95,7 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 		PublicKey: req.PublicKey, Signature: algorithm,
 		PolicyOIDs: req.Policies, OmitKeyID: req.Profile == telamon.ProfileStrictTLS,
 		CRLURLs: []string{e.crlURL(issuer.ID, shard)}, CAIssuersURLs: []string{e.issuerURL(issuer.ID)},
+		OCSPURLs: e.ocspURLs(issuer, snapshot.series[issuer.Series]),
 	})
 	if err != nil {
 		return nil, &fault.Fault{

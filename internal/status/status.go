@@ -1,5 +1,5 @@
 // Package status serves what relying parties and load balancers fetch over plain
-// HTTP: issuer certificates (AIA caIssuers), whether the process is alive and
+// HTTP: issuer certificates (AIA caIssuers), OCSP answers, whether the process is alive and
 // whether it can do its work. It authenticates nobody, and everything that it
 // serves is public.
 package status
@@ -27,6 +27,7 @@ type Config struct {
 	// Ready reports why the process cannot do its work, nil if it can. Anybody can
 	// have it called, so it must cost nothing.
 	Ready func(context.Context) error
+	OCSP  OCSPConfig
 }
 
 // issuerMaxAge is how long caches may keep an issuer's certificate, which never
@@ -58,7 +59,16 @@ func New(cfg Config) http.Handler {
 		w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(issuerMaxAge.Seconds())))
 		w.Write(cert.Raw)
 	})
-	return mux
+	if cfg.OCSP.Answers == nil {
+		return mux
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, ocspPath) {
+			cfg.OCSP.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // certificate returns the issuer's certificate that a file name asks for, nil if

@@ -59,11 +59,12 @@ var ranks = map[string]int{
 	"internal/signer":      4,
 
 	// Use cases: the actor first, no HTTP, no SQL.
-	"internal/ra":      5,
-	"internal/iam":     5,
-	"internal/backup":  5,
-	"internal/publish": 5,
-	"internal/staff":   5,
+	"internal/ra":        5,
+	"internal/iam":       5,
+	"internal/backup":    5,
+	"internal/publish":   5,
+	"internal/staff":     5,
+	"internal/responder": 5,
 
 	// What goes on by itself beside the requests.
 	"internal/witness":   5,
