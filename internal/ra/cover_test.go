@@ -188,9 +188,9 @@ func strict(change func(*iam.ServiceSpec), changes ...string) iam.ServiceSpec {
 	return spec
 }
 
-// TestCAA has the records that let the platform issue, and those that forbid it.
-// Requirement 79.
-func TestCAA(t *testing.T) {
+// TestRequirement79CAAAtIssuance has the records that let the platform issue, and those
+// that forbid it.
+func TestRequirement79CAAAtIssuance(t *testing.T) {
 	const critical, iodef = `128 unknown "x"`, `128 iodef "mailto:a@example.com"`
 	tests := []struct {
 		name    string
@@ -257,9 +257,9 @@ func TestCAA(t *testing.T) {
 	})
 }
 
-// TestCAAFailure has lookups that fail: they forbid, unless the zone is proven to be
-// unsigned, which the evidence tells. Requirement 80.
-func TestCAAFailure(t *testing.T) {
+// TestRequirement80CAALookupFails has lookups that fail: they forbid, unless the zone is
+// proven to be unsigned, which the evidence tells.
+func TestRequirement80CAALookupFails(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		c := w.customer(t, strict(func(s *iam.ServiceSpec) { s.StrictCAA = true }), 0)
 		c.verify(t, "example.com")
@@ -299,9 +299,9 @@ func TestCAAFailure(t *testing.T) {
 	})
 }
 
-// TestEvidence reads how the names of a certificate were validated, after the claims are
-// gone. Requirement 103.
-func TestEvidence(t *testing.T) {
+// TestRequirement103EvidenceOfEachCertificate reads how the names of a certificate were
+// validated, after the claims are gone.
+func TestRequirement103EvidenceOfEachCertificate(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		c := w.customer(t, strict(func(s *iam.ServiceSpec) { s.StrictCAA = true }), 0)
 		claim := c.claim(t, "shop.example.com")
@@ -409,8 +409,9 @@ func TestRequirement77ValidityByTheDay(t *testing.T) {
 	})
 }
 
-// TestRekeyOfNames rekeys a certificate: its names are judged as on the day.
-func TestRekeyOfNames(t *testing.T) {
+// TestRequirement84RekeyNeedsValidDomains rekeys a certificate: its names are judged as
+// on the day.
+func TestRequirement84RekeyNeedsValidDomains(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		c := w.customer(t, strict(func(s *iam.ServiceSpec) { s.StrictCAA = true }), 0)
 		claim := c.verify(t, "shop.example.com")

@@ -447,9 +447,9 @@ func (l *trail) octets(t testing.TB, query string) []byte {
 	return out
 }
 
-// TestVerifyAuditFinds makes one change at a time behind the store's back. The log
+// TestRequirement102AlteredRowsAreFound makes one change at a time behind the store's back. The log
 // has 600 events in segments of 200; IDs are written as #place.
-func TestVerifyAuditFinds(t *testing.T) {
+func TestRequirement102AlteredRowsAreFound(t *testing.T) {
 	eachTrail(t, func(t *testing.T, l *trail) {
 		ids, kept := l.fill(t, 200, 200, 200)
 		// alter changes the octets of a column of one row.
