@@ -25,6 +25,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/jobs"
 	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/responder"
 	"github.com/telamon-ca/telamon/internal/retention"
@@ -52,6 +53,7 @@ type App struct {
 	IAM       *iam.IAM
 	RA        *ra.RA
 	OCSP      *responder.Responder // nil if it is off
+	Life      *lifecycle.Life
 	KeyCheck  *keycheck.Checker
 	Staff     *staff.Staff
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/jobs"
+	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/responder"
 	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/witness"
@@ -67,6 +68,8 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, resolverEvery, "keep the resolver running", a.resolver.watch)
 	a.every(ctx, work, startJobsEvery, "put the jobs that come again by themselves", a.RA.StartJobs)
 	work.Go(func() { a.jobs.Run(ctx) })
+	a.every(ctx, work, lifecycle.Every, "plan and exchange issuing CAs", a.Life.Turn)
+	a.every(ctx, work, lifecycle.Every, "keep keys to the life of their issuing CAs", a.enforceLifecycle)
 	a.every(ctx, work, jobs.Poll, "look for jobs", a.lookForJobs)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
 	a.every(ctx, work, retention.Every, "let go of what was kept for long enough", a.keeper.Turn)

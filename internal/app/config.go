@@ -261,6 +261,9 @@ type MailConfig struct {
 	// PortalURL is the address of the portal in mails, without a final slash; "" is
 	// https:// and the first of names.portal, with the port of listen.
 	PortalURL string `yaml:"portal_url"`
+	// Operators are the mailboxes that are told of the platform's own matters: 30 and 7
+	// days before an issuing CA is exchanged, and of requests that wait for a root.
+	Operators []string `yaml:"operators"`
 }
 
 // LimitsConfig bounds what one caller may take.

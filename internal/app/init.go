@@ -182,6 +182,9 @@ func hierarchies(options InitOptions) []issuance.HierarchySpec {
 		{Name: "signing", Kind: telamon.HierarchySigning, Series: []issuance.SeriesSpec{
 			series(SeriesSigning, tbs.RSA3072, telamon.EKUSigning, 7)}},
 	}
+	for i := range specs[0].Series {
+		specs[0].Series[i].Rotation = telamon.RotateYearly
+	}
 	if options.StrictTLS {
 		specs = append(specs, issuance.HierarchySpec{
 			Name: "strict-tls", Kind: telamon.HierarchyStrictTLS, Series: []issuance.SeriesSpec{

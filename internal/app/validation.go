@@ -106,6 +106,11 @@ func (c *MailConfig) problems(portal bool) (problems []error) {
 			problem("portal_url", "must be https://HOST without a final slash")
 		}
 	}
+	for _, address := range c.Operators {
+		if err := checkMailbox(address); err != nil {
+			problem("operators", err.Error())
+		}
+	}
 	if c.Host == "" {
 		return problems
 	}
@@ -154,6 +159,7 @@ func (a *App) wireValidation() error {
 	if err != nil {
 		return fmt.Errorf("validation.rules_file: %w", err)
 	}
+	a.wireLifecycle(table)
 	a.resolver = &resolving{cfg: cfg, log: a.Log}
 	policy := egress.Policy{Allow: cfg.AllowNetworks}
 	dialer := &egress.Dialer{Policy: policy, Lookup: a.resolver.addresses}
@@ -232,7 +238,7 @@ const (
 
 // wireJobs makes the runner of jobs.
 func (a *App) wireJobs() error {
-	outbox := &notify.Outbox{Store: a.Store, Render: a.RA.RenderMail}
+	outbox := &notify.Outbox{Store: a.Store, Render: a.renderMail}
 	if a.Config.Mail.Host != "" {
 		smtp, err := notify.NewSMTP(a.Config.Mail.smtp())
 		if err != nil {

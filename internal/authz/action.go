@@ -92,6 +92,10 @@ const (
 	IssuerChain    Action = "issuer.chain" // the certificates up to the root, which are public
 	IssuerActivate Action = "issuer.activate"
 	IssuerRetire   Action = "issuer.retire"
+
+	IssuerPlan      Action = "issuer.plan"       // makes the key of a next one
+	IssuerSchedule  Action = "issuer.schedule"   // how a series is rotated
+	IssuerCrossSign Action = "issuer.cross_sign" // a root by another one, and which chain is shown
 )
 
 var actions = []Action{
@@ -113,6 +117,7 @@ var actions = []Action{
 	BulkPlan, BulkExecute, BulkRead,
 	AuditRead, AuditVerify,
 	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
+	IssuerPlan, IssuerSchedule, IssuerCrossSign,
 }
 
 // Actions returns every action, in the order of this file. The caller owns the slice.

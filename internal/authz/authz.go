@@ -56,7 +56,7 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 		AccountCreate, AccountRead, ServiceCreate, ServiceRead, SubscriptionCreate, SubscriptionRead,
 		IdentityCreate, IdentitySubmit, IdentityProcess, IdentityActivate, CredentialCreate, CredentialRead, CredentialDisable,
 		CertificateIssue, CertificateRead, CertificateRevoke, StatisticsRead, ClientCertificateRead, ClientCertificateRevoke,
-		IdentityRead, IdentityExpire, HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
+		IdentityRead, IdentityExpire, HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire, IssuerPlan,
 		AuditRead, AuditVerify, ClaimRead, ClaimCheck, ClaimExpire,
 	}),
 	// Nobody yet: all that a stranger may do is to try a login, and to approve a

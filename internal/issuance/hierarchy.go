@@ -1,11 +1,11 @@
 package issuance
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -31,6 +31,7 @@ type SeriesSpec struct {
 	EKUFamily telamon.EKUFamily
 	Years     int
 	CRLShards int
+	Rotation  telamon.Rotation // "" is quarterly
 }
 
 // A Hierarchy is what CreateHierarchy made, for the caller to store.
@@ -64,6 +65,7 @@ func (e *Engine) CreateHierarchy(ctx context.Context, spec HierarchySpec) (*Hier
 		}
 		series := telamon.Series{
 			ID: telamon.NewSeriesID(), Hierarchy: h.ID, Name: s.Name, KeyType: string(s.KeyType), EKUFamily: s.EKUFamily,
+			Rotation: cmp.Or(s.Rotation, telamon.RotateQuarterly), LeadDays: telamon.DefaultLeadDays,
 		}
 		issuer, err := e.createIssuing(ctx, root, spec, s, series, now)
 		if err != nil {
@@ -83,11 +85,10 @@ func (e *Engine) createRoot(ctx context.Context, h *Hierarchy, spec HierarchySpe
 	if err != nil {
 		return nil, err
 	}
-	template, err := caTemplate(caName(spec, spec.Name+" root", now), key, now, spec.RootYears)
-	if err != nil {
-		return nil, err
-	}
-	template.CA = &tbs.CAConstraints{MaxPathLen: 1}
+	name := caName(spec.Country, spec.Organization, "Telamon "+spec.Name+" root "+now.Format("2006"))
+	template := caTemplateUntil(name, key, now, now.Add(-backdate).AddDate(spec.RootYears, 0, 0).Add(-time.Second))
+	// Without a path length (BR 7.1.2.1.4), so that it can sign another root.
+	template.CA = &tbs.CAConstraints{MaxPathLen: -1}
 	if template.Signature, err = tbs.SignatureFor(key.Key, "", ""); err != nil {
 		return nil, err
 	}
@@ -106,43 +107,24 @@ func (e *Engine) createRoot(ctx context.Context, h *Hierarchy, spec HierarchySpe
 }
 
 func (e *Engine) createIssuing(ctx context.Context, root *telamon.Issuer, spec HierarchySpec, s SeriesSpec, series telamon.Series, now time.Time) (*telamon.Issuer, error) {
+	if s.Years < 1 {
+		return nil, errYears
+	}
 	issuer := &telamon.Issuer{
 		ID: telamon.NewIssuerID(), Hierarchy: root.Hierarchy, Series: series.ID, Parent: root.ID, Role: telamon.RoleIssuing,
 		Status: telamon.IssuerActive, KeyName: s.Name + "-" + now.Format("200601"), CRLShards: max(s.CRLShards, 1), ActivateAt: now,
 	}
-	key, err := e.newKey(issuer.KeyName, s.KeyType)
+	request, err := e.RequestCA(NewCA{
+		ID: issuer.ID, Root: root, Hierarchy: spec.Kind, Series: series, KeyName: issuer.KeyName,
+		CommonName: "Telamon " + s.Name + " " + now.Format("2006-01"), NotAfter: now.Add(-backdate).AddDate(s.Years, 0, 0).Add(-time.Second),
+	})
 	if err != nil {
 		return nil, err
 	}
-	template, err := caTemplate(caName(spec, s.Name+" "+now.Format("2006-01"), now), key, now, s.Years)
-	if err != nil {
+	if issuer.Certificate, err = e.SignCA(ctx, root, request); err != nil {
 		return nil, err
 	}
-	template.Issuer, template.CA = root.Certificate, &tbs.CAConstraints{MaxPathLen: 0}
-	template.Content.ExtKeyUsage.OIDs = s.EKUFamily.OIDs()
-	if spec.Kind == telamon.HierarchyStrictTLS {
-		template.PolicyOIDs = []x509.OID{oidAnyPolicy} // BR 7.1.2.10.5: the CA is the root's own
-	}
-	template.CRLURLs, template.CAIssuersURLs = []string{e.crlURL(root.ID, 0)}, []string{e.issuerURL(root.ID)}
-	if template.NotAfter.After(root.Certificate.NotAfter) {
-		return nil, errors.New("the issuing CA would outlive its root")
-	}
-	if template.Signature, err = tbs.SignatureFor(root.Certificate.PublicKey, "", ""); err != nil {
-		return nil, err
-	}
-	tbsDER, err := tbs.Build(template)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.mustPass(ctx, profileOfCA(spec.Kind), tbsDER); err != nil {
-		return nil, err
-	}
-	signature, err := e.keys.SignCertificate(root.KeyName, tbsDER)
-	if err != nil {
-		return nil, err
-	}
-	purpose := keystore.Purpose{Role: telamon.RoleIssuing, EKUFamily: s.EKUFamily}
-	return issuer, e.finish(issuer, template.Signature, tbsDER, signature, purpose)
+	return issuer, e.AdoptCA(issuer.KeyName, s.EKUFamily, issuer.Certificate)
 }
 
 // profileOfCA is the profile of the CA certificates of a hierarchy.
@@ -178,20 +160,18 @@ func (e *Engine) newKey(name string, keyType tbs.KeyType) (*tbs.PublicKey, error
 	return tbs.NewPublicKey(spki)
 }
 
-// caTemplate is what root and issuing CA certificates share.
-func caTemplate(name []telamon.Attribute, key *tbs.PublicKey, now time.Time, years int) (*tbs.Template, error) {
-	if years < 1 {
-		return nil, errors.New("a CA needs a validity of at least a year")
-	}
-	notBefore := now.Add(-backdate)
+var errYears = errors.New("a CA needs a validity of at least a year")
+
+// caTemplateUntil is what all certificates of CAs share.
+func caTemplateUntil(name []telamon.Attribute, key *tbs.PublicKey, now, notAfter time.Time) *tbs.Template {
 	return &tbs.Template{
-		Serial: telamon.NewSerial(now), NotBefore: notBefore, NotAfter: notBefore.AddDate(years, 0, 0).Add(-time.Second),
+		Serial: telamon.NewSerial(now), NotBefore: now.Add(-backdate), NotAfter: notAfter,
 		Content: telamon.Content{
 			Subject:  name,
 			KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 		},
 		PublicKey: key,
-	}, nil
+	}
 }
 
 var (
@@ -201,23 +181,21 @@ var (
 	oidAnyPolicy    = mustOID("2.5.29.32.0")
 )
 
-// caName returns the name of a CA: unique in its organization by the date in it.
-func caName(spec HierarchySpec, title string, now time.Time) []telamon.Attribute {
+// caName returns the name of a CA. It is unique in its organization by the date in its
+// common name.
+func caName(country, organization, commonName string) []telamon.Attribute {
 	text := func(oid x509.OID, value string) telamon.Attribute {
 		return telamon.Attribute{Type: oid, Value: telamon.TypedValue{Type: telamon.UTF8String, Text: value}}
 	}
 	var name []telamon.Attribute
-	if spec.Country != "" {
-		country := telamon.TypedValue{Type: telamon.PrintableString, Text: spec.Country}
-		name = append(name, telamon.Attribute{Type: oidCountry, Value: country})
+	if country != "" {
+		value := telamon.TypedValue{Type: telamon.PrintableString, Text: country}
+		name = append(name, telamon.Attribute{Type: oidCountry, Value: value})
 	}
-	if spec.Organization != "" {
-		name = append(name, text(oidOrganization, spec.Organization))
+	if organization != "" {
+		name = append(name, text(oidOrganization, organization))
 	}
-	if !strings.Contains(title, now.Format("2006")) {
-		title += " " + now.Format("2006")
-	}
-	return append(name, text(oidCommonName, strings.TrimSpace("Telamon "+title)))
+	return append(name, text(oidCommonName, commonName))
 }
 
 func mustOID(dotted string) x509.OID {

@@ -215,8 +215,8 @@ func (p *Purpose) refuses(f *tbs.Facts) string {
 		return "the issuer's name is not the CA's"
 	case f.NotBefore.Before(ca.NotBefore), f.NotAfter.After(ca.NotAfter):
 		return "the validity exceeds the CA's"
-	case p.Role == telamon.RoleRoot && (!f.IsCA || f.MaxPathLen != 0):
-		return "a root signs only issuing CAs with a path length of 0"
+	case p.Role == telamon.RoleRoot && (!f.IsCA || f.MaxPathLen < 0 || f.MaxPathLen > 1):
+		return "a root signs only issuing CAs with a path length of 0, and other roots with one of 1"
 	case p.Role == telamon.RoleIssuing && f.IsCA:
 		return "an issuing CA signs no CAs"
 	case p.Role == telamon.RoleIssuing && f.KeyUsage&(x509.KeyUsageCertSign|x509.KeyUsageCRLSign) != 0:

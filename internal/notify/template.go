@@ -14,8 +14,8 @@ import (
 	"unicode"
 )
 
-// The templates. [TemplateClaimApproval] takes an [ApprovalMail], the others of claims a
-// [ClaimMail].
+// The templates. [TemplateClaimApproval] takes an [ApprovalMail], those of issuers an
+// [IssuerMail], the others of claims a [ClaimMail].
 const (
 	TemplateClaimApproval      = "claim_approval"       // asks a mailbox to approve a claim
 	TemplateClaimTokenIssued   = "claim_token_issued"   // a claim has a new token
@@ -23,6 +23,8 @@ const (
 	TemplateClaimVerified      = "claim_verified"       // control was shown
 	TemplateClaimFailing       = "claim_failing"        // a repeated check finds nothing any more
 	TemplateClaimExpiring      = "claim_expiring"       // a verification will soon end
+	TemplateIssuerSwitch       = "issuer_switch"        // an issuing CA will soon be exchanged
+	TemplateIssuerUnsigned     = "issuer_unsigned"      // the next one has no certificate yet
 
 	TemplateCertificatesExpiring = "certificates_expiring" // takes a [CertificatesMail]
 )
@@ -31,7 +33,7 @@ const (
 func Templates() []string {
 	return []string{
 		TemplateClaimApproval, TemplateClaimTokenIssued, TemplateClaimTokenExpiring, TemplateClaimVerified, TemplateClaimFailing,
-		TemplateClaimExpiring, TemplateCertificatesExpiring,
+		TemplateClaimExpiring, TemplateIssuerSwitch, TemplateIssuerUnsigned, TemplateCertificatesExpiring,
 	}
 }
 
@@ -78,6 +80,17 @@ type CertificateLine struct {
 
 // Total is how many certificates the mail is about.
 func (d CertificatesMail) Total() int { return len(d.Certificates) + d.More }
+
+// An IssuerMail is what mail says of a switch to another issuing CA: to the people of an
+// account, or to the operators if there is none.
+type IssuerMail struct {
+	Account   string
+	Series    string
+	Name      string // of the issuing CA that starts
+	At        time.Time
+	Days      int    // until then
+	PortalURL string // always ""
+}
 
 //go:embed *.tmpl
 var templateFiles embed.FS
@@ -138,7 +151,7 @@ func Render(template string, data any) (Message, error) {
 		}
 		to, data = d.Address, d.tamed()
 	case ClaimMail:
-		if template == TemplateClaimApproval || template == TemplateCertificatesExpiring {
+		if template == TemplateClaimApproval || template == TemplateCertificatesExpiring || isIssuers(template) {
 			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
 		}
 		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
@@ -153,6 +166,12 @@ func Render(template string, data any) (Message, error) {
 			return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
 		}
 		data = d.tamed()
+	case IssuerMail:
+		if !isIssuers(template) {
+			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
+		}
+		d.Account, d.Series, d.Name, d.PortalURL = tame(d.Account), tame(d.Series), tame(d.Name), ""
+		data = d
 	default:
 		return Message{}, fmt.Errorf("render the mail %s: it cannot show a %T", template, data)
 	}
@@ -162,6 +181,10 @@ func Render(template string, data any) (Message, error) {
 	}
 	m.To = to
 	return m, nil
+}
+
+func isIssuers(template string) bool {
+	return template == TemplateIssuerSwitch || template == TemplateIssuerUnsigned
 }
 
 func (t mailTemplate) render(data any) (Message, error) {

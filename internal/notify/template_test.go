@@ -29,6 +29,9 @@ func mails(text string) map[string]any {
 			Account: text, Identity: text, Domain: text, Method: text, Token: secret, Problem: text, Deadline: deadline, Days: 7, PortalURL: portal,
 		}
 	}
+	for _, name := range []string{TemplateIssuerSwitch, TemplateIssuerUnsigned} {
+		data[name] = IssuerMail{Account: text, Series: text, Name: text, At: deadline, Days: 7}
+	}
 	data[TemplateCertificatesExpiring] = CertificatesMail{
 		Account: text, Certificates: []CertificateLine{{Name: text, Serial: "01", NotAfter: deadline, Days: 7}, {Name: text, Days: 1}}, More: 3, PortalURL: portal,
 	}
@@ -153,6 +156,8 @@ func TestRenderRefusals(t *testing.T) {
 		{"a layout", "layout", ClaimMail{}},
 		{"the data of a claim for an approval", TemplateClaimApproval, ClaimMail{}},
 		{"the data of an approval for a claim", TemplateClaimVerified, ApprovalMail{Link: link}},
+		{"the data of an issuer for a claim", TemplateClaimVerified, IssuerMail{}},
+		{"the data of a claim for an issuer", TemplateIssuerSwitch, ClaimMail{}},
 		{"no data", TemplateClaimVerified, nil},
 		{"data that is no mail's", TemplateClaimVerified, "text"},
 		{"no link", TemplateClaimApproval, approval("")},

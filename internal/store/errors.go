@@ -127,7 +127,7 @@ var uniqueColumns = map[string]string{
 	"claim_is_unique":                     "claim.identity_id, claim.kind, claim.name",
 	"job_key_is_unique":                   "job.kind, job.key",
 	"issuer_plan_instant_is_unique":       "issuer_plan.series_id, issuer_plan.activate_at",
-	"issuer_notice_is_given_once":         "issuer_notice.issuer_id, issuer_notice.activate_at, issuer_notice.days",
+	"issuer_notice_is_given_once":         "issuer_notice.issuer_id, issuer_notice.activate_at, issuer_notice.days, issuer_notice.account_id",
 	"issuer_plan_key_is_unique":           "issuer_plan.key_name",
 	"cross_certificate_one_active":        "cross_certificate.issuer_id",
 	"cross_certificate_is_unique":         "cross_certificate.certificate",

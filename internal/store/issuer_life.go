@@ -396,19 +396,20 @@ func (db *DB) SetSchedule(ctx context.Context, actor telamon.Actor, s telamon.Se
 
 // A Notice tells of a switch so many days before it.
 type Notice struct {
-	Issuer     telamon.IssuerID // that starts
+	Issuer     telamon.IssuerID // that starts, or that of the plan
 	ActivateAt time.Time
 	Days       int
+	Account    telamon.AccountID // whose people are told; empty: the operators
 }
 
-// Notices returns the notices that were given.
+// Notices returns the notices of switches to come that were given.
 func (db *DB) Notices(ctx context.Context) ([]Notice, error) {
-	rows, err := db.queries().IssuerNotices(ctx)
+	rows, err := db.queries().IssuerNotices(ctx, db.clock.Now().UnixMilli())
 	if err != nil {
 		return nil, db.judge(ctx, fmt.Errorf("read issuer notices: %w", err))
 	}
 	return mapped(rows, func(r queries.IssuerNotice) Notice {
-		return Notice{telamon.IssuerID(r.IssuerID), timeOf(r.ActivateAt), int(r.Days)}
+		return Notice{telamon.IssuerID(r.IssuerID), timeOf(r.ActivateAt), int(r.Days), telamon.AccountID(r.AccountID)}
 	}), nil
 }
 
@@ -416,7 +417,8 @@ func (db *DB) Notices(ctx context.Context) ([]Notice, error) {
 func (db *DB) GiveNotice(ctx context.Context, actor telamon.Actor, n Notice, mails []Mail) error {
 	err := db.update(ctx, func(t *txn) error {
 		err := t.InsertIssuerNotice(ctx, queries.InsertIssuerNoticeParams{
-			IssuerID: n.Issuer.String(), ActivateAt: n.ActivateAt.UnixMilli(), Days: int64(n.Days), CreatedAt: t.millis(),
+			IssuerID: n.Issuer.String(), ActivateAt: n.ActivateAt.UnixMilli(), Days: int64(n.Days), AccountID: n.Account.String(),
+			CreatedAt: t.millis(),
 		})
 		if err != nil {
 			return fmt.Errorf("give notice of %s: %w", n.Issuer, err)
@@ -425,7 +427,7 @@ func (db *DB) GiveNotice(ctx context.Context, actor telamon.Actor, n Notice, mai
 			return err
 		}
 		return t.audit(ctx, telamon.Event{
-			Actor: actor, Action: "issuer.notice", Object: n.Issuer.String(), Result: "ok",
+			Actor: actor, Account: n.Account, Action: "issuer.notice", Object: n.Issuer.String(), Result: "ok",
 			After: map[string]any{"activate_at": n.ActivateAt, "days": n.Days, "mails": len(mails)},
 		})
 	})
@@ -479,4 +481,13 @@ func (db *DB) UseCross(ctx context.Context, actor telamon.Actor, root telamon.Is
 		}
 		return t.moved(ctx, actor, "issuer.use_chain", root, nil, map[string]any{"cross": id})
 	})
+}
+
+// AccountsOfSeries returns the active accounts that subscribe to a service of a series.
+func (db *DB) AccountsOfSeries(ctx context.Context, series telamon.SeriesID) ([]telamon.AccountID, error) {
+	rows, err := db.queries().AccountsOfSeries(ctx, series.String())
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("read the accounts of series %s: %w", series, err))
+	}
+	return mapped(rows, func(id string) telamon.AccountID { return telamon.AccountID(id) }), nil
 }

@@ -37,6 +37,9 @@ type Template struct {
 // CAConstraints makes a certificate one of a CA.
 type CAConstraints struct {
 	MaxPathLen int // negative: no limit
+	// Subject and KeyID are those of the CA that is certified once more; nil: they are
+	// made of the content and the key.
+	Subject, KeyID []byte
 }
 
 // Build returns the DER of the tbsCertificate. It reports an error if something
@@ -59,7 +62,11 @@ func Build(t *Template) ([]byte, error) {
 			addTime(b, t.NotBefore)
 			addTime(b, t.NotAfter)
 		})
-		addName(b, t.Content.Subject)
+		if t.CA != nil && t.CA.Subject != nil {
+			b.AddBytes(t.CA.Subject)
+		} else {
+			addName(b, t.Content.Subject)
+		}
 		b.AddBytes(t.PublicKey.SPKI)
 		b.AddASN1(cbasn1.Tag(3).ContextSpecific().Constructed(), sequence(func(b *cryptobyte.Builder) { addExtensions(b, t) }))
 	})
@@ -82,7 +89,7 @@ func (t *Template) check() error {
 		return errors.New("build certificate: it would end before it starts")
 	case t.Content.KeyUsage&^(1<<keyUsages-1) != 0:
 		return errors.New("build certificate: a key usage is not known")
-	case len(t.Content.Subject) == 0 && (t.CA != nil || t.Content.SAN.IsEmpty()):
+	case len(t.Content.Subject) == 0 && (t.CA != nil && t.CA.Subject == nil || t.CA == nil && t.Content.SAN.IsEmpty()):
 		return errors.New("build certificate: it has neither a subject nor an alternative name")
 	}
 	return nil

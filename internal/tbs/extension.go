@@ -64,7 +64,13 @@ func addExtensions(b *cryptobyte.Builder, t *Template) {
 		}))
 	}
 	if !t.OmitKeyID {
-		addExtension(b, oidSubjectKeyID, false, func(b *cryptobyte.Builder) { b.AddASN1OctetString(keyID(b, t.PublicKey.SPKI)) })
+		addExtension(b, oidSubjectKeyID, false, func(b *cryptobyte.Builder) {
+			if t.CA != nil && t.CA.KeyID != nil {
+				b.AddASN1OctetString(t.CA.KeyID)
+				return
+			}
+			b.AddASN1OctetString(keyID(b, t.PublicKey.SPKI))
+		})
 	}
 	addKeyUsage(b, t)
 	if t.CA != nil {

@@ -43,6 +43,14 @@ func UpperBound(oid string) (int, bool) {
 }
 
 // addName adds a Name with one attribute in each relative distinguished name.
+// EncodeName returns the DER of a name with one attribute in each relative distinguished
+// name. It reports an error if an attribute cannot be encoded.
+func EncodeName(name []telamon.Attribute) ([]byte, error) {
+	b := cryptobyte.NewBuilder(nil)
+	addName(b, name)
+	return b.Bytes()
+}
+
 func addName(b *cryptobyte.Builder, name []telamon.Attribute) {
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		for _, a := range name {

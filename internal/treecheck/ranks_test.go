@@ -66,6 +66,8 @@ var ranks = map[string]int{
 	"internal/staff":     5,
 	"internal/responder": 5,
 
+	"internal/lifecycle": 5,
+
 	// What goes on by itself beside the requests.
 	"internal/witness":   5,
 	"internal/retention": 5,

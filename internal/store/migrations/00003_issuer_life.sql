@@ -37,13 +37,15 @@ CREATE TABLE issuer_plan (
     CONSTRAINT issuer_plan_instant_is_unique UNIQUE (series_id, activate_at)
 );
 
--- Notices of a switch that were given, by the issuer that starts.
+-- Notices of a switch that were given, by the issuer or plan that starts: to the people
+-- of each account, and to the operators (an empty account) at last.
 CREATE TABLE issuer_notice (
-    issuer_id   TEXT   NOT NULL CONSTRAINT issuer_notice_has_its_issuer REFERENCES issuer (id),
+    issuer_id   TEXT   NOT NULL,
     activate_at BIGINT NOT NULL,
     days        BIGINT NOT NULL,
+    account_id  TEXT   NOT NULL,
     created_at  BIGINT NOT NULL,
-    CONSTRAINT issuer_notice_is_given_once UNIQUE (issuer_id, activate_at, days)
+    CONSTRAINT issuer_notice_is_given_once UNIQUE (issuer_id, activate_at, days, account_id)
 );
 
 -- Certificates of roots by other CAs.

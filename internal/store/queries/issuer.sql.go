@@ -9,6 +9,38 @@ import (
 	"context"
 )
 
+const accountsOfSeries = `-- name: AccountsOfSeries :many
+SELECT DISTINCT account.id FROM account
+  JOIN subscription ON subscription.account_id = account.id
+  JOIN service ON service.id = subscription.service_id
+ WHERE service.series_id = $1 AND account.state = 'active'
+ ORDER BY account.id
+`
+
+// The active accounts that subscribe to a service of a series.
+func (q *Queries) AccountsOfSeries(ctx context.Context, seriesID string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, accountsOfSeries, seriesID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const allSeries = `-- name: AllSeries :many
 SELECT id, hierarchy_id, name, key_type, eku_family, created_at, rotation, lead_days, leaf_days FROM issuer_series ORDER BY id
 `
@@ -255,14 +287,15 @@ func (q *Queries) InsertIssuer(ctx context.Context, arg InsertIssuerParams) erro
 }
 
 const insertIssuerNotice = `-- name: InsertIssuerNotice :exec
-INSERT INTO issuer_notice (issuer_id, activate_at, days, created_at)
-VALUES ($1, $2, $3, $4)
+INSERT INTO issuer_notice (issuer_id, activate_at, days, account_id, created_at)
+VALUES ($1, $2, $3, $4, $5)
 `
 
 type InsertIssuerNoticeParams struct {
 	IssuerID   string
 	ActivateAt int64
 	Days       int64
+	AccountID  string
 	CreatedAt  int64
 }
 
@@ -271,6 +304,7 @@ func (q *Queries) InsertIssuerNotice(ctx context.Context, arg InsertIssuerNotice
 		arg.IssuerID,
 		arg.ActivateAt,
 		arg.Days,
+		arg.AccountID,
 		arg.CreatedAt,
 	)
 	return err
@@ -339,11 +373,12 @@ func (q *Queries) InsertSeries(ctx context.Context, arg InsertSeriesParams) erro
 }
 
 const issuerNotices = `-- name: IssuerNotices :many
-SELECT issuer_id, activate_at, days, created_at FROM issuer_notice ORDER BY issuer_id, activate_at, days
+SELECT issuer_id, activate_at, days, account_id, created_at FROM issuer_notice
+ WHERE activate_at > $1 ORDER BY issuer_id, activate_at, days, account_id
 `
 
-func (q *Queries) IssuerNotices(ctx context.Context) ([]IssuerNotice, error) {
-	rows, err := q.db.QueryContext(ctx, issuerNotices)
+func (q *Queries) IssuerNotices(ctx context.Context, after int64) ([]IssuerNotice, error) {
+	rows, err := q.db.QueryContext(ctx, issuerNotices, after)
 	if err != nil {
 		return nil, err
 	}
@@ -355,6 +390,7 @@ func (q *Queries) IssuerNotices(ctx context.Context) ([]IssuerNotice, error) {
 			&i.IssuerID,
 			&i.ActivateAt,
 			&i.Days,
+			&i.AccountID,
 			&i.CreatedAt,
 		); err != nil {
 			return nil, err

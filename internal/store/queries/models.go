@@ -338,6 +338,7 @@ type IssuerNotice struct {
 	IssuerID   string
 	ActivateAt int64
 	Days       int64
+	AccountID  string
 	CreatedAt  int64
 }
 

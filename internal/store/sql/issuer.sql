@@ -57,11 +57,12 @@ SELECT id, series_id, parent_id, key_name, activate_at, request, created_at FROM
 DELETE FROM issuer_plan WHERE id = sqlc.arg(id);
 
 -- name: InsertIssuerNotice :exec
-INSERT INTO issuer_notice (issuer_id, activate_at, days, created_at)
-VALUES (sqlc.arg(issuer_id), sqlc.arg(activate_at), sqlc.arg(days), sqlc.arg(created_at));
+INSERT INTO issuer_notice (issuer_id, activate_at, days, account_id, created_at)
+VALUES (sqlc.arg(issuer_id), sqlc.arg(activate_at), sqlc.arg(days), sqlc.arg(account_id), sqlc.arg(created_at));
 
 -- name: IssuerNotices :many
-SELECT issuer_id, activate_at, days, created_at FROM issuer_notice ORDER BY issuer_id, activate_at, days;
+SELECT issuer_id, activate_at, days, account_id, created_at FROM issuer_notice
+ WHERE activate_at > sqlc.arg(after) ORDER BY issuer_id, activate_at, days, account_id;
 
 -- name: InsertCrossCertificate :exec
 INSERT INTO cross_certificate (id, issuer_id, signer_id, certificate, signer_certificate, active, created_at)
@@ -79,3 +80,11 @@ UPDATE cross_certificate SET active = TRUE WHERE issuer_id = sqlc.arg(issuer_id)
 
 -- name: LockSeries :one
 SELECT id FROM issuer_series WHERE id = sqlc.arg(id) FOR UPDATE;
+
+-- name: AccountsOfSeries :many
+-- The active accounts that subscribe to a service of a series.
+SELECT DISTINCT account.id FROM account
+  JOIN subscription ON subscription.account_id = account.id
+  JOIN service ON service.id = subscription.service_id
+ WHERE service.series_id = sqlc.arg(series_id) AND account.state = 'active'
+ ORDER BY account.id;

@@ -1,0 +1,45 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/mail"
+	"slices"
+
+	"github.com/telamon-ca/telamon/internal/lifecycle"
+	"github.com/telamon-ca/telamon/internal/notify"
+	"github.com/telamon-ca/telamon/internal/rules"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// wireLifecycle makes what plans and exchanges issuing CAs.
+func (a *App) wireLifecycle(table *rules.Table) {
+	a.Life = lifecycle.New(lifecycle.Config{
+		Store: a.Store, Issuance: a.Issuance, Keys: a.CAKeys, Clock: a.Clock, Log: a.Log, Rules: table,
+		Changed: a.Directory.Refresh, Operators: a.Config.Mail.Operators, WakeJobs: func() { a.jobs.Wake() },
+	})
+}
+
+// enforceLifecycle brings the keystore to where the issuers stand, after reading keys
+// that another server with the same directory has made.
+func (a *App) enforceLifecycle(ctx context.Context) error {
+	return errors.Join(a.Keys.Refresh(), a.Life.Enforce(ctx))
+}
+
+// renderMail makes the message of a mail of the outbox, by the package that wrote it.
+func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, error) {
+	if slices.Contains(lifecycle.Templates(), m.Template) {
+		return a.Life.RenderMail(ctx, m)
+	}
+	return a.RA.RenderMail(ctx, m)
+}
+
+// checkMailbox reports what is wrong with an address that mail goes to.
+func checkMailbox(address string) error {
+	parsed, err := mail.ParseAddress(address)
+	if err != nil || parsed.Address != address {
+		return fmt.Errorf("%q is not an address such as pki@example.com", address)
+	}
+	return nil
+}

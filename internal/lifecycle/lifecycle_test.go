@@ -1,0 +1,174 @@
+package lifecycle_test
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/lifecycle"
+	"github.com/telamon-ca/telamon/internal/notify"
+	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/tbs"
+)
+
+const (
+	serverAuth  = "1.3.6.1.5.5.7.3.1"
+	clientAuth  = "1.3.6.1.5.5.7.3.2"
+	codeSigning = "1.3.6.1.5.5.7.3.3"
+)
+
+// leafKey is the key of all leaves: its making is not what these tests measure.
+var leafKey = sync.OnceValues(func() (*tbs.PublicKey, error) {
+	signer, err := tbs.ECP256.Generate(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(signer.Public())
+	if err != nil {
+		return nil, err
+	}
+	return tbs.NewPublicKey(spki)
+})
+
+func subjectKey(t testing.TB) *tbs.PublicKey {
+	t.Helper()
+	return must(leafKey())(t)
+}
+
+func leafContent(t testing.TB, eku string) telamon.Content {
+	t.Helper()
+	name := telamon.Attribute{
+		Type: must(x509.ParseOID("2.5.4.3"))(t), Value: telamon.TypedValue{Type: telamon.UTF8String, Text: "device"},
+	}
+	return telamon.Content{
+		Subject: []telamon.Attribute{name}, SAN: telamon.SubjectAltName{DNSNames: []string{"device.example"}},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: telamon.ExtKeyUsage{OIDs: []x509.OID{must(x509.ParseOID(eku))(t)}},
+	}
+}
+
+// start is the day on which the installations of these tests are made.
+const start = "2027-01-11T09:00:00Z"
+
+// TestSchedule goes through a quarter: the next issuing CA is made ahead, notices are
+// given once, the switch happens by the clock, and the old key ends to sign.
+func TestSchedule(t *testing.T) {
+	each(t, start, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		w.turn(t, start)
+		w.want(t, "tls-ec", "active 2027-01-11")
+		w.turn(t, "2027-02-26T08:59:59Z")
+		w.want(t, "tls-ec", "active 2027-01-11")
+		w.turn(t, "2027-02-26T09:00:00Z") // 45 days before
+		w.want(t, "tls-ec", "active 2027-01-11, planned 2027-04-12")
+		w.want(t, "client-auth-ec", "active 2027-01-11")
+		line := w.line(t, "tls-ec")
+		next := line[1]
+		if want := instant(t, "2027-07-12T09:00:00Z").Add((398 + 90) * 24 * time.Hour); !next.Certificate.NotAfter.Equal(want) {
+			t.Errorf("the next issuing CA ends at %s, want %s", next.Certificate.NotAfter, want)
+		}
+		if next.CRLShards != 2 || next.Certificate.Subject.CommonName != "Telamon tls-ec 2027-04" {
+			t.Errorf("the next issuing CA is %s with %d shards", next.Certificate.Subject, next.CRLShards)
+		}
+		if !line[0].RetireAt.Equal(next.ActivateAt) || !line[0].SignUntil.Equal(next.ActivateAt.Add(telamon.TokenReach)) {
+			t.Errorf("the first hands over at %s and signs until %s", line[0].RetireAt, line[0].SignUntil)
+		}
+		if _, err := w.leaf(t, next.ID, serverAuth, time.Hour); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("what is planned signs: %v", err)
+		}
+
+		mails := func(want int) {
+			t.Helper()
+			jobs := must(w.db.Jobs(ctx, store.JobMailSend, 100))(t)
+			if len(jobs) != want {
+				t.Errorf("at %s %d mails were written, want %d", w.clock.Now().Format(time.DateTime), len(jobs), want)
+			}
+		}
+		w.turn(t, "2027-03-13T08:59:59Z")
+		mails(0)
+		w.turn(t, "2027-03-13T09:00:00Z") // 30 days before
+		mails(1)
+		w.Life = w.replica()
+		w.turn(t, "2027-03-14T09:00:00Z")
+		mails(1)
+		w.turn(t, "2027-04-05T09:00:00Z") // 7 days before
+		w.turn(t, "2027-04-06T09:00:00Z")
+		mails(2)
+
+		w.turn(t, "2027-04-12T08:59:59Z")
+		old := w.active(t, "tls-ec")
+		w.clock.Advance(time.Second) // nobody takes a turn
+		if got := w.active(t, "tls-ec"); got.ID != next.ID || old.ID != line[0].ID {
+			t.Errorf("at the instant %s is active, want %s", got.ID, next.ID)
+		}
+		must(w.leaf(t, old.ID, serverAuth, time.Hour))(t)
+		must(w.leaf(t, next.ID, serverAuth, time.Hour))(t)
+		ok(t, w.Turn(ctx))
+		w.want(t, "tls-ec", "retired 2027-01-11, active 2027-04-12")
+		w.turn(t, "2027-04-12T09:10:59Z")
+		must(w.leaf(t, old.ID, serverAuth, time.Hour))(t)
+		w.turn(t, "2027-04-12T09:11:00Z") // 660 seconds after
+		if _, err := w.leaf(t, old.ID, serverAuth, time.Hour); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("the old one still signs: %v", err)
+		}
+		w.turn(t, "2027-04-12T09:11:05Z") // and another replica's clock
+		if _, err := w.keys.SignCertificate(old.KeyName, next.Certificate.RawTBSCertificate); !errors.Is(err, keystore.ErrPurpose) || !strings.Contains(err.Error(), "retired") {
+			t.Errorf("its key: %v, want that it is retired", err)
+		}
+		mails(2)
+	})
+}
+
+// TestRenderMail shows a notice, and drops one whose switch has moved.
+func TestRenderMail(t *testing.T) {
+	each(t, start, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		w.turn(t, "2027-03-13T09:00:00Z")
+		job := must(w.db.Jobs(ctx, store.JobMailSend, 1))(t)[0]
+		mail := must(w.db.Mail(ctx, telamon.MailID(job.Key)))(t)
+		m := must(w.RenderMail(ctx, mail))(t)
+		if mail.Recipient != "operator@example.com" || m.Subject != "The issuing CA of tls-ec changes in 30 days" ||
+			!strings.Contains(m.Text, `"Telamon tls-ec 2027-04"`) || !strings.Contains(m.Text, "2027-04-12 09:00 UTC") {
+			t.Errorf("to %s: %s\n%s", mail.Recipient, m.Subject, m.Text)
+		}
+		must(w.Rotate(ctx, operator, lifecycle.RotateRequest{Series: "tls-ec", At: instant(t, "2027-04-13T09:00:00Z")}))(t)
+		if _, err := w.RenderMail(ctx, mail); !errors.Is(err, notify.ErrMoot) {
+			t.Errorf("the mail of a switch that has moved: %v", err)
+		}
+		w.turn(t, "2027-03-14T09:00:00Z") // 30 days before the new day
+		if jobs := must(w.db.Jobs(ctx, store.JobMailSend, 10))(t); len(jobs) != 2 {
+			t.Errorf("%d mails were written, want one for each day of the switch", len(jobs))
+		}
+	})
+}
+
+// TestRequirement90SeparateHierarchies holds that an issuing CA refuses the extended key
+// usages of another family: in the engine, and in the keystore if the engine does not.
+func TestRequirement90SeparateHierarchies(t *testing.T) {
+	each(t, start, func(t *testing.T, w *world) {
+		for _, tt := range []struct{ series, own, foreign string }{
+			{"tls-ec", serverAuth, codeSigning}, {"client-auth-ec", clientAuth, serverAuth}, {"client-auth-ec", clientAuth, telamon.AnyExtendedKeyUsage},
+		} {
+			ca := w.active(t, tt.series)
+			must(w.leaf(t, ca.ID, tt.own, time.Hour))(t)
+			if _, err := w.leaf(t, ca.ID, tt.foreign, time.Hour); !fault.Is(err, fault.Invalid) {
+				t.Errorf("%s signs %s: %v", tt.series, tt.foreign, err)
+			}
+			now := w.clock.Now().Truncate(time.Second)
+			algorithm := must(tbs.SignatureFor(ca.Certificate.PublicKey, "", ""))(t)
+			smuggled := must(tbs.Build(&tbs.Template{
+				Serial: telamon.NewSerial(now), Issuer: ca.Certificate, NotBefore: now, NotAfter: now.Add(time.Hour),
+				Content: leafContent(t, tt.foreign), PublicKey: subjectKey(t), Signature: algorithm,
+			}))(t)
+			if _, err := w.keys.SignCertificate(ca.KeyName, smuggled); !errors.Is(err, keystore.ErrPurpose) {
+				t.Errorf("the key of %s signs %s: %v", tt.series, tt.foreign, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,470 @@
+package lifecycle
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// maxAhead is how many issuing CAs of a series can wait.
+const maxAhead = 12
+
+// A PlanRequest asks for the next issuing CAs.
+type PlanRequest struct {
+	Series string // "" is every series with a schedule
+	Ahead  int    // how many are to wait, 1 to 12
+	DryRun bool
+}
+
+// Plan makes issuing CAs until as many of each series wait as are asked for, at the
+// instants of its schedule, and has them signed if their root is here. It returns all
+// that wait then, those of a dry run without an ID.
+//
+// It reports Invalid with ahead, NotFound, and Conflict with no_schedule, no_root or
+// root_ends.
+func (l *Life) Plan(ctx context.Context, actor telamon.Actor, req PlanRequest) ([]Planned, error) {
+	if err := l.may(ctx, actor, authz.IssuerPlan, req.Series, req.DryRun); err != nil {
+		return nil, err
+	}
+	if req.Ahead < 1 || req.Ahead > maxAhead {
+		return nil, invalid("ahead", fmt.Sprintf("is not 1 to %d", maxAhead))
+	}
+	s, err := l.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := slices.SortedFunc(slices.Values(s.series), compareSeries)
+	if req.Series != "" {
+		one, err := s.named(req.Series)
+		if err != nil {
+			return nil, err
+		}
+		list = []telamon.Series{one}
+	}
+	var out []Planned
+	for _, series := range list {
+		planned, err := l.planSeries(ctx, actor, s, series, req)
+		if err != nil {
+			return nil, fmt.Errorf("plan series %s: %w", series.Name, err)
+		}
+		out = append(out, planned...)
+	}
+	return out, nil
+}
+
+// planSeries is Plan for one series.
+func (l *Life) planSeries(ctx context.Context, actor telamon.Actor, s *state, series telamon.Series, req PlanRequest) ([]Planned, error) {
+	var out []Planned
+	line := s.line(series.ID)
+	for _, k := range s.waiting(line) {
+		p, err := l.describe(k, series)
+		if err != nil {
+			return nil, err
+		}
+		if k.plan != nil && !req.DryRun {
+			if p.Signed, err = l.trySign(ctx, actor, s, k.id); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, p)
+	}
+	for len(out) < req.Ahead {
+		at, ok := s.due(series, line)
+		if !ok {
+			if req.Series == "" {
+				return out, nil
+			}
+			return nil, fault.New(fault.Conflict, "no_schedule", "The series has no schedule, or no issuing CA to follow: say when, by a rotation.")
+		}
+		p, root, err := l.successor(ctx, s, series, at)
+		if err != nil {
+			return nil, err
+		}
+		if !req.DryRun {
+			if err := l.begin(ctx, actor, s, series, p, root); err != nil {
+				return nil, err
+			}
+			if p.Signed, err = l.trySign(ctx, actor, s, p.ID); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, *p)
+		line = append(line, link{id: p.ID, at: at})
+	}
+	return out, nil
+}
+
+// trySign is sign for a plan that may wait: whether it was signed.
+func (l *Life) trySign(ctx context.Context, actor telamon.Actor, s *state, id telamon.IssuerID) (bool, error) {
+	for n := range s.plans {
+		if s.plans[n].ID != id {
+			continue
+		}
+		err := l.sign(ctx, actor, s, &s.plans[n])
+		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == "root_offline" {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	return false, nil
+}
+
+// describe says what waits.
+func (l *Life) describe(k link, series telamon.Series) (Planned, error) {
+	p := Planned{ID: k.id, Series: series.Name, ActivateAt: k.at, Signed: k.issuer != nil}
+	if k.issuer != nil {
+		p.CommonName, p.NotAfter = k.issuer.Certificate.Subject.CommonName, k.issuer.Certificate.NotAfter
+		return p, nil
+	}
+	request, err := requestOf(k.plan)
+	if err != nil {
+		return p, err
+	}
+	p.CommonName, p.NotAfter = request.CommonName, request.NotAfter
+	return p, nil
+}
+
+// Requests returns what waits for the signature of a root.
+func (l *Life) Requests(ctx context.Context, actor telamon.Actor) ([]issuance.CARequest, error) {
+	if err := authz.Check(actor, authz.IssuerRead, ""); err != nil {
+		return nil, err
+	}
+	plans, err := l.Store.IssuerPlans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	requests := []issuance.CARequest{}
+	for n := range plans {
+		r, err := requestOf(&plans[n])
+		if err != nil {
+			return nil, err
+		}
+		requests = append(requests, *r)
+	}
+	return requests, nil
+}
+
+// Import takes a certificate in PEM that a root signed elsewhere for one of the requests.
+// It changes nothing unless all of it is as it was asked for.
+//
+// It reports Invalid with ca_certificate and a field for each thing that is wrong, and
+// Conflict with issuer_known if the certificate is that of an issuer.
+func (l *Life) Import(ctx context.Context, actor telamon.Actor, text string, dry bool) (*Planned, error) {
+	if err := l.may(ctx, actor, authz.IssuerCreate, "", dry); err != nil {
+		return nil, err
+	}
+	cert, err := parseCertificate(text)
+	if err != nil {
+		return nil, err
+	}
+	s, err := l.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n := range s.plans {
+		plan := &s.plans[n]
+		public, err := l.Keys.Public(plan.KeyName)
+		if err != nil {
+			continue // another server made it; if it is the one, the refusal below says so
+		}
+		if sameKey(public, cert) {
+			return l.importFor(ctx, actor, s, plan, cert, dry)
+		}
+	}
+	for _, i := range s.issuers {
+		if bytes.Equal(i.Certificate.RawSubjectPublicKeyInfo, cert.RawSubjectPublicKeyInfo) {
+			return nil, fault.New(fault.Conflict, "issuer_known", "The key is that of an issuer which has its certificate.")
+		}
+	}
+	return nil, &fault.Fault{
+		Kind: fault.Invalid, Code: "ca_certificate", Detail: "The certificate is not one that was asked for.",
+		Fields: []fault.Field{{Path: "public_key", Problem: "is that of no planned issuing CA of this server's keystore"}},
+	}
+}
+
+func sameKey(public any, cert *x509.Certificate) bool {
+	spki, err := x509.MarshalPKIXPublicKey(public)
+	return err == nil && bytes.Equal(spki, cert.RawSubjectPublicKeyInfo)
+}
+
+// importFor is Import once the plan is known.
+func (l *Life) importFor(ctx context.Context, actor telamon.Actor, s *state, plan *store.IssuerPlan, cert *x509.Certificate, dry bool) (*Planned, error) {
+	request, err := requestOf(plan)
+	if err != nil {
+		return nil, err
+	}
+	root, err := s.issuer(plan.Parent)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Issuance.CheckCA(ctx, root.Certificate, request, cert); err != nil {
+		return nil, err
+	}
+	p := &Planned{ID: plan.ID, Series: request.Series, CommonName: request.CommonName, ActivateAt: plan.ActivateAt, NotAfter: cert.NotAfter, Signed: true}
+	if dry {
+		return p, nil
+	}
+	return p, l.complete(ctx, actor, s, plan, request, func(*telamon.Issuer) error {
+		return l.Issuance.AdoptCA(plan.KeyName, request.EKUFamily, cert)
+	})
+}
+
+// A RotateRequest asks for a switch of a series.
+type RotateRequest struct {
+	Series    string
+	At        time.Time // zero: by the schedule
+	Now       bool
+	EndTokens bool // with Now: the tokens that are bound to the active one end
+	DryRun    bool
+}
+
+// A Rotation is a switch that will be, or was.
+type Rotation struct {
+	Series        string
+	Current, Next telamon.IssuerID // Next is empty in a dry run that would make one
+	NextName      string
+	At            time.Time
+	Now           bool
+	EndTokens     bool
+}
+
+// Rotate sets when the next issuing CA of a series starts, and makes one if none waits.
+// When it returns nil and the switch is now, it has happened for this process; others
+// follow within a second.
+//
+// It reports NotFound; Invalid with rotate_at; NotReady with root_offline or key_missing;
+// Conflict with no_schedule, no_root, root_ends, issuer_planned or issuer_state.
+func (l *Life) Rotate(ctx context.Context, actor telamon.Actor, req RotateRequest) (*Rotation, error) {
+	if err := l.may(ctx, actor, authz.IssuerActivate, req.Series, req.DryRun); err != nil {
+		return nil, err
+	}
+	s, err := l.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	series, err := s.named(req.Series)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case req.Now && !req.At.IsZero(), req.EndTokens && !req.Now:
+		return nil, invalid("rotate_at", "is either now, which alone can end tokens, or an instant")
+	case !req.At.IsZero() && !req.At.After(s.now):
+		return nil, invalid("rotate_at", "is not in the future")
+	}
+	out := &Rotation{Series: series.Name, At: req.At, Now: req.Now, EndTokens: req.EndTokens}
+	line := s.line(series.ID)
+	if active := telamon.NewSuccession(s.issuers).Active(series.ID, s.now); active != nil {
+		out.Current = active.ID
+	}
+	next, err := l.next(ctx, actor, s, series, line, req)
+	if err != nil {
+		return nil, err
+	}
+	out.Next, out.NextName = next.ID, next.CommonName
+	if out.At.IsZero() {
+		out.At = next.ActivateAt
+	}
+	if req.Now {
+		out.At = s.now
+	}
+	if req.DryRun {
+		return out, nil
+	}
+	return out, l.start(ctx, actor, series, next, req)
+}
+
+// next returns the issuing CA that is to start, made and signed if none waits.
+func (l *Life) next(ctx context.Context, actor telamon.Actor, s *state, series telamon.Series, line []link, req RotateRequest) (*Planned, error) {
+	for _, k := range s.waiting(line) {
+		p, err := l.describe(k, series)
+		if err != nil {
+			return nil, err
+		}
+		if k.issuer == nil && !req.DryRun {
+			if err := l.sign(ctx, actor, s, k.plan); err != nil {
+				return nil, err
+			}
+		}
+		return &p, nil
+	}
+	at := req.At
+	if req.Now { // it starts when it is signed, which takes a moment
+		at = s.now.Add(importDelay)
+	}
+	if at.IsZero() {
+		var ok bool
+		if at, ok = s.due(series, line); !ok {
+			return nil, fault.New(fault.Conflict, "no_schedule", "The series has no schedule, or no issuing CA to follow: say when.")
+		}
+	}
+	p, root, err := l.successor(ctx, s, series, at.Truncate(time.Millisecond))
+	if err != nil || req.DryRun {
+		return p, err
+	}
+	if err := l.begin(ctx, actor, s, series, p, root); err != nil {
+		return nil, err
+	}
+	return p, l.sign(ctx, actor, s, &s.plans[len(s.plans)-1])
+}
+
+// start sets or makes the switch to an issuing CA that has its certificate.
+func (l *Life) start(ctx context.Context, actor telamon.Actor, series telamon.Series, next *Planned, req RotateRequest) error {
+	var err error
+	switch {
+	case req.Now:
+		err = l.Store.RotateNow(ctx, actor, series.ID, next.ID, req.EndTokens)
+	case !req.At.IsZero() && !req.At.Equal(next.ActivateAt):
+		err = l.Store.RescheduleIssuer(ctx, actor, series.ID, next.ID, req.At)
+	}
+	if err != nil {
+		return err
+	}
+	l.changed(ctx, next.ID)
+	return nil
+}
+
+// A RetireRequest asks for the end of an issuing CA.
+type RetireRequest struct {
+	Issuer    telamon.IssuerID
+	EndTokens bool // the tokens that are bound to it end
+	// NoSuccessor agrees to a series that issues nothing until somebody rotates it.
+	NoSuccessor bool
+	DryRun      bool
+}
+
+// A Retirement is what the end of an issuing CA does.
+type Retirement struct {
+	Issuer     telamon.IssuerID
+	CommonName string
+	Was        telamon.IssuerStatus
+	SignsUntil time.Time // zero: it signs nothing more
+}
+
+// Retire ends an issuing CA now: a planned one never starts and its key is destroyed, an
+// active one signs for its tokens to their end, unless they end too. Certificates that it
+// issued stay as they are: revoking them, or the CA by its root, is for its caller.
+//
+// It reports NotFound, and Conflict with issuer_state or no_successor.
+func (l *Life) Retire(ctx context.Context, actor telamon.Actor, req RetireRequest) (*Retirement, error) {
+	if err := l.may(ctx, actor, authz.IssuerRetire, req.Issuer.String(), req.DryRun); err != nil {
+		return nil, err
+	}
+	s, err := l.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n := range s.plans {
+		if plan := &s.plans[n]; plan.ID == req.Issuer {
+			return l.retirePlan(ctx, actor, plan, req.DryRun)
+		}
+	}
+	issuer, err := s.issuer(req.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	active := telamon.NewSuccession(s.issuers).Active(issuer.Series, s.now)
+	out := &Retirement{Issuer: issuer.ID, CommonName: issuer.Certificate.Subject.CommonName, Was: issuer.Status}
+	switch {
+	case issuer.Role != telamon.RoleIssuing:
+		return nil, fault.New(fault.Conflict, "issuer_state", "A root is not retired: it ends with its certificate.")
+	case issuer == active && !req.NoSuccessor:
+		return nil, fault.New(fault.Conflict, "no_successor", "It is the active one, and nothing would follow: rotate the series instead.")
+	case issuer.Status == telamon.IssuerExpired, issuer.Status == telamon.IssuerRetired && !(req.EndTokens && issuer.MaySign(s.now)):
+		return nil, fault.New(fault.Conflict, "issuer_state", "There is nothing to end: it has ended.")
+	}
+	if issuer.MaySign(s.now) && !req.EndTokens {
+		out.SignsUntil = s.now.Add(telamon.TokenReach)
+	}
+	if req.DryRun {
+		return out, nil
+	}
+	if err := l.Store.RetireIssuer(ctx, actor, issuer.Series, issuer.ID, req.EndTokens); err != nil {
+		return nil, err
+	}
+	l.changed(ctx, issuer.ID)
+	return out, nil
+}
+
+// retirePlan gives a plan up.
+func (l *Life) retirePlan(ctx context.Context, actor telamon.Actor, plan *store.IssuerPlan, dry bool) (*Retirement, error) {
+	request, err := requestOf(plan)
+	if err != nil {
+		return nil, err
+	}
+	out := &Retirement{Issuer: plan.ID, CommonName: request.CommonName, Was: telamon.IssuerPlanned}
+	if dry {
+		return out, nil
+	}
+	return out, l.Store.DropIssuerPlan(ctx, actor, plan.ID)
+}
+
+// SetSchedule changes how a series is rotated. What is planned already stays.
+//
+// It reports Invalid with a field for each thing that is wrong, and NotFound.
+func (l *Life) SetSchedule(ctx context.Context, actor telamon.Actor, name string, change func(*telamon.Series), dry bool) (telamon.Series, error) {
+	if err := l.may(ctx, actor, authz.IssuerSchedule, name, dry); err != nil {
+		return telamon.Series{}, err
+	}
+	s, err := l.read(ctx)
+	if err != nil {
+		return telamon.Series{}, err
+	}
+	series, err := s.named(name)
+	if err != nil {
+		return telamon.Series{}, err
+	}
+	change(&series)
+	rotations := []telamon.Rotation{telamon.RotateQuarterly, telamon.RotateYearly, telamon.RotateManually}
+	switch {
+	case !slices.Contains(rotations, series.Rotation):
+		return series, invalid("rotation", "is none of quarterly, yearly, manual")
+	case series.LeadDays < 1 || series.LeadDays > 400:
+		return series, invalid("lead_days", "is not 1 to 400")
+	case series.LeafDays < 0 || series.LeafDays > 36500:
+		return series, invalid("leaf_days", "is not 0 to 36500")
+	}
+	if dry {
+		return series, nil
+	}
+	if err := l.Store.SetSchedule(ctx, actor, series); err != nil {
+		return series, err
+	}
+	l.changed(ctx, "")
+	return series, nil
+}
+
+func invalid(path, problem string) error {
+	return &fault.Fault{
+		Kind: fault.Invalid, Code: path, Detail: path + ": " + problem, Fields: []fault.Field{{Path: path, Problem: problem}},
+	}
+}
+
+// maxPEM is the longest PEM text that is read, in bytes.
+const maxPEM = 64 << 10
+
+// parseCertificate reads the PEM of one certificate that stands alone.
+func parseCertificate(text string) (*x509.Certificate, error) {
+	block, rest := pem.Decode([]byte(strings.TrimSpace(text) + "\n"))
+	if len(text) > maxPEM || block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 || len(block.Headers) > 0 ||
+		!strings.HasPrefix(strings.TrimSpace(text), "-----BEGIN ") {
+		return nil, fault.New(fault.Malformed, "certificate_unreadable", "The text is not one certificate in PEM.")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, &fault.Fault{Kind: fault.Malformed, Code: "certificate_unreadable", Detail: "The certificate cannot be read.", Cause: err}
+	}
+	return cert, nil
+}
