@@ -285,6 +285,9 @@ func (s *Server) Run(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.app.Config.DrainTimeout)
 	defer cancel()
 	err := web.Drain(drain, s.servers...)
+	if waitErr := s.app.RA.Wait(drain); waitErr != nil {
+		s.app.Log.WarnContext(ctx, "checks of claims are cut short, and done again by their jobs", "error", waitErr)
+	}
 	stop()
 	work.Wait()
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout) // drain may be over

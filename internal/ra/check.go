@@ -98,13 +98,13 @@ func (ra *RA) check(ctx context.Context, actor telamon.Actor, kind telamon.Claim
 		return false, err
 	}
 	ended := make(chan outcome, 1)
-	go func() {
+	ra.checks.Go(func() {
 		// The check outlives a client that goes away.
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkLasts)
 		defer cancel()
 		verified, err := ra.finishOrRecover(detached, actor, claim, run)
 		ended <- outcome{verified, err}
-	}()
+	})
 	waited := time.NewTimer(ra.validation.Inline)
 	defer waited.Stop()
 	select {

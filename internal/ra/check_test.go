@@ -2,6 +2,7 @@ package ra_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -609,6 +610,28 @@ func TestKilledCheck(t *testing.T) {
 		eventually(t, "the first check looked", func() bool { return len(w.outside.DNS.Queries()) > 0 })
 		if again := c.look(t, claim.ID); *again != *verified || len(c.lines(t, claim.ID)) != 1 {
 			t.Errorf("the check that was taken over still changed the claim: %+v, before %+v", again, verified)
+		}
+	})
+}
+
+// TestWait waits for a check whose client has gone, and not for longer than it may.
+func TestWait(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.with(t, impatient)
+		c := w.customer(t, validated(), 0)
+		claim := c.claim(t, "example.com")
+		revive := w.lookups.hang("example.com")
+		if c.checkDNS(t, claim.ID, "") {
+			t.Fatal("a claim is verified by a server that does not answer")
+		}
+		eventually(t, "the check runs", func() bool { return w.lookups.hanging() > 0 })
+		if err := w.ra.Wait(gone(t)); !errors.Is(err, context.Canceled) {
+			t.Errorf("while the check runs, Wait reports %v", err)
+		}
+		revive()
+		must(t, w.ra.Wait(t.Context()))
+		if n := len(c.lines(t, claim.ID)); n != 1 {
+			t.Errorf("after it the log has %d lines, want that of the check", n)
 		}
 	})
 }

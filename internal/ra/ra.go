@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"sync"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
@@ -57,7 +58,8 @@ type RA struct {
 	validation Validation
 	wakeJobs   func()
 
-	repeating chan struct{} // holds one for each repeated check that writes; see writesAtOnce
+	checks    sync.WaitGroup // checks of requests, which outlive their clients
+	repeating chan struct{}  // holds one for each repeated check that writes; see writesAtOnce
 }
 
 // New returns a registration authority.
@@ -65,6 +67,22 @@ func New(cfg Config) *RA {
 	return &RA{
 		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log, keycheck: cfg.KeyCheck,
 		validation: cfg.Validation, wakeJobs: cfg.WakeJobs, repeating: make(chan struct{}, writesAtOnce),
+	}
+}
+
+// Wait waits until the checks that requests began have ended and are written, or until
+// ctx ends: a job does again what is cut short. No request may come any more.
+func (ra *RA) Wait(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() {
+		ra.checks.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
