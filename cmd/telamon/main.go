@@ -107,6 +107,7 @@ func newRoot() *cobra.Command {
 		newBlocklist(), newVersion())
 	root.AddCommand(newBackup(), newRestore(), newDoctor())
 	root.AddCommand(newRevoke(), newKey())
+	root.AddCommand(newCRL())
 	return root
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/lifecycle"
+	"github.com/telamon-ca/telamon/internal/publish"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/responder"
 	"github.com/telamon-ca/telamon/internal/retention"
@@ -56,6 +57,7 @@ type App struct {
 	Life      *lifecycle.Life
 	KeyCheck  *keycheck.Checker
 	Staff     *staff.Staff
+	Publisher *publish.Publisher
 
 	signer       *signer.Client // nil if there is none
 	resolver     *resolving
@@ -149,6 +151,9 @@ func (a *App) wire(ctx context.Context) error {
 		KeyCheck: a.KeyCheck,
 	})
 	a.Staff = staff.New(staff.Config{Store: a.Store, Clock: a.Clock, Log: a.Log, WakeJobs: func() { a.jobs.Wake() }})
+	if err := a.wireCRLs(); err != nil {
+		return err
+	}
 	return a.wireValidation()
 }
 

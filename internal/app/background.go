@@ -13,6 +13,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/jobs"
 	"github.com/telamon-ca/telamon/internal/lifecycle"
+	"github.com/telamon-ca/telamon/internal/publish"
 	"github.com/telamon-ca/telamon/internal/responder"
 	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/witness"
@@ -76,6 +77,8 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	if a.OCSP != nil {
 		a.every(ctx, work, responder.RefreshEvery, "keep OCSP answers ready", a.OCSP.Refresh)
 	}
+	a.every(ctx, work, publish.Poll, "publish CRLs", a.Publisher.Turn)
+	a.every(ctx, work, publish.Poll, "copy CRLs", a.Publisher.Copy)
 	a.every(ctx, work, witness.Every, "export the audit log's checkpoint", a.exporter.Turn)
 }
 
@@ -196,7 +199,7 @@ func (a *App) ready(context.Context) error {
 	if !a.Directory.Fresh() {
 		return errStale
 	}
-	if err := errors.Join(a.Store.Failing(), a.Keys.Failing(), a.signerFailing()); err != nil {
+	if err := errors.Join(a.Store.Failing(), a.Keys.Failing(), a.signerFailing(), a.Publisher.Ready()); err != nil {
 		return err
 	}
 	if why := a.unwritable.Load(); why != nil {

@@ -37,8 +37,8 @@ type Config struct {
 	Keys KeysConfig `yaml:"keys"`
 	// Listen is the address of the TLS listener of all faces.
 	Listen string `yaml:"listen" env:"TELAMON_LISTEN"`
-	// StatusListen is the address of the plain HTTP listener: issuer
-	// certificates, OCSP, /healthz and /readyz.
+	// StatusListen is the address of the plain HTTP listener: CRLs, OCSP, issuer
+	// certificates, /healthz and /readyz.
 	StatusListen string `yaml:"status_listen" env:"TELAMON_STATUS_LISTEN"`
 	// MetricsListen is the private address of /metrics and /debug/pprof; "" turns
 	// it off.
@@ -66,6 +66,8 @@ type Config struct {
 	OCSP OCSPConfig `yaml:"ocsp"`
 	// Mail is the server that takes our mail; without a host no mail is sent.
 	Mail MailConfig `yaml:"mail"`
+	// CRL says how often CRLs are published and where they are copied to.
+	CRL CRLConfig `yaml:"crl"`
 	// MTLSKeyTypes are the key types that mTLS certificates may have: RSA
 	// (2048 to 8192 bits), EC-P256, EC-P384.
 	MTLSKeyTypes []string `yaml:"mtls_key_types"`
@@ -266,6 +268,43 @@ type MailConfig struct {
 	Operators []string `yaml:"operators"`
 }
 
+// CRLConfig says how often CRLs are published, how long they are good, and where they
+// are copied to.
+type CRLConfig struct {
+	// Every is the time from one CRL of an issuing CA to the next if nothing is revoked;
+	// at most 96h, as public CAs must. A revocation is on a CRL within a minute.
+	Every time.Duration `yaml:"every"`
+	// Lifetime is how long a CRL of an issuing CA is good: at least twice every, at most
+	// 240h.
+	Lifetime time.Duration `yaml:"lifetime"`
+	// RootEvery and RootLifetime are the same for roots; at most 8760h.
+	RootEvery    time.Duration `yaml:"root_every"`
+	RootLifetime time.Duration `yaml:"root_lifetime"`
+	// Directory is where every CRL is copied to, as crl/ISSUER/SHARD.crl, for a web
+	// server or a CDN to serve; "" copies to none.
+	Directory string `yaml:"directory"`
+	// Bucket is an S3-compatible bucket that every CRL is copied to.
+	Bucket BucketConfig `yaml:"bucket"`
+}
+
+// BucketConfig names an S3-compatible bucket.
+type BucketConfig struct {
+	// Endpoint is the service's URL, such as https://s3.eu-central-1.amazonaws.com; ""
+	// copies to no bucket.
+	Endpoint string `yaml:"endpoint"`
+	// Name is the bucket's name; it goes into the path of requests.
+	Name string `yaml:"name"`
+	// Prefix stands before crl/ISSUER/SHARD.crl in the keys of objects, such as
+	// "status/".
+	Prefix string `yaml:"prefix"`
+	// Region is what requests are signed for, such as eu-central-1.
+	Region string `yaml:"region"`
+	// AccessKey is the ID of the access key.
+	AccessKey string `yaml:"access_key" env:"TELAMON_CRL_BUCKET_ACCESS_KEY"`
+	// Secret belongs to AccessKey; only the environment gives it.
+	Secret Secret `yaml:"-" env:"TELAMON_CRL_BUCKET_SECRET"`
+}
+
 // LimitsConfig bounds what one caller may take.
 type LimitsConfig struct {
 	// Connections is how many connections Listen and StatusListen each have at a
@@ -391,6 +430,7 @@ func DefaultConfig() Config {
 		Validation: ValidationConfig{
 			TokenPrefix: "globalsign-domain-verification=", HTTPPort: 80, HTTPSPort: 443, Inline: ra.DefaultInline,
 		},
+		CRL:  defaultCRL(),
 		Mail: MailConfig{STARTTLS: notify.STARTTLSRequired, Platform: "Telamon"},
 		Limits: LimitsConfig{
 			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
@@ -482,6 +522,9 @@ func (c *Config) Check() error {
 	}
 	if c.TLS.CertFile == "" && len(c.Names.Atlas) == 0 {
 		problem("names.atlas", "is required if the server issues its own certificate")
+	}
+	if err := c.CRL.problem(); err != nil {
+		problem("crl", err.Error())
 	}
 	for _, keyType := range c.MTLSKeyTypes {
 		switch keyType {

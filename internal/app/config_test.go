@@ -42,6 +42,13 @@ proxy:
   trusted: [192.0.2.0/24, "2001:db8::/32"]
   fingerprints: ["` + fingerprint + `"]
   insecure_serial_only: true
+crl:
+  every: 12h
+  lifetime: 48h
+  root_every: 240h
+  root_lifetime: 720h
+  directory: testdata
+  bucket: {endpoint: "https://s3.example.com", name: status, prefix: ca/, region: eu-central-1, access_key: key}
 atlas: {at_root: true}
 mtls_key_types: [EC-P256, EC-P384]
 validation:
@@ -142,6 +149,10 @@ func TestParseConfig(t *testing.T) {
 				CheckpointFile: "/mnt/elsewhere/checkpoint", WebhookURL: "https://siem.example.com/telamon",
 				WitnessURL: "https://witness.example/log", WitnessKey: witnessKey,
 			},
+			CRL: app.CRLConfig{
+				Every: 12 * time.Hour, Lifetime: 48 * time.Hour, RootEvery: 240 * time.Hour, RootLifetime: 720 * time.Hour, Directory: "testdata",
+				Bucket: app.BucketConfig{Endpoint: "https://s3.example.com", Name: "status", Prefix: "ca/", Region: "eu-central-1", AccessKey: "key"},
+			},
 			Atlas: app.AtlasConfig{AtRoot: true}, MTLSKeyTypes: []string{"EC-P256", "EC-P384"},
 			Validation: app.ValidationConfig{
 				Resolver: "127.0.0.1:53", DNSSEC: true,
@@ -221,7 +232,7 @@ func noDefaults(t *testing.T, got, defaults reflect.Value, name string) {
 		}
 		return
 	}
-	if name != ".Keys.KEK" && name != ".Mail.Password" && name != ".Audit.WebhookSecret" && reflect.DeepEqual(got.Interface(), defaults.Interface()) {
+	if name != ".Keys.KEK" && name != ".Mail.Password" && name != ".Audit.WebhookSecret" && name != ".CRL.Bucket.Secret" && reflect.DeepEqual(got.Interface(), defaults.Interface()) {
 		t.Errorf("%s has its default in fullConfig", name)
 	}
 }
@@ -270,6 +281,10 @@ func TestCheck(t *testing.T) {
 		{"a signer without certificates", func(c *app.Config) { c.Keys.Signer.Socket = "s" }, "keys.signer"},
 		{"a signer's certificate without a socket", func(c *app.Config) { c.Keys.Signer.SignerCertFile = "x" }, "keys.signer"},
 		{"a signer that is not waited for", func(c *app.Config) { c.Keys.Signer.Wait = 0 }, "keys.signer"},
+		{"CRLs every five days", func(c *app.Config) { c.CRL.Every, c.CRL.Lifetime = 120*time.Hour, 240*time.Hour }, "crl"},
+		{"CRLs that are good for a month", func(c *app.Config) { c.CRL.Lifetime = 720 * time.Hour }, "crl"},
+		{"a directory of CRLs that is not there", func(c *app.Config) { c.CRL.Directory = "testdata/none" }, "crl"},
+		{"a bucket without a name", func(c *app.Config) { c.CRL.Bucket.Endpoint = "https://s3.example.com" }, "crl"},
 		{"no base URL", func(c *app.Config) { c.StatusBaseURL = "" }, "status_base_url"},
 		{"an https base URL", func(c *app.Config) { c.StatusBaseURL = "https://ca.example.com" }, "status_base_url"},
 		{"a base URL that ends in a slash", func(c *app.Config) { c.StatusBaseURL += "/" }, "status_base_url"},

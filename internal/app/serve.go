@@ -75,7 +75,9 @@ func (s *Server) open(ctx context.Context) error {
 	s.Addr = plain.Addr()
 	s.listeners[len(s.listeners)-1] = tls.NewListener(netutil.LimitListener(plain, a.Config.Limits.Connections), faces.TLSConfig())
 	instrument := web.Instrument{Face: "status", Log: a.Log, Timeout: a.Config.Limits.RequestTimeout, MaxBody: 1 << 16}
-	public := instrument.Wrap(status.New(status.Config{Issuers: a.Issuance, Ready: a.ready, OCSP: a.serveOCSP()}))
+	public := instrument.Wrap(status.New(status.Config{
+		Issuers: a.Issuance, CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Ready: a.ready, OCSP: a.serveOCSP(),
+	}))
 	listener, err := s.listen("tcp", a.Config.StatusListen, public, true)
 	if err != nil {
 		return err
@@ -211,7 +213,7 @@ func (s *Server) listenAdmin() error {
 	defer os.RemoveAll(private)
 	made := filepath.Join(private, "s")
 	api := admin.New(admin.Config{
-		IAM: a.IAM, RA: a.RA, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
+		IAM: a.IAM, RA: a.RA, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance, CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
 		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(),
 	})
 	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: 4 << 20}

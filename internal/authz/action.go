@@ -85,6 +85,9 @@ const (
 	AuditRead   Action = "audit.read"
 	AuditVerify Action = "audit.verify"
 
+	CRLRead    Action = "crl.read"
+	CRLPublish Action = "crl.publish" // before its time, or one that was signed elsewhere
+
 	HierarchyCreate Action = "hierarchy.create" // with its root, series and first issuing CAs
 
 	IssuerCreate   Action = "issuer.create"
@@ -116,6 +119,7 @@ var actions = []Action{
 	KeyBlock, KeyUnblock, KeyRead,
 	BulkPlan, BulkExecute, BulkRead,
 	AuditRead, AuditVerify,
+	CRLRead, CRLPublish,
 	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
 	IssuerPlan, IssuerSchedule, IssuerCrossSign,
 }

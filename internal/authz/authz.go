@@ -57,7 +57,7 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 		IdentityCreate, IdentitySubmit, IdentityProcess, IdentityActivate, CredentialCreate, CredentialRead, CredentialDisable,
 		CertificateIssue, CertificateRead, CertificateRevoke, StatisticsRead, ClientCertificateRead, ClientCertificateRevoke,
 		IdentityRead, IdentityExpire, HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire, IssuerPlan,
-		AuditRead, AuditVerify, ClaimRead, ClaimCheck, ClaimExpire,
+		AuditRead, AuditVerify, CRLRead, CRLPublish, ClaimRead, ClaimCheck, ClaimExpire,
 	}),
 	// Nobody yet: all that a stranger may do is to try a login, and to approve a
 	// claim with the value that was mailed to its domain.

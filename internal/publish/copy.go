@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/telamon-ca/telamon/internal/store"
@@ -22,22 +23,26 @@ type Target interface {
 	Put(ctx context.Context, path string, crl *store.CRL, write func(io.Writer) error) error
 }
 
-// copyLimit bounds how long a turn copies to one target: a dead one holds nothing up
-// for longer.
-const copyLimit = 20 * time.Second
+// copyLimit bounds how long one turn copies to one target: a dead one holds others up for
+// no longer.
+const copyLimit = time.Minute
 
 // copier remembers what a target has.
 type copier struct {
 	target Target
-	has    map[shard]int64 // numbers
-	failed int             // turns in a row
-	until  time.Time       // when the target is tried again
+	failed int       // turns in a row
+	until  time.Time // when the target is tried again
+
+	mu  sync.Mutex
+	has map[shard]int64 // numbers; guarded by mu
 }
 
 func newCopier(target Target) *copier { return &copier{target: target, has: map[shard]int64{}} }
 
-// copyOut copies what targets have not. It changes nothing of what is published.
-func (p *Publisher) copyOut(ctx context.Context) error {
+// Copy copies what is published, as of the last turn, to the targets that have not got
+// it. A target that fails is tried again, ever more rarely; nothing that is published
+// waits for it.
+func (p *Publisher) Copy(ctx context.Context) error {
 	var errs []error
 	for _, c := range p.copies {
 		if err := p.copyTo(ctx, c); err != nil {
@@ -59,7 +64,7 @@ func (p *Publisher) copyTo(ctx context.Context, c *copier) error {
 			return err
 		}
 		if !held { // whoever takes over copies everything
-			clear(c.has)
+			c.forget()
 			c.until = now.Add(leaseTime / 4)
 			return nil
 		}
@@ -74,7 +79,7 @@ func (p *Publisher) copyTo(ctx context.Context, c *copier) error {
 			c.until = p.cfg.Clock.Now().Add(min(firstWait<<min(c.failed-1, 10), lastWait))
 			return err
 		}
-		c.has[key] = crl.Number
+		c.note(key, crl.Number)
 	}
 	c.failed = 0
 	return nil
@@ -83,10 +88,24 @@ func (p *Publisher) copyTo(ctx context.Context, c *copier) error {
 // missing returns the CRLs that the target has not.
 func (p *Publisher) missing(c *copier) map[shard]*store.CRL {
 	missing := map[shard]*store.CRL{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for key, crl := range *p.shelf.newest.Load() {
 		if c.has[key] < crl.Number {
 			missing[key] = crl
 		}
 	}
 	return missing
+}
+
+func (c *copier) note(key shard, number int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.has[key] = number
+}
+
+func (c *copier) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.has)
 }

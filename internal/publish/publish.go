@@ -60,8 +60,8 @@ type Outcome struct {
 	Err  error
 }
 
-// A Publisher publishes CRLs. It is safe for concurrent use, but for Turn, which one
-// goroutine calls at a time.
+// A Publisher publishes CRLs. It is safe for concurrent use, but for Turn and Copy, each
+// of which one goroutine calls at a time.
 type Publisher struct {
 	cfg    Config
 	shelf  shelf
@@ -72,7 +72,7 @@ type Publisher struct {
 	mu       sync.Mutex
 	failures map[shard]failure              // guarded by mu
 	ends     map[telamon.IssuerID]time.Time // when the certificates of retired issuers end; guarded by mu
-	ready    atomic.Pointer[error]          // what Ready reports
+	health   atomic.Pointer[Health]
 }
 
 // shard names a CRL.
@@ -98,6 +98,7 @@ func New(cfg Config) *Publisher {
 	}
 	p := &Publisher{cfg: cfg, failures: map[shard]failure{}, ends: map[telamon.IssuerID]time.Time{}}
 	p.shelf.init()
+	p.health.Store(&Health{})
 	for _, target := range cfg.Copies {
 		p.copies = append(p.copies, newCopier(target))
 	}
@@ -119,8 +120,8 @@ const kept = 3
 // soon a revocation is published.
 const Poll = 2 * time.Second
 
-// Turn publishes what is due, if this process holds the lease, lets what is published be
-// served, and copies it. It returns what failed; everything else was done.
+// Turn publishes what is due, if this process holds the lease, and lets what is published
+// be served. It returns what failed; everything else was done.
 func (p *Publisher) Turn(ctx context.Context) error {
 	states, err := p.refresh(ctx)
 	if err != nil {
@@ -135,7 +136,7 @@ func (p *Publisher) Turn(ctx context.Context) error {
 		}
 	}
 	p.judge(states)
-	return errors.Join(append(errs, p.copyOut(ctx))...)
+	return errors.Join(errs...)
 }
 
 // publishDue publishes what is due, the most urgent first.
@@ -261,17 +262,48 @@ func (p *Publisher) hasKey(issuer *telamon.Issuer) bool {
 	return err == nil
 }
 
-// judge sets what Ready reports.
+// judge sets what Ready and Health report.
 func (p *Publisher) judge(states []State) {
-	var err error
+	health := &Health{}
 	now := p.cfg.Clock.Now()
 	for _, s := range states {
-		if s.CRL != nil && !s.Done && !s.Offline && now.After(s.CRL.NextUpdate.Add(-notReadyBefore)) {
-			err = fmt.Errorf("the CRL %d of issuer %s expires at %s", s.Shard, s.Issuer, s.CRL.NextUpdate.Format(time.RFC3339))
+		if s.Done || s.Offline {
+			continue
+		}
+		if s.Failures > 0 {
+			health.Failing++
+		}
+		if s.IsDirty() {
+			health.Waiting = max(health.Waiting, now.Sub(s.RevisedAt))
+		}
+		if s.CRL == nil {
+			continue
+		}
+		if health.NextUpdate.IsZero() || s.CRL.NextUpdate.Before(health.NextUpdate) {
+			health.NextUpdate = s.CRL.NextUpdate
+		}
+		if now.After(s.CRL.NextUpdate.Add(-notReadyBefore)) {
+			health.err = fmt.Errorf("the CRL %d of issuer %s expires at %s", s.Shard, s.Issuer, s.CRL.NextUpdate.Format(time.RFC3339))
 		}
 	}
-	p.ready.Store(&err)
+	for _, c := range p.copies {
+		health.Uncopied += len(p.missing(c))
+	}
+	p.health.Store(health)
 }
+
+// Health is how publishing does, as of the last turn.
+type Health struct {
+	NextUpdate time.Time     // of the CRL that expires first and must be renewed; zero if there is none
+	Waiting    time.Duration // of the oldest revocation that no CRL holds
+	Failing    int           // CRLs whose last attempt by this process failed
+	Uncopied   int           // CRLs that a target has not
+
+	err error // why the process is not ready
+}
+
+// Health returns how publishing does. It answers from memory.
+func (p *Publisher) Health() Health { return *p.health.Load() }
 
 // notReadyBefore is how long before the end of a CRL the process is not ready: then
 // what it issues could soon not be checked.
@@ -279,9 +311,4 @@ const notReadyBefore = time.Hour
 
 // Ready reports a CRL that is about to expire or has expired, as the last turn saw it.
 // It answers from memory.
-func (p *Publisher) Ready() error {
-	if err := p.ready.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
+func (p *Publisher) Ready() error { return p.health.Load().err }

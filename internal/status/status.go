@@ -1,5 +1,5 @@
 // Package status serves what relying parties and load balancers fetch over plain
-// HTTP: issuer certificates (AIA caIssuers), OCSP answers, whether the process is alive and
+// HTTP: CRLs, OCSP answers, issuer certificates (AIA caIssuers), whether the process is alive and
 // whether it can do its work. It authenticates nobody, and everything that it
 // serves is public.
 package status
@@ -9,11 +9,14 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/tbs"
 )
 
 // issuers gives the certificates of issuers.
@@ -24,6 +27,9 @@ type issuers interface {
 // Config names what a status handler serves from.
 type Config struct {
 	Issuers issuers
+	CRLs    crls
+	Clock   telamon.Clock
+	Log     *slog.Logger
 	// Ready reports why the process cannot do its work, nil if it can. Anybody can
 	// have it called, so it must cost nothing.
 	Ready func(context.Context) error
@@ -33,6 +39,9 @@ type Config struct {
 // issuerMaxAge is how long caches may keep an issuer's certificate, which never
 // changes.
 const issuerMaxAge = 24 * time.Hour
+
+// crossMaxAge is the same for the message with cross certificates, which are added.
+const crossMaxAge = time.Hour
 
 // New returns the handler.
 func New(cfg Config) http.Handler {
@@ -49,16 +58,9 @@ func New(cfg Config) http.Handler {
 		}
 		io.WriteString(w, "ready\n")
 	})
-	mux.HandleFunc("GET /ca/{file}", func(w http.ResponseWriter, r *http.Request) {
-		cert := certificate(cfg.Issuers, r.PathValue("file"))
-		if cert == nil {
-			http.NotFound(w, r)
-			return
-		}
-		w.Header().Set("Content-Type", "application/pkix-cert") // RFC 2585, Section 4.1
-		w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(issuerMaxAge.Seconds())))
-		w.Write(cert.Raw)
-	})
+	mux.HandleFunc("GET /ca/{file}", func(w http.ResponseWriter, r *http.Request) { serveIssuer(w, r, cfg.Issuers) })
+	lists := &lists{crls: cfg.CRLs, clock: cfg.Clock, log: cfg.Log}
+	mux.HandleFunc("GET /crl/{issuer}/{file}", lists.serve)
 	if cfg.OCSP.Answers == nil {
 		return mux
 	}
@@ -71,20 +73,42 @@ func New(cfg Config) http.Handler {
 	})
 }
 
-// certificate returns the issuer's certificate that a file name asks for, nil if
-// there is none.
-func certificate(from issuers, file string) *x509.Certificate {
-	name, ok := strings.CutSuffix(file, ".cer")
-	if !ok {
-		return nil
-	}
+// serveIssuer answers with an issuer's certificate: alone, or as a certs-only message
+// with the certificates that other CAs gave it.
+func serveIssuer(w http.ResponseWriter, r *http.Request, from issuers) {
+	name, ending, _ := strings.Cut(r.PathValue("file"), ".")
 	id, err := telamon.ParseIssuerID(name)
 	if err != nil {
-		return nil
+		http.NotFound(w, r)
+		return
 	}
 	issuer, err := from.Issuer(id)
 	if err != nil {
-		return nil
+		http.NotFound(w, r)
+		return
 	}
-	return issuer.Certificate
+	var body []byte
+	maxAge := issuerMaxAge
+	switch ending {
+	case "cer":
+		w.Header().Set("Content-Type", "application/pkix-cert") // RFC 2585, Section 4.1
+		body = issuer.Certificate.Raw
+	case "p7c":
+		certs := []*x509.Certificate{issuer.Certificate}
+		for _, cross := range issuer.Crosses {
+			certs = append(certs, cross.Certificate)
+		}
+		if body, err = tbs.CertsOnly(certs); err != nil {
+			http.Error(w, "internal error", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/pkcs7-mime; smime-type=certs-only") // RFC 5280, Section 4.2.2.1
+		maxAge = crossMaxAge
+	default:
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(maxAge.Seconds())))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Write(body)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/status"
+	"github.com/telamon-ca/telamon/internal/store"
 )
 
 // issuers is one issuer, by its ID.
@@ -26,7 +27,7 @@ func TestStatus(t *testing.T) {
 	id := telamon.NewIssuerID()
 	known := issuers{id: {ID: id, Certificate: &x509.Certificate{Raw: []byte("the DER")}}}
 	var notReady error
-	handler := status.New(status.Config{Issuers: known, Ready: func(context.Context) error { return notReady }})
+	handler := status.New(status.Config{Issuers: known, CRLs: &shelf{crl: &store.CRL{}}, Ready: func(context.Context) error { return notReady }})
 	tests := []struct {
 		name, path string
 		notReady   error

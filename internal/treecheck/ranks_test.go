@@ -112,7 +112,7 @@ var reserved = []struct {
 		[]string{"net/http"},
 		[]string{
 			"internal/web", "internal/api/atlas", "internal/api/digicertone", "internal/api/admin", "internal/status", "internal/portal",
-			"internal/dcv", "internal/perspective", "internal/notify", "internal/witness", "internal/doctor", "internal/bench", "internal/world", "internal/app", "internal/playground",
+			"internal/dcv", "internal/perspective", "internal/notify", "internal/witness", "internal/doctor", "internal/bench", "internal/publish", "internal/world", "internal/app", "internal/playground",
 			"cmd/telamon",
 		},
 	},

@@ -23,6 +23,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/publish"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -36,6 +37,7 @@ type Config struct {
 	Staff    *staff.Staff
 	Store    *store.DB // the audit log and the issuers
 	Issuance *issuance.Engine
+	CRLs     *publish.Publisher
 	Clock    telamon.Clock
 	Log      *slog.Logger
 	Verifier note.Verifier // of the audit log's checkpoints
@@ -61,6 +63,7 @@ func New(cfg Config) http.Handler {
 	s.platformRoutes()
 	s.evidenceRoutes()
 	s.revokeRoutes()
+	s.crlRoutes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, pattern := s.mux.Handler(r); pattern == "" {
 			// The mux's own answer has the status: 404, or 405 with Allow.
