@@ -24,6 +24,7 @@ func newDev() *cobra.Command {
 	flags.StringVar(&options.StatusListen, "status-listen", "",
 		"address of issuer certificates, /healthz and /readyz (default that of the playground, "+playground.DefaultStatusListen+" for a new one)")
 	flags.StringVar(&options.Database, "database", "", "a PostgreSQL connection string for a new playground, instead of the embedded database")
+	flags.StringVar(&options.Signer, "signer", "", "a `file` that \"telamon-signer init\" printed, for a new playground whose CA keys are in that signer")
 	flags.BoolVar(&options.Reset, "reset", false, "remove what an earlier playground left in the directory")
 	return cmd
 }

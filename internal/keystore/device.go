@@ -107,9 +107,16 @@ func (ks *Keystore) CheckKey(name string) error {
 	if err != nil {
 		return err
 	}
-	onDevice, ok := k.signer.(*deviceKey)
+	return checkKey(name, k.signer)
+}
+
+func checkKey(name string, signer crypto.Signer) error {
+	onDevice, ok := signer.(*deviceKey)
 	if !ok {
 		return nil
+	}
+	if onDevice.device == nil {
+		return fmt.Errorf("check key %s: it is on a device, and none is configured", name)
 	}
 	onDevice.forget()
 	if _, err := onDevice.open(); err != nil {

@@ -112,6 +112,8 @@ func TestDeviceSigns(t *testing.T) {
 	}
 	if k, ok := in.Key("ca"); !ok || k.Err != nil || !s.ca.PublicKey.(*ecdsa.PublicKey).Equal(k.Public) {
 		t.Errorf("without the device the key is inspected as %+v", k)
+	} else if k.Reference != "memory:ca-2" || in.CheckKey("ca") == nil {
+		t.Errorf("without the device the key with the reference %q is there", k.Reference)
 	}
 	if err := s.reopen(t, d); err != nil {
 		t.Fatal(err)

@@ -33,8 +33,11 @@ type InspectedKey struct {
 	Last    time.Time // of the last whole record of the journal, zero if there is none
 	Torn    int64     // octets at the journal's end that are no whole record
 	Err     error     // why the key or its journal cannot be read
+	// Reference is what a device knows the key by, "" for one of no device.
+	Reference string
 
-	end int64 // of the journal's last whole record
+	signer crypto.Signer
+	end    int64 // of the journal's last whole record
 }
 
 // Inspect reads the keystore's files and changes none of them, so that a tool may do
@@ -74,7 +77,10 @@ func (ks *Keystore) inspect(name string) InspectedKey {
 	if err != nil {
 		return InspectedKey{Name: name, Err: err}
 	}
-	key := InspectedKey{Name: name, Public: k.signer.Public(), Purpose: k.purpose}
+	key := InspectedKey{Name: name, Public: k.signer.Public(), Purpose: k.purpose, signer: k.signer}
+	if onDevice, ok := k.signer.(*deviceKey); ok {
+		key.Reference = onDevice.reference
+	}
 	file, err := os.Open(ks.journalPath(name))
 	if isMissing(err) {
 		return key // it was made and has signed nothing
@@ -97,6 +103,18 @@ func (in *Inspection) Key(name string) (InspectedKey, bool) {
 		return InspectedKey{}, false
 	}
 	return in.Keys[i], true
+}
+
+// CheckKey is [Keystore.CheckKey].
+func (in *Inspection) CheckKey(name string) error {
+	k, ok := in.Key(name)
+	switch {
+	case !ok:
+		return fmt.Errorf("key %q: %w", name, ErrNoKey)
+	case k.Err != nil:
+		return k.Err
+	}
+	return checkKey(name, k.signer)
 }
 
 // MAC is [Keystore.MAC].

@@ -58,6 +58,7 @@ type Options struct {
 	Listen       string         // of the TLS faces; "" is the playground's own, or DefaultListen
 	StatusListen string         // of plain HTTP; "" is the playground's own, or DefaultStatusListen
 	Database     string         // a connection string; "" is SQLite in Dir
+	Signer       string         // a file with keys.signer of the configuration of a new playground; "" is none
 	Reset        bool           // removes what an earlier playground left in Dir
 	Clock        telamon.Clock  // nil: the system's
 	Out          io.Writer      // for people
@@ -257,9 +258,21 @@ func (p *playground) writeConfig() error {
 	if database == "" {
 		database = "sqlite:" + p.path(databaseFile)
 	}
+	keys := map[string]any{"dir": p.path(keysDir), "kek_file": p.path(kekFile)}
+	if p.Signer != "" {
+		text, err := os.ReadFile(p.Signer)
+		if err != nil {
+			return fmt.Errorf("signer: %w", err)
+		}
+		var signer map[string]any
+		if err := yaml.Unmarshal(text, &signer); err != nil {
+			return fmt.Errorf("signer: %w", err)
+		}
+		keys["signer"] = signer
+	}
 	cfg := map[string]any{
 		"database":        database,
-		"keys":            map[string]any{"dir": p.path(keysDir), "kek_file": p.path(kekFile)},
+		"keys":            keys,
 		"listen":          p.Listen,
 		"status_listen":   status,
 		"metrics_listen":  "",

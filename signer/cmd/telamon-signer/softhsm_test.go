@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/telamon-ca/telamon/internal/playground"
+	"github.com/telamon-ca/telamon/internal/testkit"
+	"github.com/telamon-ca/telamon/internal/testkit/invariant"
+	"github.com/telamon-ca/telamon/signer/internal/softhsm"
+)
+
+// platform is a whole platform whose CA keys are in a signer.
+type platform struct {
+	t   *testing.T
+	dir string
+	*playground.Running
+
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// startPlatform makes a playground with a signer, and waits until it has performed its
+// main job: a certificate was issued over the Atlas API, and verified.
+func startPlatform(t *testing.T, p *process) *platform {
+	t.Helper()
+	w := &platform{t: t, dir: filepath.Join(t.TempDir(), "p"), ended: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.stop = cancel
+	t.Cleanup(w.end)
+	started := make(chan *playground.Running, 1)
+	var log logBuffer
+	go func() {
+		w.ended <- playground.Run(ctx, playground.Options{
+			Dir: w.dir, Listen: "127.0.0.1:0", StatusListen: "127.0.0.1:0", Signer: p.server, Out: io.Discard, Log: &log,
+			Started: func(r *playground.Running) { started <- r },
+		})
+	}()
+	select {
+	case w.Running = <-started:
+	case err := <-w.ended:
+		w.ended <- err
+		t.Fatalf("the platform did not start: %v\n%s\n%s", err, &log, p.log)
+	case <-time.After(4 * patience):
+		t.Fatalf("the platform does not start\n%s\n%s", &log, p.log)
+	}
+	return w
+}
+
+func (w *platform) end() {
+	w.stop()
+	select {
+	case err := <-w.ended:
+		if err != nil {
+			w.t.Errorf("the platform ended with: %v", err)
+		}
+		w.ended <- nil
+	case <-time.After(patience):
+		w.t.Error("the platform does not end")
+	}
+}
+
+// client is a client of the Atlas API.
+type client struct {
+	http       *http.Client
+	url, token string
+}
+
+func (w *platform) client() *client {
+	w.t.Helper()
+	credential, err := w.Description.Credential("dev_ecdsa")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(credential.CertFile, credential.KeyFile)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	roots, err := os.ReadFile(w.Description.ServerCAFile)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(roots)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool}}
+	w.t.Cleanup(transport.CloseIdleConnections)
+	c := &client{http: &http.Client{Transport: transport, Timeout: patience}, url: w.Description.AtlasURL}
+	var login struct {
+		Token string `json:"access_token"`
+	}
+	status, _, body := c.do(http.MethodPost, "/login", map[string]any{"api_key": credential.APIKey, "api_secret": credential.APISecret})
+	if err := json.Unmarshal(body, &login); err != nil || status != http.StatusOK {
+		w.t.Fatalf("login: %d, %s", status, body)
+	}
+	c.token = login.Token
+	return c
+}
+
+// do makes a request. Its status is 0 if there is no whole answer.
+func (c *client) do(method, path string, body any) (status int, location string, answer []byte) {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return 0, "", fmt.Append(nil, err)
+		}
+	}
+	req, err := http.NewRequest(method, c.url+path, bytes.NewReader(text))
+	if err != nil {
+		return 0, "", fmt.Append(nil, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return 0, "", fmt.Append(nil, err)
+	}
+	defer res.Body.Close()
+	if answer, err = io.ReadAll(res.Body); err != nil {
+		return 0, "", fmt.Append(nil, err)
+	}
+	return res.StatusCode, res.Header.Get("Location"), answer
+}
+
+func newCSR(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+}
+
+// privateKeys returns what another PKCS #11 program says of the token's private keys.
+func privateKeys(t *testing.T, token softhsm.Token) []string {
+	t.Helper()
+	out, err := pkcs11Tool(t, token, "--list-objects", "--type", "privkey")
+	if err != nil {
+		t.Fatalf("pkcs11-tool: %v\n%s", err, out)
+	}
+	parts := strings.Split(out, "Private Key Object")
+	return parts[1:]
+}
+
+func pkcs11Tool(t *testing.T, token softhsm.Token, args ...string) (string, error) {
+	t.Helper()
+	if _, err := exec.LookPath("pkcs11-tool"); err != nil {
+		testkit.Require(t, "pkcs11-tool (Debian: opensc)")
+	}
+	args = append([]string{"--module", softhsm.Module(t), "--token-label", softhsm.Label, "--login", "--pin", token.PIN}, args...)
+	out, err := exec.Command("pkcs11-tool", args...).CombinedOutput()
+	return string(out), err
+}
+
+// How the signer is killed: so often, after so many answers, of so many requests at
+// most.
+const (
+	killRounds   = 2
+	killAfter    = 25
+	killRequests = 120
+	killClients  = 4
+)
+
+// TestSoftHSM runs a platform whose CA keys never leave a token: it is made, issues,
+// and loses its signer under load, again and again. Every certificate that was
+// answered with 201 exists, and every request is answered, with 201 or a clear 503.
+func TestSoftHSM(t *testing.T) {
+	token := softhsm.New(t)
+	p := newProcess(t, token)
+	p.start()
+	w := startPlatform(t, p)
+	keys := privateKeys(t, token)
+	if len(keys) != 8 { // three roots and five issuing CAs
+		t.Errorf("the token has %d private keys", len(keys))
+	}
+	for _, key := range keys {
+		if !strings.Contains(key, "always sensitive") || !strings.Contains(key, "never extractable") {
+			t.Errorf("a key can leave the token: %s", key)
+		}
+	}
+	entries, err := filepath.Glob(filepath.Join(w.dir, "keys", "*"))
+	for _, path := range entries {
+		if base := filepath.Base(path); !strings.HasPrefix(base, "_") {
+			t.Errorf("the server's keystore has %s", base)
+		}
+	}
+	if err != nil || len(entries) == 0 {
+		t.Errorf("the server's keystore has %d files, %v", len(entries), err)
+	}
+	var issued []string
+	csr := newCSR(t)
+	for range killRounds {
+		issued = append(issued, w.issueWhileKilled(p, csr)...)
+	}
+	c := w.client()
+	for _, serial := range issued {
+		if status, _, body := c.do(http.MethodGet, "/certificates/"+serial, nil); status != http.StatusOK {
+			t.Errorf("%s was answered with 201, and is answered with %d now: %s", serial, status, body)
+		}
+	}
+	if out, err := p.run("keys", "-check"); err != nil || strings.Count(out, "there\n") != 8 {
+		t.Errorf("keys -check: %v\n%s", err, out)
+	}
+	invariant.Check(t, w.App.Store)
+	if err := p.end(syscall.SIGTERM); err != nil {
+		t.Errorf("the signer ended by SIGTERM with: %v\n%s", err, p.log)
+	}
+}
+
+// issueWhileKilled has certificates issued from several connections, kills the signer
+// when some were answered, starts it again, and returns the serial numbers of all that
+// were answered with 201.
+func (w *platform) issueWhileKilled(p *process, csr string) []string {
+	w.t.Helper()
+	answered := make(chan string, killRequests)
+	var clients sync.WaitGroup
+	var refused atomic.Int64
+	for range killClients {
+		c := w.client()
+		clients.Go(func() {
+			for range killRequests / killClients {
+				status, location, body := c.do(http.MethodPost, "/certificates", map[string]any{
+					"subject_dn": map[string]any{"common_name": "testsubject"}, "public_key": csr,
+				})
+				switch status {
+				case http.StatusCreated:
+					answered <- location[strings.LastIndexByte(location, '/')+1:]
+				case http.StatusServiceUnavailable:
+					refused.Add(1)
+				default:
+					w.t.Errorf("POST /certificates: %d, %s", status, body)
+				}
+			}
+		})
+	}
+	go func() {
+		clients.Wait()
+		close(answered)
+	}()
+	var issued []string
+	for serial := range answered {
+		if issued = append(issued, serial); len(issued) == killAfter {
+			if err := p.end(syscall.SIGKILL); err == nil {
+				w.t.Error("a killed signer ends well")
+			}
+			p.start()
+		}
+	}
+	if n := len(issued) + int(refused.Load()); n != killRequests || len(issued) <= killAfter {
+		w.t.Errorf("%d requests were answered with 201 and %d with 503, want %d in all", len(issued), refused.Load(), killRequests)
+	}
+	return issued
+}
