@@ -179,7 +179,10 @@ func (u *unit) giveUp() {
 // rule, the batch is halved until that unit is alone, so that the others commit;
 // of that unit only the audit event is written.
 func (c *committer) write(batch []*unit) {
-	err := c.db.again(context.Background(), func() error { return c.writeOnce(batch) })
+	err := c.db.unknown.open()
+	if err == nil {
+		err = c.db.again(context.Background(), func() error { return c.writeOnce(batch) })
+	}
 	if err != nil && isConstraint(err) && len(batch) > 1 {
 		half := len(batch) / 2
 		c.write(batch[:half])

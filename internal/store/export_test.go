@@ -159,3 +159,9 @@ func MigrateTo(ctx context.Context, url string, version int64) (err error) {
 	_, err = provider.UpTo(ctx, version)
 	return err
 }
+
+// The bounds of unknown outcomes.
+const (
+	MaxUnknown  = maxUnknown
+	SettleBatch = settleBatch
+)

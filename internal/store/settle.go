@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,22 +73,38 @@ func (u *unknowns) len() int {
 	return len(u.list)
 }
 
-// oldest returns the oldest one. It stays until drop.
-func (u *unknowns) oldest() (one unknown, ok bool) {
+// oldest returns the oldest ones, at most settleBatch. They stay until drop.
+func (u *unknowns) oldest() []unknown {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.list) == 0 {
-		return one, false
-	}
-	return u.list[0], true
+	return slices.Clone(u.list[:min(len(u.list), settleBatch)])
 }
 
-// drop removes the oldest one, whose outcome is durable by now. The caller has the
+// drop removes the n oldest ones, whose outcome is durable by now. The caller has the
 // turn.
-func (u *unknowns) drop() {
+func (u *unknowns) drop(n int) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.list = u.list[1:]
+	u.list = slices.Delete(u.list, 0, n)
+}
+
+// settleBatch is how many outcomes are settled in one transaction, and maxUnknown how
+// many may be unknown before nothing else is begun: they are kept in memory, and the
+// database is ready again when they are settled.
+const (
+	settleBatch = 100
+	maxUnknown  = 1000
+)
+
+// errUnsettled is why a transaction is not begun.
+var errUnsettled = errors.New("the outcomes of too many transactions are unknown")
+
+// open reports Unavailable while too many outcomes are unknown.
+func (u *unknowns) open() error {
+	if u.len() >= maxUnknown {
+		return unavailable(errUnsettled)
+	}
+	return nil
 }
 
 // commit commits t, of which end is the end. objects names what t is about.
@@ -192,25 +209,34 @@ func (db *DB) Settle(ctx context.Context) (left int, err error) {
 	}
 	defer func() { db.unknown.turn <- struct{}{} }()
 	for {
-		lost, ok := db.unknown.oldest()
-		if !ok {
+		lost := db.unknown.oldest()
+		if len(lost) == 0 {
 			return 0, nil
 		}
-		err := db.update(ctx, func(t *txn) error {
-			became, err := claimIn(ctx, t, lost.marker)
-			if err != nil {
-				return err
+		err := db.updateNow(ctx, func(t *txn) error {
+			for _, one := range lost {
+				if err := settleIn(ctx, t, one); err != nil {
+					return err
+				}
 			}
-			err = t.audit(ctx, telamon.Event{
-				Actor: telamon.Actor{Kind: telamon.ActorSystem}, Action: "store.settle", Result: "ok",
-				After: map[string]any{"outcome": became, "objects": lost.objects},
-			})
 			t.objects = nil // nobody is told the outcome of this one: it is run again
-			return err
+			return nil
 		})
 		if err != nil {
 			return db.unknown.len(), fmt.Errorf("settle: %w", err)
 		}
-		db.unknown.drop()
+		db.unknown.drop(len(lost))
 	}
+}
+
+// settleIn settles one within a transaction, which the caller commits.
+func settleIn(ctx context.Context, t *txn, lost unknown) error {
+	became, err := claimIn(ctx, t, lost.marker)
+	if err != nil {
+		return err
+	}
+	return t.audit(ctx, telamon.Event{
+		Actor: telamon.Actor{Kind: telamon.ActorSystem}, Action: "store.settle", Result: "ok",
+		After: map[string]any{"outcome": became, "objects": lost.objects},
+	})
 }

@@ -274,3 +274,52 @@ func TestReadyWhileSettling(t *testing.T) {
 		}
 	})
 }
+
+// TestManyUnknownOutcomes fails COMMIT so often, as a full disk does under load, that
+// nothing more is begun. What is unknown is bounded, and settled many at a time.
+func TestManyUnknownOutcomes(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, clock *testkit.Clock) {
+		w.addLot(t, 10, clock.Now().Add(time.Hour))
+		begun, mayFail := 0, false
+		store.FailBegin(w.db, func() error {
+			if begun++; mayFail {
+				return errDown
+			}
+			return nil
+		})
+		store.FailCommit(w.db, func(tx *sql.Tx) error {
+			mayFail = true // what would tell the outcome
+			return failBefore(tx)
+		})
+		refusal := telamon.Event{Actor: operator, Action: "certificate.issue", Result: "policy"}
+		for range store.MaxUnknown {
+			mayFail = false
+			mustBe(t, w.db.RecordEvent(t.Context(), refusal), fault.Unavailable, "store_unavailable")
+		}
+		begun, mayFail = 0, false
+		mustBe(t, w.db.RecordEvent(t.Context(), refusal), fault.Unavailable, "store_unavailable")
+		mustBe(t, w.db.CreateHierarchy(t.Context(), operator, store.Hierarchy{
+			ID: telamon.NewHierarchyID(), Kind: telamon.HierarchyTLS, Name: "another",
+		}), fault.Unavailable, "store_unavailable")
+		if begun != 0 {
+			t.Errorf("%d transactions were begun, with %d outcomes unknown", begun, store.MaxUnknown)
+		}
+		if err := w.db.Failing(); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("the database says of itself: %v", err)
+		}
+
+		store.FailCommit(w.db, nil)
+		if err := w.db.Ready(t.Context()); err != nil {
+			t.Errorf("the database works, and is not ready: %v", err)
+		}
+		if most := store.MaxUnknown/store.SettleBatch + 1; begun > most { // and the write that Ready tries
+			t.Errorf("%d outcomes took %d transactions, want at most %d", store.MaxUnknown, begun, most)
+		}
+		if n := len(w.settled(t)); n != store.MaxUnknown {
+			t.Errorf("the audit log has %d outcomes, want %d", n, store.MaxUnknown)
+		}
+		if err := w.issue(t.Context(), w.cert(w.pair)); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -294,7 +294,17 @@ func (t *txn) millis() int64 { return t.now.UnixMilli() }
 // update runs fn in one transaction of at most transactionLimit and commits it.
 // It runs fn again if the database asks for it; fn must not keep anything from a
 // run that failed. What it returns is the outcome: see [DB.commit].
+//
+// It reports Unavailable at once while the outcomes of too many transactions are unknown.
 func (db *DB) update(ctx context.Context, fn func(*txn) error) error {
+	if err := db.unknown.open(); err != nil {
+		return db.noteOutcome(ctx, err)
+	}
+	return db.updateNow(ctx, fn)
+}
+
+// updateNow is update for what settles outcomes.
+func (db *DB) updateNow(ctx context.Context, fn func(*txn) error) error {
 	err := db.again(ctx, func() error { return db.updateOnce(ctx, fn) })
 	return db.noteOutcome(ctx, err)
 }
