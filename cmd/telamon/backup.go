@@ -115,6 +115,8 @@ type restoreCommand struct {
 	config, at  string
 	options     backup.Options
 	checkpoints []string
+	crls        []string
+	fetched     string // a directory for CRLs that are fetched
 	json        bool
 }
 
@@ -140,6 +142,7 @@ func newRestore() *cobra.Command {
 	flags.StringVar(&c.at, "at", "", "of a directory of backups, the newest one that is not younger than this time")
 	flags.BoolVar(&c.options.KeepKeys, "keep-keys", false, "keep the keystore that is there: it is newer than the backup's")
 	flags.StringSliceVar(&c.checkpoints, "checkpoint", nil, "file of an exported checkpoint to compare with, beside audit.checkpoint_file; may be given several times")
+	flags.StringSliceVar(&c.crls, "crl", nil, "file or directory of published CRLs to compare with, or \"none\"; without it they are fetched from status_base_url")
 	flags.BoolVar(&c.options.AcceptLoss, "accept-loss", false, "restore although the backup lacks what was published since")
 	flags.BoolVar(&c.options.Act, "yes", false, "carry it out")
 	flags.BoolVar(&c.json, "json", false, "print JSON")
@@ -173,6 +176,10 @@ func (c *restoreCommand) run(cmd *cobra.Command) error {
 	if o.Evidence.Checkpoints, err = c.exported(full.Audit.CheckpointFile); err != nil {
 		return err
 	}
+	if err := c.published(cmd, full.StatusBaseURL); err != nil {
+		return err
+	}
+	defer os.RemoveAll(c.fetched)
 	restored, err := backup.Restore(cmd.Context(), cfg, *o)
 	if errors.Is(err, backup.ErrLoss) {
 		err = fmt.Errorf("%w\nhint: look for a newer backup; if there is none, add --accept-loss", err)
@@ -235,6 +242,9 @@ func (c *restoreCommand) print(cmd *cobra.Command, r *backup.Restored) error {
 		fmt.Fprintf(out, "backup of %s at %s, schema %d\n", m.Installation, m.At.Format(time.RFC3339), m.Schema)
 	}
 	fmt.Fprintf(out, "audit log: %d events\n", r.Events)
+	if r.Revocations > 0 {
+		fmt.Fprintf(out, "brought back: %d revocations, %d of them of certificates that are in no ledger\n", r.Revocations, r.Unknown)
+	}
 	for _, loss := range r.Losses {
 		fmt.Fprintf(out, "lost: %s\n", loss)
 	}

@@ -15,6 +15,7 @@ func BackupConfig(cfg Config, clock telamon.Clock, log *slog.Logger) (backup.Con
 		return backup.Config{}, err
 	}
 	return backup.Config{
-		Database: cfg.Database, KeysDir: cfg.Keys.Dir, KEK: kek, AuditLog: auditLog, Clock: clock, Log: log, Version: Version(),
+		Database: cfg.Database, KeysDir: cfg.Keys.Dir, KEK: kek, InSigner: cfg.Keys.Signer.Socket != "", AuditLog: auditLog,
+		Clock: clock, Log: log, Version: Version(),
 	}, nil
 }

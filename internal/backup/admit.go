@@ -18,6 +18,10 @@ import (
 // Evidence is what was published of an installation and is in sight.
 type Evidence struct {
 	Checkpoints []string // signed notes of the audit log
+	CRLs        []string // files
+	// Fetch returns a file with the newest CRL of a shard, "" if none was published.
+	// An error says that nothing is in sight. It may be nil.
+	Fetch func(ctx context.Context, issuer telamon.IssuerID, shard int) (path string, err error)
 }
 
 // A checkpoint is exported, and verified.
@@ -62,18 +66,22 @@ func isLost(ctx context.Context, db *store.DB, c audit.Checkpoint) (bool, error)
 
 // An Admission says what a database lacks that was put back, and what is done about it.
 type Admission struct {
-	Tree       audit.Tree       `json:"-"`
-	Events     int64            `json:"audit_events"` // that the log holds
-	Losses     []string         `json:"losses"`       // what was published or signed and is not in the database
-	Warnings   []string         `json:"warnings"`
-	Unledgered []telamon.Serial `json:"unledgered"` // signed by the keystore's keys, and not in the ledger
+	Tree        audit.Tree        `json:"-"`
+	Events      int64             `json:"audit_events"` // that the log holds
+	Losses      []string          `json:"losses"`       // what was published or signed and is not in the database
+	Warnings    []string          `json:"warnings"`
+	Unledgered  []telamon.Serial  `json:"unledgered"`  // signed by the keystore's keys, and not in the ledger
+	Revocations int               `json:"revocations"` // that CRLs name, and that are brought back
+	Unknown     int               `json:"unknown"`     // of those, the ones of certificates that are not in the ledger
+	CRLs        []store.CRLNumber `json:"crls"`        // that were seen, with numbers above the database's
 
 	lost checkpoint
+	crls []*published
 }
 
 // admission compares a database with its keystore and with the evidence. It changes
 // nothing. It reports ErrForeign if database and keystore do not belong together.
-func admission(ctx context.Context, db *store.DB, keys *keystore.Inspection, log string, evidence Evidence) (*Admission, error) {
+func admission(ctx context.Context, db *store.DB, keys *keystore.Inspection, cfg *Config, evidence Evidence) (*Admission, error) {
 	a := &Admission{}
 	head, err := db.AuditHead(ctx)
 	if err != nil {
@@ -84,26 +92,31 @@ func admission(ctx context.Context, db *store.DB, keys *keystore.Inspection, log
 	if err != nil {
 		return nil, err
 	}
-	if err := a.matchKeys(issuers, keys); err != nil {
+	if err := a.matchKeys(issuers, keys, cfg.InSigner); err != nil {
 		return nil, err
 	}
-	checkpoints, err := openCheckpoints(keys, log, evidence.Checkpoints)
+	checkpoints, err := openCheckpoints(keys, cfg.AuditLog, evidence.Checkpoints)
 	if err != nil {
 		return nil, err
 	}
 	if err := a.compareLog(ctx, db, checkpoints); err != nil {
 		return nil, err
 	}
-	return a, a.compareJournals(ctx, db, issuers, keys)
+	if err := a.compareJournals(ctx, db, issuers, keys); err != nil {
+		return nil, err
+	}
+	return a, a.compareCRLs(ctx, db, issuers, keys, evidence)
 }
 
 // matchKeys compares the issuers with the keys that are to sign for them.
-func (a *Admission) matchKeys(issuers []telamon.Issuer, keys *keystore.Inspection) error {
+//
+// Keys that a signer has in its custody are in a keystore of its own.
+func (a *Admission) matchKeys(issuers []telamon.Issuer, keys *keystore.Inspection, inSigner bool) error {
 	matched := 0
 	for _, i := range issuers {
 		k, ok := keys.Key(i.KeyName)
 		switch {
-		case !ok && i.Status != telamon.IssuerExpired:
+		case !ok && i.Status != telamon.IssuerExpired && !inSigner:
 			a.Warnings = append(a.Warnings, fmt.Sprintf("the keystore has no key %s, which issuer %s signs with", i.KeyName, i.ID))
 		case !ok:
 		case k.Err != nil:
@@ -116,7 +129,7 @@ func (a *Admission) matchKeys(issuers []telamon.Issuer, keys *keystore.Inspectio
 			matched++
 		}
 	}
-	if matched == 0 {
+	if matched == 0 && !inSigner {
 		return fmt.Errorf("the keystore has none of the database's keys: %w", ErrForeign)
 	}
 	return nil
@@ -188,13 +201,17 @@ func (a *Admission) compareJournals(ctx context.Context, db *store.DB, issuers [
 	return nil
 }
 
-// admit opens the epoch.
+// admit carries the admission out: revocations and CRL numbers first, the epoch last.
+// It may be called again after it was cut short.
 func (a *Admission) admit(ctx context.Context, db *store.DB, actor telamon.Actor, details map[string]any) error {
+	if err := a.reapply(ctx, db, actor); err != nil {
+		return err
+	}
 	epoch := &store.Epoch{Tree: a.Tree, Lost: a.lost.Checkpoint, LostNote: a.lost.note}
 	details["audit_log"] = LogState{Size: a.Tree.Size, Root: base64Of(a.Tree.Root[:])}
 	if a.lost.note != "" {
 		details["lost_audit_log"] = LogState{Size: a.lost.Tree.Size, Root: base64Of(a.lost.Tree.Root[:]), Checkpoint: a.lost.note}
 	}
-	details["losses"] = a.Losses
+	details["losses"], details["crls"], details["revocations"], details["unknown"] = a.Losses, a.CRLs, a.Revocations, a.Unknown
 	return db.OpenEpoch(ctx, actor, epoch, details)
 }

@@ -34,6 +34,7 @@ type Config struct {
 	Database string // as [store.Config] has it
 	KeysDir  string
 	KEK      keystore.KEK
+	InSigner bool   // CA keys are in a signer's keystore, which is backed up by itself
 	AuditLog string // the name of the audit log in its checkpoints
 	Clock    telamon.Clock
 	Log      *slog.Logger
@@ -162,7 +163,12 @@ func readState(ctx context.Context, cfg *Config, url string, m *Manifest) error 
 		return err
 	}
 	m.Log = LogState{Size: head.Tree.Size, Root: base64Of(head.Tree.Root[:]), Checkpoint: head.Checkpoint}
-	return nil
+	missing, _, err := db.Migrations(ctx)
+	if err != nil || len(missing) > 0 {
+		return err // a database of an earlier release may not keep CRLs yet
+	}
+	m.CRLs, err = db.CRLNumbers(ctx)
+	return err
 }
 
 // keyMembers returns the keystore's files, the one that authenticates the others

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/store"
 )
 
 // formatVersion is that of the archives that this release writes and reads.
@@ -27,14 +28,15 @@ const (
 // A Manifest says what a backup holds. It is authenticated under a key that only the
 // installation's own keystore gives.
 type Manifest struct {
-	Format       int       `json:"format"`
-	Installation string    `json:"installation"`
-	At           time.Time `json:"at"`      // nothing that was acknowledged before is missing
-	Version      string    `json:"version"` // of the program
-	Engine       string    `json:"engine"`  // with sqlite the database is one of the files
-	Schema       int64     `json:"schema"`  // the database's version
-	Log          LogState  `json:"audit_log"`
-	Files        []File    `json:"files"` // in the order of the archive
+	Format       int               `json:"format"`
+	Installation string            `json:"installation"`
+	At           time.Time         `json:"at"`      // nothing that was acknowledged before is missing
+	Version      string            `json:"version"` // of the program
+	Engine       string            `json:"engine"`  // with sqlite the database is one of the files
+	Schema       int64             `json:"schema"`  // the database's version
+	Log          LogState          `json:"audit_log"`
+	CRLs         []store.CRLNumber `json:"crls"`
+	Files        []File            `json:"files"` // in the order of the archive
 }
 
 // LogState is how far the audit log went.

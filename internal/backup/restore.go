@@ -262,7 +262,7 @@ func (r *restoring) admitDatabase(ctx context.Context, keys *keystore.Inspection
 
 // admit compares, and opens the epoch if all is well or accepted.
 func (r *restoring) admit(ctx context.Context, db *store.DB, keys *keystore.Inspection) error {
-	a, err := admission(ctx, db, keys, r.cfg.AuditLog, r.options.Evidence)
+	a, err := admission(ctx, db, keys, &r.cfg, r.options.Evidence)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 // A SerialStatus is what is said to relying parties of the certificate of a serial
-// number: one of a subscriber, an mTLS certificate or that of an OCSP responder.
+// number: one of a subscriber, an mTLS certificate, that of an OCSP responder, or one
+// that is only known to be revoked.
 type SerialStatus struct {
 	Issuer     telamon.IssuerID
 	NotAfter   time.Time

@@ -9,6 +9,50 @@ import (
 	"context"
 )
 
+const accountOfPair = `-- name: AccountOfPair :one
+SELECT account_id FROM pair WHERE id = $1
+`
+
+func (q *Queries) AccountOfPair(ctx context.Context, id int64) (string, error) {
+	row := q.db.QueryRowContext(ctx, accountOfPair, id)
+	var account_id string
+	err := row.Scan(&account_id)
+	return account_id, err
+}
+
+const cRLNumbers = `-- name: CRLNumbers :many
+SELECT issuer_id, shard, number FROM crl_shard WHERE number > 0 ORDER BY issuer_id, shard
+`
+
+type CRLNumbersRow struct {
+	IssuerID string
+	Shard    int64
+	Number   int64
+}
+
+func (q *Queries) CRLNumbers(ctx context.Context) ([]CRLNumbersRow, error) {
+	rows, err := q.db.QueryContext(ctx, cRLNumbers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CRLNumbersRow
+	for rows.Next() {
+		var i CRLNumbersRow
+		if err := rows.Scan(&i.IssuerID, &i.Shard, &i.Number); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const epochs = `-- name: Epochs :many
 SELECT id, at, tree_size, tree_root, lost_size, lost_at, lost_checkpoint FROM epoch ORDER BY at, id
 `
@@ -70,4 +114,98 @@ func (q *Queries) InsertEpoch(ctx context.Context, arg InsertEpochParams) error 
 		arg.LostCheckpoint,
 	)
 	return err
+}
+
+const restoreClientRevocation = `-- name: RestoreClientRevocation :many
+UPDATE client_certificate
+   SET state = 'revoked', revoked_at = $1, reason = CAST($2 AS TEXT)
+ WHERE serial = $3 AND issuer_id = $4 AND state <> 'revoked'
+RETURNING id, account_id
+`
+
+type RestoreClientRevocationParams struct {
+	RevokedAt *int64
+	Reason    string
+	Serial    []byte
+	IssuerID  string
+}
+
+type RestoreClientRevocationRow struct {
+	ID        string
+	AccountID string
+}
+
+func (q *Queries) RestoreClientRevocation(ctx context.Context, arg RestoreClientRevocationParams) ([]RestoreClientRevocationRow, error) {
+	rows, err := q.db.QueryContext(ctx, restoreClientRevocation,
+		arg.RevokedAt,
+		arg.Reason,
+		arg.Serial,
+		arg.IssuerID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RestoreClientRevocationRow
+	for rows.Next() {
+		var i RestoreClientRevocationRow
+		if err := rows.Scan(&i.ID, &i.AccountID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const restoreRevocation = `-- name: RestoreRevocation :many
+UPDATE certificate
+   SET status = 'revoked', updated_at = $1, revoked_at = $2, reason = CAST($3 AS TEXT),
+       compromised_at = $4
+ WHERE serial = $5 AND issuer_id = $6 AND status = 'issued'
+RETURNING pair_id
+`
+
+type RestoreRevocationParams struct {
+	Now           int64
+	RevokedAt     *int64
+	Reason        string
+	CompromisedAt *int64
+	Serial        []byte
+	IssuerID      string
+}
+
+func (q *Queries) RestoreRevocation(ctx context.Context, arg RestoreRevocationParams) ([]int64, error) {
+	rows, err := q.db.QueryContext(ctx, restoreRevocation,
+		arg.Now,
+		arg.RevokedAt,
+		arg.Reason,
+		arg.CompromisedAt,
+		arg.Serial,
+		arg.IssuerID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var pair_id int64
+		if err := rows.Scan(&pair_id); err != nil {
+			return nil, err
+		}
+		items = append(items, pair_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -114,6 +114,9 @@ SELECT m.issuer_id, m.not_after, m.revoked_at, m.reason, CAST(NULL AS BIGINT)
 UNION ALL
 SELECT r.issuer_id, r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
   FROM ocsp_responder AS r WHERE r.serial = $1
+UNION ALL
+SELECT v.issuer_id, v.not_after, v.revoked_at, v.reason, v.compromised_at
+  FROM ca_revocation AS v WHERE v.serial = $1
 `
 
 type SerialStatusRow struct {

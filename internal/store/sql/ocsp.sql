@@ -6,7 +6,10 @@ SELECT m.issuer_id, m.not_after, m.revoked_at, m.reason, CAST(NULL AS BIGINT)
   FROM client_certificate AS m WHERE m.serial = sqlc.arg(serial)
 UNION ALL
 SELECT r.issuer_id, r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
-  FROM ocsp_responder AS r WHERE r.serial = sqlc.arg(serial);
+  FROM ocsp_responder AS r WHERE r.serial = sqlc.arg(serial)
+UNION ALL
+SELECT v.issuer_id, v.not_after, v.revoked_at, v.reason, v.compromised_at
+  FROM ca_revocation AS v WHERE v.serial = sqlc.arg(serial);
 
 -- name: InsertResponder :exec
 INSERT INTO ocsp_responder (key_name, issuer_id, serial, certificate, not_before, not_after, status, created_at)
