@@ -106,7 +106,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newServe(), newInit(), newConfig(), newAdmin(), newAudit(), newStore(), newDev(), newBench(), newPerspective(),
 		newBlocklist(), newVersion())
 	root.AddCommand(newBackup(), newRestore(), newDoctor())
-	root.AddCommand(newRevoke(), newKey())
+	root.AddCommand(newRevoke(), newKey(), newIssuers())
 	root.AddCommand(newCRL())
 	return root
 }

@@ -274,6 +274,12 @@ func (e *Engine) crossTemplate(signer *telamon.Issuer, subject *x509.Certificate
 	return t, err
 }
 
+// CheckCrossSign reports what CrossSign would, and signs nothing.
+func (e *Engine) CheckCrossSign(signer *telamon.Issuer, subject *x509.Certificate, notAfter time.Time) error {
+	_, err := e.crossTemplate(signer, subject, e.clock.Now().Truncate(time.Second), notAfter)
+	return err
+}
+
 // CrossSign has a root sign the name and key of another root, ours or a foreign one. It
 // reports Invalid if no chain through the certificate would verify.
 func (e *Engine) CrossSign(ctx context.Context, signer *telamon.Issuer, subject *x509.Certificate, notAfter time.Time) (*x509.Certificate, error) {

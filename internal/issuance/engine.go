@@ -138,17 +138,54 @@ func (e *Engine) SeriesNamed(name string) (telamon.Series, error) {
 	return telamon.Series{}, fault.New(fault.NotFound, "series_not_found", "There is no such issuer series.")
 }
 
-// Chain returns the certificates from an issuer up to its root.
+// A Chain is one way from an issuer to a trust anchor.
+type Chain struct {
+	Certificates []*x509.Certificate // the issuer's first, the anchor's last
+	Through      telamon.CrossID     // the cross certificate; empty: the root's own certificate is the anchor
+	Active       bool                // what is shown to who asks for one chain
+}
+
+// Chain returns the certificates from an issuer up to its root, or by the cross
+// certificate that the root's chains are to go by, up to the CA that signed it.
 func (e *Engine) Chain(id telamon.IssuerID) ([]*x509.Certificate, error) {
-	snapshot := e.issuers.Load()
-	var chain []*x509.Certificate
-	for issuer := snapshot.byID[id]; issuer != nil; issuer = snapshot.byID[issuer.Parent] {
-		chain = append(chain, issuer.Certificate)
+	chains, err := e.Chains(id)
+	if err != nil {
+		return nil, err
 	}
-	if len(chain) == 0 {
+	for _, chain := range chains {
+		if chain.Active {
+			return chain.Certificates, nil
+		}
+	}
+	return chains[0].Certificates, nil
+}
+
+// Chains returns every chain of an issuer, that to its own root first. Exactly one is
+// active. It reports NotFound.
+func (e *Engine) Chains(id telamon.IssuerID) ([]Chain, error) {
+	snapshot := e.issuers.Load()
+	own := Chain{Active: true}
+	var root *telamon.Issuer
+	for issuer := snapshot.byID[id]; issuer != nil; issuer = snapshot.byID[issuer.Parent] {
+		own.Certificates, root = append(own.Certificates, issuer.Certificate), issuer
+	}
+	if root == nil {
 		return nil, fault.New(fault.NotFound, "issuer_not_found", "There is no such issuer.")
 	}
-	return chain, nil
+	below := own.Certificates[:len(own.Certificates)-1]
+	chains := []Chain{own}
+	for _, cross := range root.Crosses {
+		if root.ID == id {
+			break // a root's own chain is itself
+		}
+		chains = append(chains, Chain{
+			Certificates: append(slices.Clone(below), cross.Certificate, cross.SignerCertificate), Through: cross.ID, Active: cross.Active,
+		})
+		if cross.Active {
+			chains[0].Active = false
+		}
+	}
+	return chains, nil
 }
 
 // crlURL is where the CRL of a shard is. Like issuerURL it stands in certificates,

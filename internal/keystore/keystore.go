@@ -141,6 +141,20 @@ func Open(cfg Config) (*Keystore, error) {
 	return ks, nil
 }
 
+// OpenOffline opens the CA keys of a directory that lacks the platform's secrets, as one
+// to which a root was taken. It makes no MACs and signs no checkpoints.
+func OpenOffline(cfg Config) (*Keystore, error) {
+	ks := newKeystore(cfg)
+	if err := ks.Refresh(); err != nil {
+		ks.Close()
+		return nil, fmt.Errorf("open keys %s: %w", cfg.Dir, err)
+	}
+	if len(ks.keys) == 0 {
+		return nil, fmt.Errorf("open keys %s: there are none", cfg.Dir)
+	}
+	return ks, nil
+}
+
 func (ks *Keystore) load(name string) error {
 	plain, err := ks.unseal(name)
 	if err != nil {

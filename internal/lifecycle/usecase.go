@@ -468,3 +468,40 @@ func parseCertificate(text string) (*x509.Certificate, error) {
 	}
 	return cert, nil
 }
+
+// A Series is an issuer series and how it stands.
+type Series struct {
+	telamon.Series
+	Active  telamon.IssuerID   // empty if it has none
+	Waiting []telamon.IssuerID // in the order in which they start, those without a certificate too
+	NextAt  time.Time          // the next switch, planned or by the schedule; zero if there is none
+}
+
+// Schedules returns every series, by name.
+func (l *Life) Schedules(ctx context.Context, actor telamon.Actor) ([]Series, error) {
+	if err := authz.Check(actor, authz.IssuerRead, ""); err != nil {
+		return nil, err
+	}
+	s, err := l.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Series
+	for _, series := range slices.SortedFunc(slices.Values(s.series), compareSeries) {
+		one := Series{Series: series}
+		line := s.line(series.ID)
+		if active := telamon.NewSuccession(s.issuers).Active(series.ID, s.now); active != nil {
+			one.Active = active.ID
+		}
+		for _, k := range s.waiting(line) {
+			if one.Waiting = append(one.Waiting, k.id); one.NextAt.IsZero() {
+				one.NextAt = k.at
+			}
+		}
+		if at, ok := s.due(series, line); ok && one.NextAt.IsZero() {
+			one.NextAt = at
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}

@@ -30,7 +30,7 @@ func (db *DB) PlanIssuer(ctx context.Context, actor telamon.Actor, p IssuerPlan)
 			return err
 		}
 		for _, i := range issuers {
-			if i.ActivateAt.Equal(p.ActivateAt) {
+			if isInLine(i) && i.ActivateAt.Equal(p.ActivateAt) {
 				return errInstantTaken()
 			}
 		}
@@ -130,15 +130,18 @@ func (t *txn) line(ctx context.Context, series telamon.SeriesID) ([]telamon.Issu
 	return all, nil
 }
 
+// isInLine reports whether an issuing CA is, or will be, the active one.
+func isInLine(i telamon.Issuer) bool {
+	return i.Status == telamon.IssuerActive || i.Status == telamon.IssuerPlanned
+}
+
 // succeed writes when each issuing CA of a series hands over: when the next one starts.
 func (t *txn) succeed(ctx context.Context, series telamon.SeriesID) error {
 	line, err := t.line(ctx, series)
 	if err != nil {
 		return err
 	}
-	line = slices.DeleteFunc(line, func(i telamon.Issuer) bool {
-		return i.Status != telamon.IssuerActive && i.Status != telamon.IssuerPlanned
-	})
+	line = slices.DeleteFunc(line, func(i telamon.Issuer) bool { return !isInLine(i) })
 	for n, i := range line {
 		var retire, until time.Time
 		if n+1 < len(line) {
@@ -189,7 +192,7 @@ func (db *DB) RescheduleIssuer(ctx context.Context, actor telamon.Actor, series 
 			return err
 		}
 		for _, i := range line {
-			if i.ID != id && i.ActivateAt.Equal(at) {
+			if i.ID != id && isInLine(i) && i.ActivateAt.Equal(at) {
 				return errInstantTaken()
 			}
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/publish"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/staff"
@@ -35,7 +36,8 @@ type Config struct {
 	IAM      *iam.IAM
 	RA       *ra.RA // how certificates were validated
 	Staff    *staff.Staff
-	Store    *store.DB // the audit log and the issuers
+	Store    *store.DB       // the audit log and the issuers
+	Life     *lifecycle.Life // the life of issuing CAs
 	Issuance *issuance.Engine
 	CRLs     *publish.Publisher
 	Clock    telamon.Clock
@@ -61,6 +63,7 @@ func New(cfg Config) http.Handler {
 	s.serviceRoutes()
 	s.credentialRoutes()
 	s.platformRoutes()
+	s.issuerRoutes()
 	s.evidenceRoutes()
 	s.revokeRoutes()
 	s.crlRoutes()

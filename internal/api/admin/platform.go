@@ -26,6 +26,9 @@ type Issuer struct {
 	Serial      string               `json:"serial"`
 	NotBefore   time.Time            `json:"not_before"`
 	NotAfter    time.Time            `json:"not_after"`
+	ActivateAt  time.Time            `json:"activate_at"`
+	RetireAt    *time.Time           `json:"retire_at,omitempty"`   // null: no successor is planned
+	SignsUntil  *time.Time           `json:"signs_until,omitempty"` // for tokens that are bound to it
 	CRLShards   int                  `json:"crl_shards"`
 	Certificate string               `json:"certificate"` // PEM
 }
@@ -133,7 +136,7 @@ func (s *server) issuers(ctx context.Context, c *call) (any, error) {
 		list.Items = append(list.Items, Issuer{
 			ID: i.ID, Role: i.Role, Status: i.Status, Series: names[i.Series], Parent: i.Parent,
 			Subject: i.Certificate.Subject.String(), Serial: serial.String(), NotBefore: i.Certificate.NotBefore,
-			NotAfter: i.Certificate.NotAfter, CRLShards: i.CRLShards, Certificate: pemOf(i.Certificate),
+			NotAfter: i.Certificate.NotAfter, ActivateAt: i.ActivateAt, RetireAt: timeOf(i.RetireAt), SignsUntil: timeOf(i.SignUntil), CRLShards: i.CRLShards, Certificate: pemOf(i.Certificate),
 		})
 	}
 	return list, nil
