@@ -53,12 +53,16 @@ const (
 // keys is a keystore that a test can make fail.
 type keys struct {
 	*keystore.Keystore
-	fail error
+	fail   error
+	signed func() // is told of each signature; may be nil
 }
 
 func (k *keys) SignCRL(name string, list io.Reader) ([]byte, error) {
 	if k.fail != nil {
 		return nil, k.fail
+	}
+	if k.signed != nil {
+		defer k.signed()
 	}
 	return k.Keystore.SignCRL(name, list)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,7 @@ type FillSpec struct {
 	Account telamon.AccountID // whose audit events tell of it
 
 	N            int64
+	Revoked      int64                  // how many of N are revoked, the oldest ones, as superseded
 	Subscription telamon.SubscriptionID // whose quota is drawn; "" draws none
 
 	// Template is a real certificate and Blob its bytes. The synthetic ones
@@ -47,7 +49,7 @@ type FillSpec struct {
 // faults of [DB.IssueCertificate].
 func (db *DB) Fill(ctx context.Context, spec FillSpec) (written int64, err error) {
 	at := bytes.Index(spec.Blob.DER, spec.Template.Serial[:])
-	if at < 0 || spec.N < 0 || spec.To.Before(spec.From) {
+	if at < 0 || spec.N < 0 || spec.Revoked < 0 || spec.Revoked > spec.N || spec.To.Before(spec.From) {
 		return 0, fault.New(fault.Invalid, "fill_spec", "The serial number is not in the certificate, or the span ends before it starts.")
 	}
 	for written < spec.N {
@@ -70,6 +72,7 @@ func (t *txn) fill(ctx context.Context, spec *FillSpec, at int, first, n int64) 
 		}
 	}
 	var rows batchRows
+	var revoked []any
 	valid := spec.Template.NotAfter.Sub(spec.Template.NotBefore)
 	for i := range n {
 		cert := spec.Template
@@ -83,8 +86,25 @@ func (t *txn) fill(ctx context.Context, spec *FillSpec, at int, first, n int64) 
 		der := slices.Clone(spec.Blob.DER)
 		copy(der[at:], cert.Serial[:])
 		rows.addCertificate(&cert, Blob{DER: der, Request: spec.Blob.Request})
+		if first+i < spec.Revoked {
+			own := rows.certs[len(rows.certs)-len(certificateTable.columns):]
+			revoked = append(append(revoked, own...), cert.AcceptedAt.UnixMilli(), string(telamon.ReasonSuperseded))
+			revoked[len(revoked)-len(revokedTable.columns)+statusColumn] = string(telamon.StatusRevoked)
+			rows.certs = rows.certs[:len(rows.certs)-len(own)]
+			rows.sums.add(count{cert.Pair, countRevoked, cert.AcceptedAt.Unix(), 1})
+			if rows.shards == nil {
+				rows.shards = map[shardKey]bool{}
+			}
+			rows.shards[shardKey{cert.Issuer.String(), int64(cert.CRLShard)}] = true
+		}
 	}
 	if err := t.bulk(ctx, certificateTable, rows.certs); err != nil {
+		return err
+	}
+	if err := t.bulk(ctx, revokedTable, revoked); err != nil {
+		return err
+	}
+	if err := t.reviseShards(ctx, rows.shards); err != nil {
 		return err
 	}
 	if err := t.bulk(ctx, derTable, rows.ders); err != nil {
@@ -99,10 +119,19 @@ func (t *txn) fill(ctx context.Context, spec *FillSpec, at int, first, n int64) 
 	})
 }
 
+// revokedTable is certificateTable for certificates that are revoked from the start.
+var revokedTable = newTable("certificate", strings.Join(certificateTable.columns, ", ")+", revoked_at, reason", "")
+
+// statusColumn is where the status stands in both.
+var statusColumn = slices.Index(certificateTable.columns, "status")
+
 // bulk inserts many rows: by COPY on PostgreSQL.
 func (t *txn) bulk(ctx context.Context, into *table, args []any) error {
 	if t.postgres == nil {
 		return t.insert(ctx, into, args)
+	}
+	if len(args) == 0 {
+		return nil
 	}
 	next := 0
 	source := pgx.CopyFromFunc(func() ([]any, error) {

@@ -94,3 +94,31 @@ func BenchmarkFill(b *testing.B) {
 		})
 	}
 }
+
+// TestFillRevoked fills a database with certificates of which some are revoked, as if
+// they had been.
+func TestFillRevoked(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, clock *testkit.Clock) {
+		spec := w.fillSpec(300, 30)
+		spec.Revoked, spec.Subscription = 120, ""
+		if n, err := w.db.Fill(t.Context(), spec); n != 300 || err != nil {
+			t.Fatalf("filled %d, %v", n, err)
+		}
+		total, err := w.db.RevokedTotal(t.Context(), w.pair)
+		if total != 120 || err != nil || w.number(t, "SELECT count(*) FROM certificate WHERE status = 'revoked'") != 120 {
+			t.Errorf("%d are counted as revoked, %v; want 120", total, err)
+		}
+		entries := 0
+		err = w.db.RevokedOf(t.Context(), w.issuer, 0, time.Time{}, func(*store.RevokedEntry) error {
+			entries++
+			return nil
+		})
+		if s := w.shard(t); entries != 120 || err != nil || !s.IsDirty() {
+			t.Errorf("the CRL would have %d entries, %v; want 120", entries, err)
+		}
+		spec.Revoked = 301
+		if _, err := w.db.Fill(t.Context(), spec); !fault.Is(err, fault.Invalid) {
+			t.Errorf("more are revoked than filled: %v", err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func BenchmarkPages(b *testing.B) {
 		filled int64
 	}{{"empty", 0}, {"after 1,000,000", 1_000_000}} {
 		b.Run(db.name, func(b *testing.B) {
-			w, size := pagesWorld(b, db.filled)
+			w, size := pagesWorld(b, db.filled, 0)
 			b.Run("batch of one", func(b *testing.B) {
 				measurePages(b, w, size, func() {
 					for range b.N {
@@ -49,14 +50,66 @@ func BenchmarkPages(b *testing.B) {
 	}
 }
 
-// pagesWorld makes a database with so many certificates and a WAL that only grows,
-// and returns what tells the WAL's size.
-func pagesWorld(b *testing.B, filled int64) (w *world, size func() int64) {
+// BenchmarkRevoke measures revocations one at a time in two databases of a million
+// certificates, of which none or all are revoked. The databases take turns; times are
+// medians:
+//
+//	go test ./internal/store/ -run '^$' -bench Revoke -benchtime 20x
+func BenchmarkRevoke(b *testing.B) {
+	const certificates, inTurn = 1_000_000, 100
+	type side struct {
+		w     *world
+		size  func() int64
+		times []time.Duration
+		pages float64
+	}
+	var sides [2]*side
+	for i := range sides {
+		s := &side{}
+		s.w, s.size = pagesWorld(b, certificates, int64(i)*certificates)
+		sides[i] = s
+	}
+	turn := func(s *side) {
+		serials := make([]telamon.Serial, inTurn)
+		for i := range serials {
+			cert := s.w.cert(s.w.pair)
+			s.w.mustIssue(b, cert)
+			serials[i] = cert.Serial
+		}
+		before := s.size()
+		for _, serial := range serials {
+			start := time.Now()
+			if err := s.w.revoke(b, serial, telamon.Revocation{Reason: telamon.ReasonSuperseded}); err != nil {
+				b.Fatal(err)
+			}
+			s.times = append(s.times, time.Since(start))
+		}
+		s.pages += float64(s.size()-before) / 4120
+	}
+	for b.Loop() {
+		turn(sides[0])
+		turn(sides[1])
+		turn(sides[1])
+		turn(sides[0])
+	}
+	for i, name := range []string{"none", "all"} {
+		s := sides[i]
+		slices.Sort(s.times)
+		b.ReportMetric(float64(s.times[len(s.times)/2].Microseconds()), "µs-"+name)
+		b.ReportMetric(s.pages/float64(len(s.times)), "pages-"+name)
+	}
+}
+
+// pagesWorld makes a database with so many certificates, some of them revoked, and a WAL
+// that only grows, and returns what tells the WAL's size.
+func pagesWorld(b *testing.B, filled, revoked int64) (w *world, size func() int64) {
 	b.Helper()
 	url := dbtest.SQLite(b)
 	w = newWorld(b, dbtest.Open(b, url, telamon.SystemClock{}), telamon.SystemClock{})
 	w.addLot(b, 1<<40, w.clock.Now().Add(time.Hour))
-	if _, err := w.db.Fill(b.Context(), w.fillSpec(filled, 365)); err != nil {
+	spec := w.fillSpec(filled, 365)
+	spec.Revoked = revoked
+	if _, err := w.db.Fill(b.Context(), spec); err != nil {
 		b.Fatal(err)
 	}
 	if err := store.KeepWAL(b.Context(), w.db); err != nil {
