@@ -25,6 +25,7 @@ const (
 	recoverEvery   = time.Second
 	refusalsEvery  = 10 * time.Second
 	purgeEvery     = 10 * time.Minute
+	abandonEvery   = time.Minute
 	partitionEvery = 12 * time.Hour
 	resolverEvery  = time.Second
 	startJobsEvery = 12 * time.Hour
@@ -64,6 +65,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, signerEvery, "ask the signer", a.askSigner)
 	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.IAM.WriteRefusals(ctx, false) })
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
+	a.every(ctx, work, abandonEvery, "abandon precertificates", a.RA.AbandonPrecertificates)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)
 	a.every(ctx, work, resolverEvery, "keep the resolver running", a.resolver.watch)

@@ -64,6 +64,8 @@ type Config struct {
 	Lint LintConfig `yaml:"lint"`
 	// OCSP says how requests for the status of one certificate are answered.
 	OCSP OCSPConfig `yaml:"ocsp"`
+	// CT says which certificates carry timestamps of logs of Certificate Transparency.
+	CT CTConfig `yaml:"ct"`
 	// Mail is the server that takes our mail; without a host no mail is sent.
 	Mail MailConfig `yaml:"mail"`
 	// CRL says how often CRLs are published and where they are copied to.
@@ -221,6 +223,37 @@ type LintConfig struct {
 	// e_subj_email_not_in_san. The server warns at its start of each that belongs to
 	// strict TLS: a public CA may ignore none.
 	Ignore []string `yaml:"ignore"`
+}
+
+// CTConfig says which certificates are logged (RFC 6962): a precertificate is submitted
+// to all logs at once, and the certificate carries the first timestamps that verify.
+type CTConfig struct {
+	// Series are the names of issuer series, such as strict-tls-ec, whose certificates
+	// are logged if their service has strict content; none by default. A log publishes
+	// every name: private ones are never logged.
+	Series []string `yaml:"series"`
+	// Logs are the logs, at least two and of at least two operators.
+	Logs []CTLogConfig `yaml:"logs"`
+	// SCTs is how many timestamps a certificate gets. Root programs ask for 2 up to a
+	// validity of 180 days and for 3 above.
+	SCTs int `yaml:"scts"`
+	// Timeout is how long the logs may take together. If too few answered well, the
+	// request gets 503.
+	Timeout time.Duration `yaml:"timeout"`
+	// CAFile holds the CA of logs that a public CA does not certify, in PEM; "" is the
+	// system's.
+	CAFile string `yaml:"ca_file"`
+}
+
+// CTLogConfig names one log.
+type CTLogConfig struct {
+	// URL is the log's prefix, before ct/v1/.
+	URL string `yaml:"url"`
+	// Key is its public key: base64 of the DER SubjectPublicKeyInfo, as lists of logs
+	// have it.
+	Key string `yaml:"key"`
+	// Operator is whose log it is.
+	Operator string `yaml:"operator"`
 }
 
 // PerspectiveConfig names one remote network perspective.
@@ -431,6 +464,7 @@ func DefaultConfig() Config {
 			TokenPrefix: "globalsign-domain-verification=", HTTPPort: 80, HTTPSPort: 443, Inline: ra.DefaultInline,
 		},
 		CRL:  defaultCRL(),
+		CT:   CTConfig{SCTs: 2, Timeout: 10 * time.Second},
 		Mail: MailConfig{STARTTLS: notify.STARTTLSRequired, Platform: "Telamon"},
 		Limits: LimitsConfig{
 			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
@@ -541,6 +575,9 @@ func (c *Config) Check() error {
 	problems = append(problems, c.Validation.problems()...)
 	if err := lint.Known(c.Lint.Ignore); err != nil {
 		problem("lint.ignore", err.Error())
+	}
+	if _, err := c.CT.submitter(nil, nil); err != nil {
+		problem("ct", err.Error())
 	}
 	problems = append(problems, c.Mail.problems(len(c.Names.Portal) > 0)...)
 	problems = append(problems, c.Audit.problems()...)

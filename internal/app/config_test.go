@@ -78,6 +78,15 @@ ocsp:
   live_rate: 7
   live_address_rate: 0.5
   cache_bytes: 1048576
+ct:
+  series: [strict-tls-ec]
+  logs:
+    - {url: "https://log.example/2027/", operator: A, key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEdmmgWyuPIFOhAg+wcudGLVVZEXFQkUNCDma8Obt4VyBiHWQY5ShCLdPsUmD+FHCHWpIOIVzrj7reqJjUnBBHcA==}
+    - {url: "https://other.example/", operator: B, key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEM1QCHXtFppUVqzQL+T1AYzrGaoJTvcnNJNlaaDhjeZzCxPfASSilsZn3CbkuK6tbsAwKduM+HdnTmSN8IpPA6Q==}
+    - {url: "https://third.example/", operator: B, key: MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqG5212BK950kU/XDvNG2WSYfC8qXOQa5HsvPNPgs08cV7COYg5RggiAs1bwhgXChpAJokX1PUHVgEXJywnVC5A==}
+  scts: 3
+  timeout: 5s
+  ca_file: testdata/mail-ca.pem
 mail:
   host: smtp.example.com
   port: 2525
@@ -165,6 +174,14 @@ func TestParseConfig(t *testing.T) {
 				Perspectives: []app.PerspectiveConfig{{
 					Name: "a", Region: "RIPE NCC", URL: "https://a.example:8445", CAFile: "ca.pem", CertFile: "c.pem", KeyFile: "k.pem",
 				}},
+			},
+			CT: app.CTConfig{
+				Series: []string{"strict-tls-ec"}, SCTs: 3, Timeout: 5 * time.Second, CAFile: "testdata/mail-ca.pem",
+				Logs: []app.CTLogConfig{
+					{URL: "https://log.example/2027/", Operator: "A", Key: "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEdmmgWyuPIFOhAg+wcudGLVVZEXFQkUNCDma8Obt4VyBiHWQY5ShCLdPsUmD+FHCHWpIOIVzrj7reqJjUnBBHcA=="},
+					{URL: "https://other.example/", Operator: "B", Key: "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEM1QCHXtFppUVqzQL+T1AYzrGaoJTvcnNJNlaaDhjeZzCxPfASSilsZn3CbkuK6tbsAwKduM+HdnTmSN8IpPA6Q=="},
+					{URL: "https://third.example/", Operator: "B", Key: "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqG5212BK950kU/XDvNG2WSYfC8qXOQa5HsvPNPgs08cV7COYg5RggiAs1bwhgXChpAJokX1PUHVgEXJywnVC5A=="},
+				},
 			},
 			Lint: app.LintConfig{Ignore: []string{"e_subj_email_not_in_san"}},
 			OCSP: app.OCSPConfig{

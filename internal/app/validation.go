@@ -176,8 +176,13 @@ func (a *App) wireValidation() error {
 		return fmt.Errorf("validation.perspectives: %w", err)
 	}
 	private, blocked := namesOf(cfg.PrivateSuffixes), namesOf(cfg.BlockedDomains)
+	transparency, err := a.transparency()
+	if err != nil {
+		return err
+	}
 	a.RA = ra.New(ra.Config{
-		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log,
+		Transparency: transparency,
+		Store:        a.Store, Directory: a.Directory, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log,
 		KeyCheck: a.KeyCheck,
 		WakeJobs: func() { a.jobs.Wake() },
 		Validation: ra.Validation{

@@ -24,6 +24,7 @@ type Request struct {
 	PublicKey           *tbs.PublicKey
 	SignatureAlgorithm  string // "RSA", "RSA-PSS" or "ECDSA"; "" is the issuer's default
 	HashAlgorithm       string // "SHA-256", "SHA-384" or "SHA-512"; ""
+	Precertificate      bool   // for Certificate Transparency: see [Engine.Complete]
 }
 
 // A Token holds a certificate that was prepared and not yet signed. It is good for
@@ -31,10 +32,12 @@ type Request struct {
 type Token struct {
 	engine    *Engine
 	issuer    *telamon.Issuer
+	profile   telamon.Profile
+	template  *tbs.Template
 	tbsDER    []byte
-	signature *tbs.SignatureAlgorithm
 	signed    Signed // without DER
 	redeemed  atomic.Bool
+	completed atomic.Bool // of a precertificate
 }
 
 // TBS returns the DER of the tbsCertificate that Sign will sign. The caller must
@@ -90,28 +93,34 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 	}
 	serial := telamon.NewSerial(now)
 	shard := shardOf(serial, issuer.CRLShards)
-	tbsDER, err := tbs.Build(&tbs.Template{
-		Serial: serial, Issuer: issuer.Certificate, NotBefore: req.NotBefore, NotAfter: req.NotAfter, Content: req.Content,
-		PublicKey: req.PublicKey, Signature: algorithm,
-		PolicyOIDs: req.Policies, OmitKeyID: req.Profile == telamon.ProfileStrictTLS,
-		CRLURLs: []string{e.crlURL(issuer.ID, shard)}, CAIssuersURLs: []string{e.issuerURL(issuer.ID)},
-		OCSPURLs: e.ocspURLs(issuer, snapshot.series[issuer.Series]),
-	})
-	if err != nil {
-		return nil, &fault.Fault{
-			Kind: fault.Invalid, Code: "not_encodable", Detail: "The certificate cannot be encoded as requested.", Cause: err,
-		}
-	}
-	if err := e.mustPass(ctx, req.Profile, tbsDER); err != nil {
-		return nil, err
-	}
-	return &Token{
-		engine: e, issuer: issuer, tbsDER: tbsDER, signature: algorithm,
+	return e.token(ctx, &Token{
+		engine: e, issuer: issuer, profile: req.Profile,
+		template: &tbs.Template{
+			Serial: serial, Issuer: issuer.Certificate, NotBefore: req.NotBefore, NotAfter: req.NotAfter, Content: req.Content,
+			PublicKey: req.PublicKey, Signature: algorithm, Poison: req.Precertificate,
+			PolicyOIDs: req.Policies, OmitKeyID: req.Profile == telamon.ProfileStrictTLS,
+			CRLURLs: []string{e.crlURL(issuer.ID, shard)}, CAIssuersURLs: []string{e.issuerURL(issuer.ID)},
+			OCSPURLs: e.ocspURLs(issuer, snapshot.series[issuer.Series]),
+		},
 		signed: Signed{
 			Serial: serial, Issuer: issuer.ID, CRLShard: shard, NotBefore: req.NotBefore, NotAfter: req.NotAfter,
 			SPKIHash: req.PublicKey.Hash,
 		},
-	}, nil
+	})
+}
+
+// token builds and lints what a token's template says.
+func (e *Engine) token(ctx context.Context, t *Token) (*Token, error) {
+	var err error
+	if t.tbsDER, err = tbs.Build(t.template); err != nil {
+		return nil, &fault.Fault{
+			Kind: fault.Invalid, Code: "not_encodable", Detail: "The certificate cannot be encoded as requested.", Cause: err,
+		}
+	}
+	if err := e.mustPass(ctx, t.profile, t.tbsDER); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // mustPass reports Invalid unless the tbsCertificate passes the lints of the profile.
@@ -181,12 +190,12 @@ func (e *Engine) Sign(ctx context.Context, t *Token) (*Signed, error) {
 			Kind: fault.Unavailable, Code: "signing_failed", Detail: "The service is busy. Retry later.", RetryAfter: 2 * time.Second, Cause: err,
 		}
 	}
-	if err := t.signature.Verify(t.issuer.Certificate.PublicKey, t.tbsDER, signature); err != nil {
+	if err := t.template.Signature.Verify(t.issuer.Certificate.PublicKey, t.tbsDER, signature); err != nil {
 		e.log.ErrorContext(ctx, "the keystore signed wrongly: a fault attack or a broken key", "issuer", t.issuer.ID, "error", err)
 		return nil, fmt.Errorf("signature by issuer %s: %w", t.issuer.ID, err)
 	}
 	signed := t.signed
-	if signed.DER, err = tbs.Assemble(t.tbsDER, t.signature, signature); err != nil {
+	if signed.DER, err = tbs.Assemble(t.tbsDER, t.template.Signature, signature); err != nil {
 		return nil, fmt.Errorf("assemble certificate %s: %w", signed.Serial, err)
 	}
 	return &signed, nil

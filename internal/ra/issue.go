@@ -61,9 +61,11 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 	if err != nil {
 		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
+	logged := ra.isLogged(scope)
 	token, err := ra.issuance.Prepare(ctx, issuance.Request{ // steps 7 to 9
 		Issuer: actor.Issuer, Profile: profileOf(scope.Policy), Policies: decision.Policies, NotBefore: decision.NotBefore, NotAfter: decision.NotAfter, Content: decision.Content,
 		PublicKey: decision.key, SignatureAlgorithm: decision.SignatureAlgorithm, HashAlgorithm: decision.HashAlgorithm,
+		Precertificate: logged,
 	})
 	if err != nil {
 		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
@@ -73,7 +75,12 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 			return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 		}
 	}
-	signed, err := ra.issuance.Sign(ctx, token) // step 10
+	var signed *issuance.Signed // step 10
+	if logged {
+		signed, err = ra.signLogged(ctx, actor, scope, token)
+	} else {
+		signed, err = ra.issuance.Sign(ctx, token)
+	}
 	if err != nil {
 		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}
@@ -95,10 +102,15 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 		draw = scope.Subscription.ID
 	}
 	// Steps 11 and 12.
-	err = ra.store.IssueCertificate(ctx, draw, cert, store.Blob{DER: signed.DER, Request: request, Evidence: decision.evidence}, telamon.Event{
+	err = ra.store.IssueCertificate(ctx, draw, cert, store.Blob{
+		DER: signed.DER, Request: request, Evidence: decision.evidence, Precertified: logged,
+	}, telamon.Event{
 		Actor: actor, Account: actor.Account, Action: string(action), Object: signed.Serial.String(), Result: "ok",
 		After: issuedFacts{Issuer: signed.Issuer, Policy: scope.PolicyVersion, NotAfter: signed.NotAfter, RekeyOf: cert.RekeyOf},
 	})
+	if err != nil && logged {
+		ra.abandon(ctx, actor, signed.Serial)
+	}
 	return signed.Serial, err
 }
 

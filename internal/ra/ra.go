@@ -42,6 +42,8 @@ type Config struct {
 	KeyCheck *keycheck.Checker
 	// Validation is needed for claims and by services that demand them.
 	Validation Validation
+	// Transparency says which certificates are logged.
+	Transparency Transparency
 	// WakeJobs is called when there may be jobs to do; may be nil.
 	WakeJobs func()
 }
@@ -55,8 +57,9 @@ type RA struct {
 	log       *slog.Logger
 	keycheck  *keycheck.Checker
 
-	validation Validation
-	wakeJobs   func()
+	validation   Validation
+	transparency Transparency
+	wakeJobs     func()
 
 	checks    sync.WaitGroup // checks of requests, which outlive their clients
 	repeating chan struct{}  // holds one for each repeated check that writes; see writesAtOnce
@@ -66,7 +69,7 @@ type RA struct {
 func New(cfg Config) *RA {
 	return &RA{
 		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log, keycheck: cfg.KeyCheck,
-		validation: cfg.Validation, wakeJobs: cfg.WakeJobs, repeating: make(chan struct{}, writesAtOnce),
+		validation: cfg.Validation, transparency: cfg.Transparency, wakeJobs: cfg.WakeJobs, repeating: make(chan struct{}, writesAtOnce),
 	}
 }
 

@@ -80,23 +80,24 @@ func template(changes ...string) []byte {
 
 // world is the platform with one issuing CA and one account.
 type world struct {
-	t         testing.TB // that the world lives for
-	url       string
-	db        *store.DB
-	clock     *testkit.Clock
-	keys      *keys
-	engine    *issuance.Engine
-	directory *directory.Directory
-	iam       *iam.IAM
-	ra        *ra.RA
-	outside   *outside.World // its DNS, web and mail servers
-	lookups   *lookups
-	adjust    []func(*ra.Validation)                       // what tests change of the configuration of validation
-	remotes   func(local *dcv.Engine) []perspective.Remote // nil: there are none
-	issuer    telamon.Issuer
-	account   telamon.AccountID
-	identity  telamon.IdentityID
-	log       strings.Builder // of the use cases; read while nothing runs
+	t            testing.TB // that the world lives for
+	url          string
+	db           *store.DB
+	clock        *testkit.Clock
+	keys         *keys
+	engine       *issuance.Engine
+	directory    *directory.Directory
+	iam          *iam.IAM
+	ra           *ra.RA
+	outside      *outside.World // its DNS, web and mail servers
+	lookups      *lookups
+	adjust       []func(*ra.Validation)                       // what tests change of the configuration of validation
+	remotes      func(local *dcv.Engine) []perspective.Remote // nil: there are none
+	issuer       telamon.Issuer
+	transparency ra.Transparency // none until a test sets it
+	account      telamon.AccountID
+	identity     telamon.IdentityID
+	log          strings.Builder // of the use cases; read while nothing runs
 }
 
 // keys is a keystore that a test can make fail around a signature.
@@ -178,6 +179,7 @@ func (w *world) start(t testing.TB) {
 	w.iam = iam.New(iam.Config{Store: w.db, Directory: w.directory, Issuance: w.engine, Keys: w.keys, Clock: w.clock, Log: log})
 	w.ra = ra.New(ra.Config{
 		Store: w.db, Directory: w.directory, Issuance: w.engine, Clock: w.clock, Log: log, Validation: w.validation(t, log),
+		Transparency: w.transparency,
 	})
 }
 

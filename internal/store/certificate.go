@@ -38,6 +38,9 @@ type Blob struct {
 	// Evidence says how the names were validated, as JSON of telamon.NameEvidence;
 	// nil if the service demands none. CertificateBlob does not read it.
 	Evidence []byte
+	// Precertified says that a precertificate of the serial number is pending, which
+	// this is the certificate of. CertificateBlob does not read it.
+	Precertified bool
 }
 
 // IssueCertificate writes the ledger entry of a signed certificate, its bytes, its
@@ -46,8 +49,9 @@ type Blob struct {
 //
 // It reports Limited with quota_reached if no quota is left, and Denied with
 // service_expired if the subscription has no term that holds now; the refusal is
-// audited and nothing else is written. It reports Unavailable if the database
-// cannot say that the certificate is durable.
+// audited and nothing else is written. It reports Unavailable
+// with precertificate_abandoned if a precertificate was abandoned meanwhile, and if the
+// database cannot say that the certificate is durable.
 func (db *DB) IssueCertificate(ctx context.Context, subscription telamon.SubscriptionID, cert *telamon.Certificate, blob Blob, event telamon.Event) error {
 	return db.committer.commit(ctx, &unit{draw: subscription, cert: cert, blob: blob, event: event})
 }

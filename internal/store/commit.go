@@ -232,7 +232,13 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 	for _, u := range batch {
 		u.refused = u.broken
 	}
+	if err := t.lockPrecertificates(ctx, batch); err != nil {
+		return err
+	}
 	if err := drawQuota(ctx, t, batch); err != nil {
+		return err
+	}
+	if err := t.issuePrecertificates(ctx, batch); err != nil {
 		return err
 	}
 	for _, u := range batch {

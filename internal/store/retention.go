@@ -171,6 +171,9 @@ func (db *DB) DropExpired(ctx context.Context, d Dropping) (dropped int64, err e
 	if d.Limit > 0 && dropped >= d.Limit {
 		return dropped, nil // there may be more
 	}
+	if err := db.dropPrecertificates(ctx, d.Before); err != nil {
+		return dropped, err
+	}
 	return dropped, db.dropPartitions(ctx, d.Before)
 }
 

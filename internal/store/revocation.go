@@ -178,6 +178,11 @@ func (db *DB) countExpiry(ctx context.Context, issuer telamon.IssuerID, from, to
 	if err != nil {
 		return 0, err
 	}
+	pre, err := q.LastPrecertificateExpiry(ctx, issuer.String())
+	if err != nil {
+		return 0, err
+	}
+	last = max(last, pre)
 	for hour := from.Add(-LateSigning).Unix() / 3600; hour <= to.Add(LateSigning).Unix()/3600; hour++ {
 		n, err := q.LastExpiryOfHour(ctx, queries.LastExpiryOfHourParams{
 			First: firstSerial(hour), Past: firstSerial(hour + 1), IssuerID: issuer.String(),

@@ -29,6 +29,8 @@ type Template struct {
 	CAIssuersURLs []string
 	OCSPURLs      []string
 	PolicyOIDs    []x509.OID
+	Poison        bool           // a precertificate (RFC 6962, Section 3.1)
+	SCTList       []byte         // TLS encoding of a SignedCertificateTimestampList; nil for none
 	OmitKeyID     bool           // no subject key identifier, which leaves need not have (BR 7.1.2.7.6)
 	CA            *CAConstraints // nil for a leaf, which gets no basic constraints
 	OCSPNoCheck   bool           // for an OCSP responder (RFC 6960, Section 4.2.2.2.1)

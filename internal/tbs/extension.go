@@ -100,6 +100,7 @@ func addExtensions(b *cryptobyte.Builder, t *Template) {
 	for _, e := range c.Extensions {
 		addExtension(b, e.ID, e.Critical, func(b *cryptobyte.Builder) { addValue(b, e.Value) })
 	}
+	addTransparency(b, t)
 }
 
 // keyID returns the SHA-1 hash of the public key's bits (RFC 5280, Section

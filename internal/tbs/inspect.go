@@ -183,6 +183,7 @@ func (f *Facts) readExtension(e extension) error {
 var issuerExtensions = map[string]bool{
 	oidAuthorityKeyID.String(): true, oidSubjectKeyID.String(): true, oidCertificatePolicies.String(): true,
 	oidCRLDistributionPoint.String(): true, oidAuthorityInfoAccess.String(): true,
+	oidPoison.String(): true, oidSCTList.String(): true,
 }
 
 // ContentOfTBS returns the subject and the extensions of a tbsCertificate that

@@ -52,6 +52,7 @@ var ranks = map[string]int{
 
 	// Engines over custody.
 	"internal/issuance":    4,
+	"internal/ct":          4,
 	"internal/directory":   4,
 	"internal/jobs":        4,
 	"internal/notify":      4,
@@ -112,7 +113,7 @@ var reserved = []struct {
 		[]string{"net/http"},
 		[]string{
 			"internal/web", "internal/api/atlas", "internal/api/digicertone", "internal/api/admin", "internal/status", "internal/portal",
-			"internal/dcv", "internal/perspective", "internal/notify", "internal/witness", "internal/doctor", "internal/bench", "internal/publish", "internal/world", "internal/app", "internal/playground",
+			"internal/ct", "internal/dcv", "internal/perspective", "internal/notify", "internal/witness", "internal/doctor", "internal/bench", "internal/publish", "internal/world", "internal/app", "internal/playground",
 			"cmd/telamon",
 		},
 	},

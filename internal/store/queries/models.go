@@ -438,6 +438,19 @@ type PolicyVersion struct {
 	CreatedAt int64
 }
 
+type Precertificate struct {
+	Serial       []byte
+	PairID       int64
+	CredentialID string
+	IssuerID     string
+	CrlShard     int64
+	SpkiHash     []byte
+	NotAfter     int64
+	Der          []byte
+	Status       string
+	CreatedAt    int64
+}
+
 type Proposal struct {
 	ID          string
 	Action      string

@@ -117,6 +117,9 @@ SELECT r.issuer_id, r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(
 UNION ALL
 SELECT v.issuer_id, v.not_after, v.revoked_at, v.reason, v.compromised_at
   FROM ca_revocation AS v WHERE v.serial = $1
+UNION ALL
+SELECT p.issuer_id, p.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
+  FROM precertificate AS p WHERE p.serial = $1 AND p.status = 'pending'
 `
 
 type SerialStatusRow struct {

@@ -9,7 +9,10 @@ SELECT r.issuer_id, r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(
   FROM ocsp_responder AS r WHERE r.serial = sqlc.arg(serial)
 UNION ALL
 SELECT v.issuer_id, v.not_after, v.revoked_at, v.reason, v.compromised_at
-  FROM ca_revocation AS v WHERE v.serial = sqlc.arg(serial);
+  FROM ca_revocation AS v WHERE v.serial = sqlc.arg(serial)
+UNION ALL
+SELECT p.issuer_id, p.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
+  FROM precertificate AS p WHERE p.serial = sqlc.arg(serial) AND p.status = 'pending';
 
 -- name: InsertResponder :exec
 INSERT INTO ocsp_responder (key_name, issuer_id, serial, certificate, not_before, not_after, status, created_at)

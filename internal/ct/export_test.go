@@ -1,0 +1,4 @@
+package ct
+
+// ParseAnswer is parseAnswer.
+var ParseAnswer = parseAnswer
