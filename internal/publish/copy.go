@@ -59,13 +59,13 @@ func (p *Publisher) copyTo(ctx context.Context, c *copier) error {
 		return nil
 	}
 	if c.target.Shared() {
-		held, err := p.cfg.Store.TakeLease(ctx, leaseName+" "+c.target.Name(), leaseTime)
+		held, err := p.cfg.Store.TakeLease(ctx, leaseName+" "+c.target.Name(), copyingTime)
 		if err != nil {
 			return err
 		}
 		if !held { // whoever takes over copies everything
 			c.forget()
-			c.until = now.Add(leaseTime / 4)
+			c.until = now.Add(copyingTime / 4)
 			return nil
 		}
 	}

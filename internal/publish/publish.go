@@ -108,8 +108,9 @@ func New(cfg Config) *Publisher {
 // The lease by which one process publishes at a time. It saves work: what makes CRL
 // numbers rise is the store.
 const (
-	leaseName = "crl"
-	leaseTime = 2 * time.Minute
+	leaseName   = "crl"
+	leaseTime   = 20 * time.Second // a process that dies must not keep a revocation off the CRLs for a minute
+	copyingTime = 2 * time.Minute  // for a target that replicas share
 )
 
 // kept is how many CRLs of a shard are kept: the newest, and those that a slow client

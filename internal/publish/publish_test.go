@@ -360,6 +360,25 @@ func TestTwoReplicas(t *testing.T) {
 	})
 }
 
+// TestPublisherDies has the process die that has just published, and so holds the lease.
+// Another one has the next revocation on a CRL within a minute all the same.
+func TestPublisherDies(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		cert, _ := w.issue(t, single, day)
+		w.turn(t)
+		w.db = dbtest.Open(t, w.url, w.clock)
+		w.start()
+		w.revoke(t, cert, telamon.Revocation{Reason: telamon.ReasonSuperseded})
+		for range 29 {
+			w.clock.Advance(publish.Poll)
+			w.turn(t)
+		}
+		if n := len(w.crl(t, single, cert.CRLShard).RevokedCertificateEntries); n != 1 {
+			t.Errorf("58 seconds after the revocation, the CRL has %d entries", n)
+		}
+	})
+}
+
 // TestLostMark revokes while a CRL is built: the next one must hold it.
 func TestLostMark(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
