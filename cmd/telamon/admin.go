@@ -17,12 +17,32 @@ import (
 
 // adminFlags are those of every command of "telamon admin".
 type adminFlags struct {
-	config, socket string
-	json           bool
+	config, socket, tokenFile string
+	json                      bool
 }
 
-// client returns a client of the server whose socket the flags name.
+// tokenVariable holds the token of the operator who runs a command.
+const tokenVariable = "TELAMON_OPERATOR_TOKEN"
+
+// client returns a client of the server whose socket the flags name, for the operator
+// whose token is given.
 func (f *adminFlags) client() (*admin.Client, error) {
+	client, err := f.dial()
+	if err != nil {
+		return nil, err
+	}
+	client.Token = os.Getenv(tokenVariable)
+	if f.tokenFile != "" {
+		text, err := os.ReadFile(f.tokenFile)
+		if err != nil {
+			return nil, err
+		}
+		client.Token = strings.TrimSpace(string(text))
+	}
+	return client, nil
+}
+
+func (f *adminFlags) dial() (*admin.Client, error) {
 	if f.socket != "" {
 		return admin.NewClient(f.socket), nil
 	}
@@ -51,6 +71,7 @@ func (f *adminFlags) onSocket(cmd *cobra.Command) *cobra.Command {
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&f.config, "config", "c", defaultConfig, "the server's configuration, which names the socket")
 	flags.StringVar(&f.socket, "socket", "", "the socket, instead")
+	flags.StringVar(&f.tokenFile, "token-file", "", "a file with the operator's token (default: the variable "+tokenVariable+")")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }

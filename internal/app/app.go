@@ -58,6 +58,7 @@ type App struct {
 	KeyCheck  *keycheck.Checker
 	Staff     *staff.Staff
 	Publisher *publish.Publisher
+	operators *staff.Operators
 
 	signer       *signer.Client // nil if there is none
 	resolver     *resolving
@@ -150,7 +151,9 @@ func (a *App) wire(ctx context.Context) error {
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
 		KeyCheck: a.KeyCheck,
 	})
-	a.Staff = staff.New(staff.Config{Store: a.Store, Clock: a.Clock, Log: a.Log, WakeJobs: func() { a.jobs.Wake() }})
+	if err := a.wireStaff(); err != nil {
+		return err
+	}
 	if err := a.wireCRLs(); err != nil {
 		return err
 	}

@@ -45,6 +45,16 @@ type Config struct {
 	MetricsListen string `yaml:"metrics_listen" env:"TELAMON_METRICS_LISTEN"`
 	// AdminSocket is the path of the Unix socket of the admin API, mode 0600.
 	AdminSocket string `yaml:"admin_socket" env:"TELAMON_ADMIN_SOCKET"`
+	// AdminGroup is a group of the system whose members may open AdminSocket, which
+	// then has the mode 0660. Who is none of Operators is refused.
+	AdminGroup string `yaml:"admin_group"`
+	// Operators are the people who operate the CA. Without any, whoever runs the
+	// server is "the operator".
+	Operators []OperatorConfig `yaml:"operators"`
+	// FourEyes says whether changes of services and issuing CAs and bulk revocations
+	// wait for the approval of a second operator: on, off, or auto, which is on if
+	// there are at least two operators.
+	FourEyes string `yaml:"four_eyes"`
 	// StatusBaseURL is the http URL under which StatusListen is reached from
 	// outside, without a final slash. It goes into every certificate, for that
 	// certificate's life: there is no default and it must not change.
@@ -458,7 +468,7 @@ type TracingConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen: ":8443", StatusListen: ":8080", MetricsListen: "127.0.0.1:9090",
-		AdminSocket: "/run/telamon/admin.sock", MTLSKeyTypes: []string{"RSA"},
+		AdminSocket: "/run/telamon/admin.sock", FourEyes: fourEyesAuto, MTLSKeyTypes: []string{"RSA"},
 		Keys: KeysConfig{Signer: SignerConfig{Wait: signer.DefaultWait}},
 		Validation: ValidationConfig{
 			TokenPrefix: "globalsign-domain-verification=", HTTPPort: 80, HTTPSPort: 443, Inline: ra.DefaultInline,
@@ -572,6 +582,7 @@ func (c *Config) Check() error {
 			problem("proxy.fingerprints", err.Error())
 		}
 	}
+	problems = append(problems, c.operatorProblems()...)
 	problems = append(problems, c.Validation.problems()...)
 	if err := lint.Known(c.Lint.Ignore); err != nil {
 		problem("lint.ignore", err.Error())

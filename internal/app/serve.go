@@ -214,7 +214,7 @@ func (s *Server) listenAdmin() error {
 	made := filepath.Join(private, "s")
 	api := admin.New(admin.Config{
 		IAM: a.IAM, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance, CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
-		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(),
+		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(), Operators: a.operators,
 	})
 	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: 4 << 20}
 	listener, err := s.listen("unix", made, instrument.Wrap(api), false)
@@ -222,7 +222,8 @@ func (s *Server) listenAdmin() error {
 		return fmt.Errorf("admin_socket: %w", err)
 	}
 	listener.(*net.UnixListener).SetUnlinkOnClose(false) // it is elsewhere by then
-	if err := os.Chmod(made, 0o600); err != nil {
+	s.servers[len(s.servers)-1].ConnContext = web.WithPeer
+	if err := a.Config.shareSocket(made); err != nil {
 		return fmt.Errorf("admin_socket: %w", err)
 	}
 	info, err := os.Lstat(made)

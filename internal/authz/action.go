@@ -82,6 +82,13 @@ const (
 	BulkExecute Action = "bulk.execute"
 	BulkRead    Action = "bulk.read"
 
+	ProposalRead   Action = "proposal.read" // acts that wait for a second operator
+	ProposalDecide Action = "proposal.decide"
+
+	CaseOpen  Action = "case.open" // a report by which certificates must be revoked in time
+	CaseClose Action = "case.close"
+	CaseRead  Action = "case.read"
+
 	AuditRead   Action = "audit.read"
 	AuditVerify Action = "audit.verify"
 
@@ -118,6 +125,7 @@ var actions = []Action{
 	ClientCertificateRevoke, ClientCertificateLink,
 	KeyBlock, KeyUnblock, KeyRead,
 	BulkPlan, BulkExecute, BulkRead,
+	ProposalRead, ProposalDecide, CaseOpen, CaseClose, CaseRead,
 	AuditRead, AuditVerify,
 	CRLRead, CRLPublish,
 	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,

@@ -33,11 +33,14 @@ func TestTable(t *testing.T) {
 	for _, kind := range kinds {
 		fmt.Fprintf(&b, " %-11s", kind)
 	}
-	b.WriteByte('\n')
+	b.WriteString(" four eyes\n")
 	for _, action := range authz.Actions() {
 		fmt.Fprintf(&b, "%-28s", action)
 		for _, kind := range kinds {
 			fmt.Fprintf(&b, " %-11s", authz.ReachOf(kind, action))
+		}
+		if authz.NeedsTwo(action) {
+			b.WriteString(" two")
 		}
 		b.WriteByte('\n')
 	}

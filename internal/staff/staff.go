@@ -24,6 +24,8 @@ type Config struct {
 	Store *store.DB
 	Clock telamon.Clock
 	Log   *slog.Logger
+	// FourEyes says that what authz.NeedsTwo names waits for a second operator.
+	FourEyes bool
 	// WakeJobs is called when there may be jobs to do; may be nil.
 	WakeJobs func()
 }
@@ -33,22 +35,24 @@ type Staff struct {
 	store    *store.DB
 	clock    telamon.Clock
 	log      *slog.Logger
+	fourEyes bool
 	wakeJobs func()
 }
 
 // New returns the use cases.
 func New(cfg Config) *Staff {
-	s := &Staff{store: cfg.Store, clock: cfg.Clock, log: cfg.Log, wakeJobs: cfg.WakeJobs}
+	s := &Staff{store: cfg.Store, clock: cfg.Clock, log: cfg.Log, fourEyes: cfg.FourEyes, wakeJobs: cfg.WakeJobs}
 	if s.wakeJobs == nil {
 		s.wakeJobs = func() {}
 	}
 	return s
 }
 
-// Handlers returns what does the jobs of bulk revocations.
+// Handlers returns what does the jobs of bulk revocations and proposals.
 func (s *Staff) Handlers() map[string]jobs.Handler {
 	return map[string]jobs.Handler{
 		store.JobBulkRevocation: {Run: s.runBulk, AtOnce: 2, Lease: time.Minute},
+		store.JobProposalExpire: {Run: s.runExpiry, AtOnce: 1, Lease: time.Minute},
 	}
 }
 

@@ -2,12 +2,13 @@
 // issuers, how certificates were validated, and the audit log, as JSON over HTTP on a Unix socket. Its Client is what
 // the commands of "telamon admin" are made of.
 //
-// It authenticates nobody: whoever can open the socket, which its owner alone may,
-// is the operator. Errors are application/problem+json (RFC 9457) with a code, the
+// Whoever can open the socket is an operator; which one, the user at the other end of
+// the socket or a token tells. What needs a second operator waits for one. Errors are application/problem+json (RFC 9457) with a code, the
 // request's ID and a list of fields. Bodies are read strictly.
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,6 +50,8 @@ type Config struct {
 	Ready func(context.Context) error
 	// Version is the program's.
 	Version string
+	// Operators knows who opened the socket.
+	Operators *staff.Operators
 }
 
 type server struct {
@@ -67,6 +70,7 @@ func New(cfg Config) http.Handler {
 	s.evidenceRoutes()
 	s.revokeRoutes()
 	s.crlRoutes()
+	s.approvalRoutes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, pattern := s.mux.Handler(r); pattern == "" {
 			// The mux's own answer has the status: 404, or 405 with Allow.
@@ -94,6 +98,7 @@ type call struct {
 	*server
 	r     *http.Request
 	actor telamon.Actor
+	raw   []byte // the body, once it was read
 }
 
 // route serves a pattern with a use case, whose result is answered as JSON with
@@ -101,7 +106,10 @@ type call struct {
 func (s *server) route(pattern string, status int, do func(ctx context.Context, c *call) (any, error)) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{server: s, r: r, actor: telamon.Actor{Kind: telamon.ActorOperator, RequestID: web.RequestID(r.Context())}}
-		result, err := do(r.Context(), c)
+		result, err := any(nil), error(nil)
+		if c.actor.Operator, err = s.operator(r); err == nil {
+			result, err = do(r.Context(), c)
+		}
 		switch {
 		case err != nil:
 			f := fault.From(err)
@@ -189,9 +197,12 @@ func (s *server) write(w http.ResponseWriter, r *http.Request, contentType strin
 
 // body reads the request's body: one JSON value with no member that is not known.
 func (c *call) body(into any) error {
-	decoder := json.NewDecoder(c.r.Body)
+	text, err := io.ReadAll(c.r.Body)
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	err := decoder.Decode(into)
+	if err == nil {
+		c.raw, err = text, decoder.Decode(into)
+	}
 	if err == nil {
 		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
 			err = errors.New("there is more after the JSON value")

@@ -13,7 +13,12 @@ import (
 )
 
 // A Client calls the API on its socket. It is safe for concurrent use.
-type Client struct{ http *http.Client }
+type Client struct {
+	http *http.Client
+	// Token shows which operator calls; "" leaves that to the user of the system. It is
+	// set before the first call.
+	Token string
+}
 
 // NewClient returns a client of the server that listens on the Unix socket.
 func NewClient(socket string) *Client {
@@ -48,6 +53,9 @@ func (c *Client) Do(ctx context.Context, method, path string, body, answer any) 
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -181,6 +183,13 @@ func (s *server) revokeRoutes() {
 		if err != nil {
 			return nil, err
 		}
+		planned, err := s.Staff.BulkRevocation(ctx, c.actor, id)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.approve(ctx, authz.BulkExecute, fmt.Sprintf("revoke the %d certificates of %s", planned.Matched, id)); err != nil {
+			return nil, err
+		}
 		bulk, err := s.Staff.BeginRevocation(ctx, c.actor, id)
 		return bulkOf(bulk), err
 	})
@@ -213,6 +222,9 @@ func (s *server) keyRoutes() {
 				return nil, err
 			}
 			account = found.ID
+		}
+		if err := c.approve(ctx, authz.KeyUnblock, "certify a blocked key again: "+filter.Key); err != nil {
+			return nil, err
 		}
 		return nil, s.Staff.UnblockKey(ctx, c.actor, hash, account)
 	})

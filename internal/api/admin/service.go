@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -127,6 +128,9 @@ func (s *server) serviceRoutes() {
 		if err := c.body(&in); err != nil {
 			return nil, err
 		}
+		if err := c.approve(ctx, authz.ServiceCreate, "make the service "+in.Name); err != nil {
+			return nil, err
+		}
 		service, err := s.IAM.CreateService(ctx, c.actor, in.spec())
 		return made(service, err, s.serviceOf)
 	})
@@ -141,6 +145,9 @@ func (s *server) serviceRoutes() {
 			return nil, err
 		}
 		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		if err := c.approve(ctx, authz.ServiceUpdate, "change the service "+service.Name); err != nil {
 			return nil, err
 		}
 		changed, err := s.IAM.ChangeService(ctx, c.actor, service.ID, in.Version, in.spec())

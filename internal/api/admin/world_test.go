@@ -59,11 +59,21 @@ func socketDir(t *testing.T) string {
 
 func newWorld(t *testing.T, url string) *world {
 	t.Helper()
+	return newWorldWith(t, url, func(*app.Config) {})
+}
+
+// newWorldWith is newWorld with a change of the configuration.
+func newWorldWith(t *testing.T, url string, change func(*app.Config)) *world {
+	t.Helper()
 	dir := socketDir(t)
 	cfg := app.DefaultConfig()
 	cfg.Database, cfg.Keys.Dir, cfg.Keys.KEKFile = url, filepath.Join(dir, "keys"), filepath.Join(dir, "kek")
 	cfg.Listen, cfg.StatusListen, cfg.MetricsListen, cfg.AdminSocket = "127.0.0.1:0", "127.0.0.1:0", "", filepath.Join(dir, "s")
 	cfg.StatusBaseURL, cfg.Names.Atlas = "http://ca.example.com", []string{"ca.example.com"}
+	change(&cfg)
+	if err := cfg.Check(); err != nil {
+		t.Fatal(err)
+	}
 	clock, log := testkit.NewClock(t, "2028-02-29T12:00:00Z"), slog.New(slog.DiscardHandler)
 	if err := app.Init(t.Context(), cfg, app.InitOptions{MakeKEK: true}, clock, log); err != nil {
 		t.Fatal(err)

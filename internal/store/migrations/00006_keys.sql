@@ -74,8 +74,8 @@ CREATE TABLE proposal (
     decided_by   TEXT   NOT NULL,
     decided_at   BIGINT,
     outcome      TEXT   NOT NULL, -- "ok", or the code of the fault
-    CONSTRAINT proposal_state_is_known CHECK (state IN ('pending', 'rejected', 'begun', 'executed')),
-    CONSTRAINT proposal_has_two_people CHECK (decided_by <> requested_by OR state IN ('pending', 'rejected'))
+    CONSTRAINT proposal_state_is_known CHECK (state IN ('pending', 'rejected', 'expired', 'begun', 'executed')),
+    CONSTRAINT proposal_has_two_people CHECK (decided_by <> requested_by OR state IN ('pending', 'rejected', 'expired'))
 );
 CREATE INDEX proposal_pending ON proposal (expires_at, id) WHERE state = 'pending';
 

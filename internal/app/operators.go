@@ -1,0 +1,100 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+
+	"github.com/telamon-ca/telamon/internal/staff"
+)
+
+// OperatorConfig names one person of the CA's staff.
+type OperatorConfig struct {
+	// Name stands in audit events: lower-case letters, digits and .-_
+	Name string `yaml:"name"`
+	// UID is the user of the system as whom the operator opens the admin socket. It is
+	// nobody else's, and neither root's nor the server's.
+	UID *uint32 `yaml:"uid"`
+	// TokenSHA256 is the SHA-256, in hexadecimal, of a token that the operator alone
+	// has and sends with each command: TELAMON_OPERATOR_TOKEN, or the file of
+	// -token-file. "telamon operator-token" makes both.
+	TokenSHA256 string `yaml:"token_sha256"`
+}
+
+// The values of four_eyes.
+const (
+	fourEyesAuto = "auto"
+	fourEyesOn   = "on"
+	fourEyesOff  = "off"
+)
+
+// operators returns who the operators are.
+func (c *Config) operators() (*staff.Operators, error) {
+	var list []staff.Operator
+	for _, o := range c.Operators {
+		op := staff.Operator{Name: o.Name, UID: -1, TokenSHA256: o.TokenSHA256}
+		if o.UID != nil {
+			op.UID = int64(*o.UID)
+		}
+		list = append(list, op)
+	}
+	return staff.NewOperators(list, int64(os.Geteuid()))
+}
+
+// needsTwo reports whether four eyes are on.
+func (c *Config) needsTwo() bool {
+	return c.FourEyes == fourEyesOn || c.FourEyes == fourEyesAuto && len(c.Operators) >= 2
+}
+
+// operatorProblems reports what is wrong with the configuration of operators.
+func (c *Config) operatorProblems() (problems []error) {
+	if _, err := c.operators(); err != nil {
+		problems = append(problems, fmt.Errorf("operators: %w", err))
+	}
+	switch c.FourEyes {
+	case fourEyesAuto, fourEyesOff:
+	case fourEyesOn:
+		if len(c.Operators) < 2 {
+			problems = append(problems, errors.New("four_eyes: needs at least two operators"))
+		}
+	default:
+		problems = append(problems, fmt.Errorf("four_eyes: must be %s, %s or %s", fourEyesAuto, fourEyesOn, fourEyesOff))
+	}
+	if c.AdminGroup != "" && len(c.Operators) == 0 {
+		problems = append(problems, errors.New("admin_group: is for operators: name them"))
+	}
+	return problems
+}
+
+// shareSocket lets the members of admin_group open the admin socket, which is the
+// server's own otherwise.
+func (c *Config) shareSocket(path string) error {
+	if c.AdminGroup == "" {
+		return os.Chmod(path, 0o600)
+	}
+	group, err := user.LookupGroup(c.AdminGroup)
+	if err != nil {
+		return fmt.Errorf("admin_group: %w", err)
+	}
+	gid, err := strconv.Atoi(group.Gid)
+	if err != nil {
+		return fmt.Errorf("admin_group: the group %s has the number %q", c.AdminGroup, group.Gid)
+	}
+	if err := os.Chown(path, -1, gid); err != nil {
+		return fmt.Errorf("admin_group: %w", err)
+	}
+	return os.Chmod(path, 0o660)
+}
+
+// wireStaff makes the use cases of the staff.
+func (a *App) wireStaff() (err error) {
+	if a.operators, err = a.Config.operators(); err != nil {
+		return fmt.Errorf("operators: %w", err)
+	}
+	a.Staff = staff.New(staff.Config{
+		Store: a.Store, Clock: a.Clock, Log: a.Log, FourEyes: a.Config.needsTwo(), WakeJobs: func() { a.jobs.Wake() },
+	})
+	return nil
+}
