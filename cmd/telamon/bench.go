@@ -15,6 +15,7 @@ func newBench() *cobra.Command {
 	var (
 		dev, credential string
 		fill            int64
+		revoked         bool
 		cfg             = bench.Config{}
 	)
 	cmd := &cobra.Command{
@@ -34,7 +35,7 @@ func newBench() *cobra.Command {
 			out := json.NewEncoder(cmd.OutOrStdout())
 			progress := func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
 			if fill > 0 {
-				result, err := playground.Fill(cmd.Context(), description, c, fill, progress)
+				result, err := playground.Fill(cmd.Context(), description, c, fill, revoked, progress)
 				if err != nil {
 					return err
 				}
@@ -44,6 +45,7 @@ func newBench() *cobra.Command {
 			cfg.Target = bench.Target{
 				URL: description.AtlasURL, APIKey: c.APIKey, APISecret: c.APISecret, CertFile: c.CertFile, KeyFile: c.KeyFile,
 				CAFile: description.ServerCAFile, KeyType: c.KeyType, KeyFormat: c.KeyFormat, SignsKeys: c.SignsKeys, CommonName: "testsubject",
+				StatusURL: description.StatusURL,
 			}
 			result, err := bench.Run(cmd.Context(), cfg)
 			if err != nil {
@@ -66,5 +68,6 @@ func newBench() *cobra.Command {
 	flags.DurationVar(&cfg.Duration, "duration", 10*time.Second, "how long to measure")
 	flags.IntVarP(&cfg.N, "n", "n", 0, "how many operations; 0 is as many as fit the duration")
 	flags.Int64Var(&fill, "fill", 0, "load so many synthetic certificates into the database, and measure nothing")
+	flags.BoolVar(&revoked, "revoked", false, "with --fill: certificates that are revoked")
 	return cmd
 }

@@ -29,7 +29,7 @@ type Config struct {
 }
 
 // Operations are the operations that can be measured.
-var Operations = []string{"issue", "retrieve", "login", "revoke", "list"}
+var Operations = []string{"issue", "retrieve", "login", "revoke", "list", "crl"}
 
 // A Result is one measurement. Times are of single operations as the client sees
 // them.
@@ -45,7 +45,8 @@ type Result struct {
 	Max       float64 `json:"max_ms"`
 	Errors    int     `json:"errors"`
 	FirstFail string  `json:"first_error,omitempty"`
-	Keys      int     `json:"keys"` // made before the clock started
+	Keys      int     `json:"keys"`             // made before the clock started
+	Octets    int64   `json:"octets,omitempty"` // of one answer, if all have the same
 }
 
 // maxErrors ends a measurement that fails again and again.
@@ -77,7 +78,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, fmt.Errorf("prepare %s: %w", cfg.Operation, err)
 	}
 	r := measure(ctx, cfg, clients, op)
-	r.Keys = keys
+	r.Keys, r.Octets = keys, op.octets
 	return r, nil
 }
 

@@ -29,6 +29,7 @@ type Target struct {
 	KeyFormat  string // PKCS10 or PKCS8
 	SignsKeys  bool   // send public_key_signature
 	CommonName string // of the certificates that are requested
+	StatusURL  string // of the plain listener, such as http://localhost:8080
 }
 
 // requestTimeout ends a request that gets no answer.

@@ -23,8 +23,9 @@ import (
 
 // An operation is what is measured.
 type operation struct {
-	do    func(c *client, n int64) error // n numbers the operation
-	limit int64                          // how often it can be done; 0: without end
+	do     func(c *client, n int64) error // n numbers the operation
+	limit  int64                          // how often it can be done; 0: without end
+	octets int64                          // of one answer, if all have the same
 }
 
 // How many keys are made, by type: enough that no cache could hold the answer,
@@ -70,7 +71,10 @@ func prepare(ctx context.Context, cfg Config, clients []*client) (operation, int
 		}}, len(bodies), nil
 	}
 	count := issuedForReading
-	if cfg.Operation == "revoke" {
+	switch cfg.Operation {
+	case "crl":
+		count = 1
+	case "revoke":
 		count = cfg.N
 		if count == 0 {
 			count = defaultRevocations
@@ -86,6 +90,10 @@ func prepare(ctx context.Context, cfg Config, clients []*client) (operation, int
 		return operation{limit: int64(count), do: func(c *client, n int64) error {
 			return call(c, http.MethodPatch, "/certificates/"+serials[n], body, http.StatusNoContent)
 		}}, len(bodies), nil
+	}
+	if cfg.Operation == "crl" {
+		op, err := prepareCRL(&cfg.Target, clients[0], serials[0])
+		return op, len(bodies), err
 	}
 	return operation{do: func(c *client, n int64) error {
 		return call(c, http.MethodGet, "/certificates/"+serials[n%int64(len(serials))], nil, http.StatusOK)

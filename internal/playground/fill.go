@@ -25,8 +25,8 @@ const fillSpan = 300 * 24 * time.Hour
 // Fill writes n synthetic certificates for a credential straight into the
 // playground's database, in steps that are each durable. The server may run or not.
 // The newest certificate of the credential is what they are copies of; there must
-// be one.
-func Fill(ctx context.Context, d *Description, c *Credential, n int64, progress func(string)) (_ *Filled, err error) {
+// be one. With revoked, they are revoked.
+func Fill(ctx context.Context, d *Description, c *Credential, n int64, revoked bool, progress func(string)) (_ *Filled, err error) {
 	cfg, err := app.LoadConfig(d.ConfigFile)
 	if err != nil {
 		return nil, err
@@ -60,6 +60,9 @@ func Fill(ctx context.Context, d *Description, c *Credential, n int64, progress 
 	for written < n {
 		spec.N = min(step, n-written)
 		spec.To = spec.From.Add(fillSpan / time.Duration(n) * time.Duration(spec.N))
+		if revoked {
+			spec.Revoked = spec.N
+		}
 		part, err := db.Fill(ctx, spec)
 		written += part
 		if err != nil {

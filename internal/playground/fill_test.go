@@ -23,7 +23,7 @@ func TestFill(t *testing.T) {
 		}
 		const n = 250
 		steps := 0
-		filled, err := playground.Fill(t.Context(), d, credential, n, func(string) { steps++ })
+		filled, err := playground.Fill(t.Context(), d, credential, n, false, func(string) { steps++ })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,12 +45,12 @@ func TestFill(t *testing.T) {
 func TestFillRefuses(t *testing.T) {
 	t.Parallel()
 	w := start(t, playground.Options{})
-	if _, err := playground.Fill(t.Context(), w.Description, w.credential("dev_ecdsa"), 10, func(string) {}); err == nil {
+	if _, err := playground.Fill(t.Context(), w.Description, w.credential("dev_ecdsa"), 10, false, func(string) {}); err == nil {
 		t.Error("a credential without a certificate to copy was filled")
 	}
 	unknown := *w.credential("dev_pkcs10")
 	unknown.APIKey = "0000000000000000"
-	if _, err := playground.Fill(t.Context(), w.Description, &unknown, 10, func(string) {}); err == nil {
+	if _, err := playground.Fill(t.Context(), w.Description, &unknown, 10, false, func(string) {}); err == nil {
 		t.Error("a credential that the database has not was filled")
 	}
 	if _, err := w.Description.Credential("nobody"); err == nil {
