@@ -153,7 +153,7 @@ func (c *claimant) request(name string) string {
 	c.t.Helper()
 	_, err := c.CertificateRequest(c.t.Context(), &hvclient.Request{
 		Validity: &hvclient.Validity{NotBefore: c.w.clock.Now(), NotAfter: time.Unix(0, 0)},
-		SAN:      &hvclient.SAN{DNSNames: []string{name}}, CSR: emptyCSR(c.t),
+		SAN:      &hvclient.SAN{DNSNames: []string{name}}, CSR: emptyCSR(c.t, rsaKey()),
 	})
 	if err == nil {
 		return ""

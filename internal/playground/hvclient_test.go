@@ -3,6 +3,7 @@ package playground_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -27,16 +28,16 @@ var keyModes = []struct {
 	credential string
 	format     hvclient.KeyFormat
 	signature  hvclient.Presence
-	set        func(t *testing.T, r *hvclient.Request)
+	set        func(t *testing.T, r *hvclient.Request, key *rsa.PrivateKey)
 }{
-	{"dev_pkcs10", hvclient.PKCS10, hvclient.Forbidden, func(t *testing.T, r *hvclient.Request) { r.CSR = emptyCSR(t) }},
-	{"dev_pkcs8", hvclient.PKCS8, hvclient.Forbidden, func(_ *testing.T, r *hvclient.Request) { r.PublicKey = &rsaKey().PublicKey }},
-	{"dev_pkcs8_signed", hvclient.PKCS8, hvclient.Required, func(_ *testing.T, r *hvclient.Request) { r.PrivateKey = rsaKey() }},
+	{"dev_pkcs10", hvclient.PKCS10, hvclient.Forbidden, func(t *testing.T, r *hvclient.Request, key *rsa.PrivateKey) { r.CSR = emptyCSR(t, key) }},
+	{"dev_pkcs8", hvclient.PKCS8, hvclient.Forbidden, func(_ *testing.T, r *hvclient.Request, key *rsa.PrivateKey) { r.PublicKey = &key.PublicKey }},
+	{"dev_pkcs8_signed", hvclient.PKCS8, hvclient.Required, func(_ *testing.T, r *hvclient.Request, key *rsa.PrivateKey) { r.PrivateKey = key }},
 }
 
-func emptyCSR(t *testing.T) *x509.CertificateRequest {
+func emptyCSR(t *testing.T, key *rsa.PrivateKey) *x509.CertificateRequest {
 	t.Helper()
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, rsaKey())
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,12 @@ func TestHVClient(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				h := &hvSession{Client: client, t: t, w: w}
+				// A key of its own, since the account may not use one again that it says is compromised.
+				key, err := rsa.GenerateKey(rand.Reader, 2048)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h := &hvSession{Client: client, t: t, w: w, key: key}
 				policy, err := h.Policy(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -89,8 +95,9 @@ func TestHVClient(t *testing.T) {
 // hvSession is one client on its way through the API.
 type hvSession struct {
 	*hvclient.Client
-	t *testing.T
-	w *world
+	t   *testing.T
+	w   *world
+	key *rsa.PrivateKey // that is certified
 }
 
 // certificates is how many each session issues: two pages and a half.
@@ -106,7 +113,7 @@ func (h *hvSession) number(read func(context.Context) (int64, error)) int64 {
 }
 
 // issue requests certificates and compares them, the quota and the counter.
-func (h *hvSession) issue(setKey func(*testing.T, *hvclient.Request)) (serials []*big.Int) {
+func (h *hvSession) issue(setKey func(*testing.T, *hvclient.Request, *rsa.PrivateKey)) (serials []*big.Int) {
 	t, ctx := h.t, h.t.Context()
 	t.Helper()
 	quota, issued := h.number(h.QuotaIssuance), h.number(h.CounterCertsIssued)
@@ -126,7 +133,7 @@ func (h *hvSession) issue(setKey func(*testing.T, *hvclient.Request)) (serials [
 			Validity: &hvclient.Validity{NotBefore: now, NotAfter: now.AddDate(0, 0, 30+i)},
 			Subject:  &hvclient.DN{CommonName: name, OrganizationalUnit: []string{"Line 4"}}, SAN: &hvclient.SAN{DNSNames: []string{name}},
 		}
-		setKey(t, request)
+		setKey(t, request, h.key)
 		serial, err := h.CertificateRequest(ctx, request)
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +146,7 @@ func (h *hvSession) issue(setKey func(*testing.T, *hvclient.Request)) (serials [
 		if _, err := cert.Verify(options); err != nil {
 			t.Errorf("the chain of %X does not verify: %v", serial, err)
 		}
-		if info.Status != hvclient.StatusIssued || cert.SerialNumber.Cmp(serial) != 0 || !rsaKey().PublicKey.Equal(cert.PublicKey) {
+		if info.Status != hvclient.StatusIssued || cert.SerialNumber.Cmp(serial) != 0 || !h.key.PublicKey.Equal(cert.PublicKey) {
 			t.Errorf("certificate %X came back as %X, %v, with another key or not", serial, cert.SerialNumber, info.Status)
 		}
 		if cert.Subject.CommonName != name || !slices.Equal(cert.DNSNames, []string{name}) ||

@@ -250,7 +250,7 @@ func (w *world) work(t *testing.T, s secrets) {
 		if a := c.do(http.MethodPost, "/certificates/"+serial+"/rekey", again); a.status != http.StatusCreated {
 			t.Errorf("rekey as %s: %s", credential.Name, a)
 		}
-		revocation := map[string]any{"revocation_reason": "keyCompromise"}
+		revocation := map[string]any{"revocation_reason": "superseded"}
 		if a := c.do(http.MethodPatch, "/certificates/"+serial, revocation); a.status != http.StatusNoContent {
 			t.Errorf("revoke as %s: %s", credential.Name, a)
 		}
