@@ -78,3 +78,10 @@ func (r *Revocation) Date() time.Time {
 	}
 	return r.At
 }
+
+// A SignedTBS is what a key was asked to sign, or has signed, as its journal and the
+// ledger are compared by.
+type SignedTBS struct {
+	Serial Serial
+	Hash   [32]byte // SHA-256 of the tbsCertificate
+}

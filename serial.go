@@ -22,10 +22,8 @@ var ErrSerialLength = errors.New("invalid serial number length")
 
 // NewSerial returns a new serial number of the hour of now.
 func NewSerial(now time.Time) Serial {
-	var s Serial
+	s := FirstSerial(now)
 	rand.Read(s[4:]) // does not fail (crypto/rand)
-	binary.BigEndian.PutUint32(s[:4], uint32(now.Unix()/3600)&0xffffff)
-	s[0] = 0x01
 	return s
 }
 
@@ -56,6 +54,15 @@ func ParseSerial(text string) (s Serial, ok bool, err error) {
 // Hour returns the beginning of the hour in which the serial number was made.
 func (s Serial) Hour() time.Time {
 	return time.Unix(3600*int64(binary.BigEndian.Uint32(s[:4])&0xffffff), 0).UTC()
+}
+
+// FirstSerial returns the number before every serial number of the hour of at, and
+// after those of earlier hours. A time before 1970 is that year's first hour.
+func FirstSerial(at time.Time) Serial {
+	var s Serial
+	binary.BigEndian.PutUint32(s[:4], uint32(max(at.Unix(), 0)/3600)&0xffffff)
+	s[0] = 0x01
+	return s
 }
 
 // String returns the 32 upper-case hexadecimal digits.

@@ -17,6 +17,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/api/admin"
 	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/signer"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -78,6 +79,10 @@ func Examine(ctx context.Context, cfg app.Config, o Options) *Report {
 	e.files()
 	e.disks()
 	e.keystore()
+	e.signer()
+	if e.client != nil {
+		defer e.client.Close()
+	}
 	if e.openDatabase(ctx) {
 		defer e.db.Close()
 		e.database(ctx)
@@ -93,9 +98,13 @@ type examination struct {
 	report  Report
 
 	keys    *keystore.Inspection // nil if it cannot be read
+	client  *signer.Client       // nil if there is none
 	db      *store.DB
 	issuers []telamon.Issuer
 	series  []telamon.Series
+
+	behindSigner []keystore.InspectedKey
+	signerAway   bool // one is configured, and could not be asked
 }
 
 func (e *examination) ok(check, format string, args ...any) {

@@ -17,6 +17,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/doctor"
 	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/signer"
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
 )
@@ -277,6 +278,33 @@ func TestExamineWrong(t *testing.T) {
 			journal := strings.TrimSuffix(key(w), ".key") + ".journal"
 			w.write(journal, append(w.read(journal), "torn"...))
 		}, []string{"warn keystore"}},
+		{"a journal that was lost", func(w *world) {
+			names, err := filepath.Glob(filepath.Join(w.dir, "keys", "*.journal"))
+			if err != nil || len(names) == 0 {
+				t.Fatalf("the journals are %q, %v", names, err)
+			}
+			for _, name := range names {
+				if err := os.Remove(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.clock.Advance(2 * time.Hour)
+		}, []string{"fail journal"}},
+		{"a signer that is not there", func(w *world) {
+			cert, private, err := signer.NewIdentity("x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.write("x.crt", cert)
+			w.write("x.key", private)
+			path := filepath.Join(w.dir, "x")
+			w.cfg.Keys.Signer = app.SignerConfig{
+				Socket: path, CertFile: path + ".crt", KeyFile: path + ".key", SignerCertFile: path + ".crt", Wait: time.Millisecond,
+			}
+		}, []string{"fail signer"}},
+		{"a signer whose files are not there", func(w *world) {
+			w.cfg.Keys.Signer = app.SignerConfig{Socket: "s", CertFile: "none", KeyFile: "none", SignerCertFile: "none", Wait: time.Second}
+		}, []string{"fail signer"}},
 		{"no database", func(w *world) { os.RemoveAll(filepath.Join(w.dir, "data")) }, []string{"fail database"}},
 		{"an empty database", func(w *world) { w.write("data/telamon.db", nil) }, []string{"fail database"}},
 		{"a database of another installation", func(w *world) {

@@ -34,8 +34,8 @@ func (e *examination) clock(ctx context.Context) {
 	case apart > clockWarn:
 		e.warn("clock", do, "the database's clock is %s away", apart.Round(time.Millisecond))
 	}
-	if e.keys != nil && len(e.keys.Keys) > 0 {
-		last := slices.MaxFunc(e.keys.Keys, func(a, b keystore.InspectedKey) int { return a.Last.Compare(b.Last) })
+	if keys := e.allKeys(); len(keys) > 0 {
+		last := slices.MaxFunc(keys, func(a, b keystore.InspectedKey) int { return a.Last.Compare(b.Last) })
 		e.behind("the last signature, of key "+last.Name, last.Last)
 	}
 	page, err := e.db.AuditEvents(ctx, store.AuditFilter{Newest: true, Limit: 1})
@@ -66,8 +66,9 @@ func (e *examination) issuerKeys() {
 		if i.Status == telamon.IssuerExpired {
 			continue
 		}
-		k, ok := e.keys.Key(i.KeyName)
+		k, ok := e.key(i.KeyName)
 		switch {
+		case !ok && e.signerAway: // which the signer's check tells
 		case !ok && i.Role == telamon.RoleRoot:
 			e.warn("keys", "nothing, if it is offline; it is needed to rotate and for its CRL", "the key %s of root %s is not here", i.KeyName, i.ID)
 		case !ok:
@@ -82,6 +83,9 @@ func (e *examination) issuerKeys() {
 		default:
 			present++
 		}
+	}
+	if e.signerAway {
+		return
 	}
 	e.sound(since, "keys", "%d keys are those of their issuers' certificates, and may sign what those ask for", present)
 }
@@ -157,55 +161,78 @@ const settled = time.Minute
 
 var errEnough = errors.New("enough was read")
 
-// journals compares the newest records of each key's journal with the ledger: every
-// certificate that was signed should be known.
+// journals compares the newest records of each issuer's key with the ledger: every
+// certificate that was signed should be known, and every one that is known signed.
 func (e *examination) journals(ctx context.Context) {
 	if e.keys == nil {
 		return
 	}
-	cas := map[telamon.Serial]bool{}
-	for _, i := range e.issuers {
-		if serial, ok := telamon.SerialFromInt(i.Certificate.SerialNumber); ok {
-			cas[serial] = true
-		}
-	}
 	since, compared := e.count(), 0
-	for _, k := range e.keys.Keys {
-		if k.Err != nil || k.Last.IsZero() {
+	for _, i := range e.issuers {
+		k, ok := e.key(i.KeyName)
+		if !ok || k.Err != nil {
 			continue
 		}
-		records, err := e.newestRecords(k.Name)
+		records, whole, err := e.newestRecords(k.Name)
 		if err != nil {
 			e.fail("journal", "keep a copy of the file, and find out what has damaged it", "%v", err)
 			continue
 		}
-		unknown, err := e.unknown(ctx, records, cas)
+		n, err := e.reconcile(ctx, i, records, whole)
 		if err != nil {
 			e.fail("journal", "look at the database's own log", "%v", err)
 			return
 		}
-		compared += len(records)
-		if len(unknown) > 0 {
-			e.warn("journal", "requests that failed after their signature leave such; many, after a restore, are certificates that are lost: revoke them by their serial numbers",
-				"key %s has signed %d certificates that are not in the ledger, the last one %s", k.Name, len(unknown), unknown[len(unknown)-1])
-		}
+		compared += n
 	}
-	e.sound(since, "journal", "%d signatures are in the ledger", compared)
+	e.sound(since, "journal", "%d signatures and the ledger agree", compared)
+}
+
+// reconcile compares records of an issuer's key with the ledger, and returns how many
+// there are. Whole says that they are all of the journal.
+func (e *examination) reconcile(ctx context.Context, i telamon.Issuer, records []keystore.Record, whole bool) (int, error) {
+	var from time.Time
+	if !whole {
+		from = keystore.CompareFrom(records)
+	}
+	// Serial numbers tell their hour alone. Certificates of an hour that has not ended may
+	// have come after the journal was read.
+	until := e.now.Add(-settled).Truncate(time.Hour).Add(-time.Hour)
+	r, err := keystore.Reconcile(records, e.db.SignedBy(ctx, i.ID, from, until))
+	if err != nil {
+		return 0, err
+	}
+	const look = "find out who has signed past it, or put its journal back: docs/HSM.md, \"The journal and the ledger\""
+	if n := len(r.Unjournaled); n > 0 {
+		e.fail("journal", look, "%d certificates of issuer %s are in no record of key %s, the last one %s", n, i.ID, i.KeyName, r.Unjournaled[n-1])
+	}
+	if n := len(r.Different); n > 0 {
+		e.fail("journal", look, "%d certificates of issuer %s are not what key %s was to sign, the last one %s", n, i.ID, i.KeyName, r.Different[n-1])
+	}
+	unknown, err := e.unknown(ctx, r.Unledgered)
+	if err != nil {
+		return 0, err
+	}
+	if n := len(unknown); n > 0 {
+		e.warn("journal", "requests that failed after their signature leave such; many, after a restore, are certificates that are lost: revoke them by their serial numbers",
+			"key %s has signed %d certificates that are not in the ledger, the last one %s", i.KeyName, n, unknown[n-1])
+	}
+	return len(records), nil
 }
 
 // newestRecords returns the newest records of certificates in a key's journal, the
-// oldest first.
-func (e *examination) newestRecords(name string) ([]keystore.Record, error) {
+// oldest first, and whether they are all that are settled.
+func (e *examination) newestRecords(name string) (records []keystore.Record, whole bool, err error) {
 	most := cmp.Or(e.options.Records, defaultRecords)
-	var records []keystore.Record
-	err := e.keys.ReadJournal(name, func(r keystore.Record) error {
+	whole = true
+	err = e.readJournal(name, func(r keystore.Record) error {
 		switch {
 		case r.IsCRL():
 			return nil
 		case r.At.After(e.now.Add(-settled)):
 			return errEnough
 		case len(records) >= 2*most:
-			records = append(records[:0], records[most:]...)
+			records, whole = append(records[:0], records[most:]...), false
 		}
 		records = append(records, r)
 		return nil
@@ -213,23 +240,33 @@ func (e *examination) newestRecords(name string) ([]keystore.Record, error) {
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return records[max(len(records)-most, 0):], err
+	if len(records) > most {
+		records, whole = records[len(records)-most:], false
+	}
+	return records, whole, err
 }
 
 // defaultRecords takes a second or so to compare.
 const defaultRecords = 10_000
 
-func (e *examination) unknown(ctx context.Context, records []keystore.Record, cas map[telamon.Serial]bool) (unknown []telamon.Serial, err error) {
-	for _, r := range records {
-		if cas[r.Serial] {
+// unknown returns the serial numbers of neither a certificate nor a CA.
+func (e *examination) unknown(ctx context.Context, serials []telamon.Serial) (unknown []telamon.Serial, err error) {
+	cas := map[telamon.Serial]bool{}
+	for _, i := range e.issuers {
+		if serial, ok := telamon.SerialFromInt(i.Certificate.SerialNumber); ok {
+			cas[serial] = true
+		}
+	}
+	for _, serial := range serials {
+		if cas[serial] {
 			continue
 		}
-		known, err := e.db.KnowsSerial(ctx, r.Serial)
+		known, err := e.db.KnowsSerial(ctx, serial)
 		if err != nil {
 			return nil, err
 		}
 		if !known {
-			unknown = append(unknown, r.Serial)
+			unknown = append(unknown, serial)
 		}
 	}
 	return unknown, nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/telamon-ca/telamon/internal/tbs"
 )
@@ -125,18 +126,28 @@ func checkKey(name string, signer crypto.Signer) error {
 	return nil
 }
 
-// Reference returns what a device knows the key by, "" for a key of no device.
-func (ks *Keystore) Reference(name string) (string, error) {
+// Describe returns what is known of a key. Its journal is told by its last record.
+func (ks *Keystore) Describe(name string) (InspectedKey, error) {
 	ks.mu.RLock()
 	defer ks.mu.RUnlock()
 	k, err := ks.key(name)
 	if err != nil {
-		return "", err
+		return InspectedKey{}, err
 	}
+	described := describe(k)
+	if last := k.journal.lastTime(); last > 0 {
+		described.Last = time.UnixMilli(last).UTC()
+	}
+	return described, nil
+}
+
+// describe returns what a key's file says.
+func describe(k *key) InspectedKey {
+	described := InspectedKey{Name: k.name, Public: k.signer.Public(), Purpose: k.purpose, signer: k.signer}
 	if onDevice, ok := k.signer.(*deviceKey); ok {
-		return onDevice.reference, nil
+		described.Reference = onDevice.reference
 	}
-	return "", nil
+	return described
 }
 
 // privateHalf puts a key, or where it is, into its file.

@@ -134,8 +134,8 @@ func TestDeviceSigns(t *testing.T) {
 	if _, err := software.SignCertificate("ca", build(t, software.leaf(t))); err != nil {
 		t.Errorf("a key of a file beside a device: %v", err)
 	}
-	if reference, err := software.Reference("ca"); reference != "" || err != nil {
-		t.Errorf("a key of a file has the reference %q, %v", reference, err)
+	if k, err := software.Describe("ca"); k.Reference != "" || err != nil {
+		t.Errorf("a key of a file has the reference %q, %v", k.Reference, err)
 	}
 }
 
@@ -156,10 +156,11 @@ func TestDeviceFails(t *testing.T) {
 func TestDeviceHasAnotherKey(t *testing.T) {
 	d := newDevice()
 	s := newStoreOn(t, d)
-	reference, err := s.Reference("ca")
+	described, err := s.Describe("ca")
 	if err != nil {
 		t.Fatal(err)
 	}
+	reference := described.Reference
 	own := d.keys[reference]
 	if d.keys[reference], err = tbs.ECP256.Generate(rand.Reader); err != nil {
 		t.Fatal(err)

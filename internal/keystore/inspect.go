@@ -77,10 +77,7 @@ func (ks *Keystore) inspect(name string) InspectedKey {
 	if err != nil {
 		return InspectedKey{Name: name, Err: err}
 	}
-	key := InspectedKey{Name: name, Public: k.signer.Public(), Purpose: k.purpose, signer: k.signer}
-	if onDevice, ok := k.signer.(*deviceKey); ok {
-		key.Reference = onDevice.reference
-	}
+	key := describe(k)
 	file, err := os.Open(ks.journalPath(name))
 	if isMissing(err) {
 		return key // it was made and has signed nothing

@@ -303,22 +303,28 @@ func (c *Client) Generate(name string, keyType tbs.KeyType) (crypto.PublicKey, e
 	return x509.ParsePKIXPublicKey(spki)
 }
 
+// Describe is [keystore.Keystore.Describe].
+func (c *Client) Describe(name string) (keystore.InspectedKey, error) {
+	reply, _, err := c.call(request{Operation: opDescribe, Name: name}, nil)
+	if err != nil {
+		return keystore.InspectedKey{}, err
+	}
+	if reply.Key == nil {
+		return keystore.InspectedKey{}, fmt.Errorf("key %s is not described", name)
+	}
+	return reply.Key.parse(name)
+}
+
 // Public is [keystore.Keystore.Public].
 func (c *Client) Public(name string) (crypto.PublicKey, error) {
-	_, spki, err := c.call(request{Operation: opPublic, Name: name}, nil)
-	if err != nil {
-		return nil, err
-	}
-	return x509.ParsePKIXPublicKey(spki)
+	key, err := c.Describe(name)
+	return key.Public, err
 }
 
 // Certificate is [keystore.Keystore.Certificate].
 func (c *Client) Certificate(name string) (*x509.Certificate, error) {
-	_, der, err := c.call(request{Operation: opCertificate, Name: name}, nil)
-	if err != nil || len(der) == 0 {
-		return nil, err
-	}
-	return x509.ParseCertificate(der)
+	key, err := c.Describe(name)
+	return key.Purpose.Certificate, err
 }
 
 // Bind is [keystore.Keystore.Bind].

@@ -56,6 +56,11 @@ func FuzzResponse(f *testing.F) {
 		if decodeHeader(header, &reply) != nil {
 			return
 		}
+		if reply.Key != nil {
+			if key, err := reply.Key.parse("ca"); err == nil && key.Public == nil {
+				t.Error("a key without a public half is read")
+			}
+		}
 		err := reply.error()
 		if (err == nil) != (reply.Failure == "") {
 			t.Fatalf("the failure %q is the error %v", reply.Failure, err)

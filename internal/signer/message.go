@@ -19,8 +19,7 @@ type operation string
 
 const (
 	opGenerate        operation = "generate"
-	opPublic          operation = "public"
-	opCertificate     operation = "certificate"
+	opDescribe        operation = "describe"
 	opBind            operation = "bind"
 	opRequest         operation = "request_certificate"
 	opSelfSign        operation = "self_sign"
@@ -94,12 +93,59 @@ type request struct {
 	EKUFamily telamon.EKUFamily  `json:"eku_family,omitempty"`
 }
 
-// response is the header of a response. Its body is the signature, the key, the
-// certificate, the names or the journal.
+// response is the header of a response. Its body is the signature, the public key that
+// was made, the names or the journal.
 type response struct {
 	Failure   failureName `json:"failure,omitempty"` // of the error; "" is none
 	Text      string      `json:"text,omitempty"`
 	Algorithm []byte      `json:"algorithm,omitempty"` // DER of the AlgorithmIdentifier of an OCSP response
+	Key       *keyText    `json:"key,omitempty"`
+}
+
+// keyText is what is known of a key.
+type keyText struct {
+	Public      []byte             `json:"public"` // SubjectPublicKeyInfo
+	Role        telamon.IssuerRole `json:"role,omitempty"`
+	EKUFamily   telamon.EKUFamily  `json:"eku_family,omitempty"`
+	Certificate []byte             `json:"certificate,omitempty"`
+	Retired     bool               `json:"retired,omitempty"`
+	Last        int64              `json:"last,omitempty"` // Unix milliseconds of the last record of the journal
+	Reference   string             `json:"reference,omitempty"`
+}
+
+func newKeyText(k keystore.InspectedKey) (*keyText, error) {
+	public, err := x509.MarshalPKIXPublicKey(k.Public)
+	if err != nil {
+		return nil, err
+	}
+	text := &keyText{Public: public, Role: k.Purpose.Role, EKUFamily: k.Purpose.EKUFamily, Retired: k.Purpose.Retired, Reference: k.Reference}
+	if k.Purpose.Certificate != nil {
+		text.Certificate = k.Purpose.Certificate.Raw
+	}
+	if !k.Last.IsZero() {
+		text.Last = k.Last.UnixMilli()
+	}
+	return text, nil
+}
+
+// parse returns the key that the text describes.
+func (k *keyText) parse(name string) (keystore.InspectedKey, error) {
+	key := keystore.InspectedKey{
+		Name: name, Purpose: keystore.Purpose{Role: k.Role, EKUFamily: k.EKUFamily, Retired: k.Retired}, Reference: k.Reference,
+	}
+	var err error
+	if key.Public, err = x509.ParsePKIXPublicKey(k.Public); err != nil {
+		return key, fmt.Errorf("key %s: read the public key: %w", name, err)
+	}
+	if len(k.Certificate) > 0 {
+		if key.Purpose.Certificate, err = x509.ParseCertificate(k.Certificate); err != nil {
+			return key, fmt.Errorf("key %s: read the certificate: %w", name, err)
+		}
+	}
+	if k.Last != 0 {
+		key.Last = time.UnixMilli(k.Last).UTC()
+	}
+	return key, nil
 }
 
 // A failureName names an error that both ends know.

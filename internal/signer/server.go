@@ -248,6 +248,11 @@ func (s *Server) do(req *request, content *body) (reply response, out func(io.Wr
 		}
 	case opJournal:
 		out = func(w io.Writer) error { return s.writeJournal(w, req.Name) }
+	case opDescribe:
+		var key keystore.InspectedKey
+		if key, err = s.keys.Describe(req.Name); err == nil {
+			reply.Key, err = newKeyText(key)
+		}
 	case opHealth:
 		err = s.checkHealth(time.Now())
 	default:
@@ -314,18 +319,6 @@ func (s *Server) manage(req *request, in []byte) (result []byte, err error) {
 // read answers what is to be known of the keys.
 func (s *Server) read(req *request) ([]byte, error) {
 	switch req.Operation {
-	case opPublic:
-		public, err := s.keys.Public(req.Name)
-		if err != nil {
-			return nil, err
-		}
-		return x509.MarshalPKIXPublicKey(public)
-	case opCertificate:
-		certificate, err := s.keys.Certificate(req.Name)
-		if err != nil || certificate == nil {
-			return nil, err
-		}
-		return certificate.Raw, nil
 	case opNames:
 		return []byte(strings.Join(s.keys.Names(), "\n")), nil
 	case opCheckKey:

@@ -816,3 +816,55 @@ func (q *Queries) SecondCounts(ctx context.Context, arg SecondCountsParams) ([]S
 	}
 	return items, nil
 }
+
+const signedBetween = `-- name: SignedBetween :many
+SELECT serial, der FROM (
+    SELECT c.serial, d.der
+      FROM certificate AS c JOIN certificate_der AS d ON d.serial = c.serial AND d.not_after = c.not_after
+     WHERE c.issuer_id = $1 AND c.serial > $2 AND c.serial < $3
+    UNION ALL
+    SELECT m.serial, m.der FROM client_certificate AS m
+     WHERE m.issuer_id = $1 AND m.serial > $2 AND m.serial < $3
+) AS signed
+ ORDER BY serial LIMIT $4
+`
+
+type SignedBetweenParams struct {
+	IssuerID string
+	After    []byte
+	Before   []byte
+	Lim      int32
+}
+
+type SignedBetweenRow struct {
+	Serial []byte
+	Der    []byte
+}
+
+func (q *Queries) SignedBetween(ctx context.Context, arg SignedBetweenParams) ([]SignedBetweenRow, error) {
+	rows, err := q.db.QueryContext(ctx, signedBetween,
+		arg.IssuerID,
+		arg.After,
+		arg.Before,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []SignedBetweenRow
+	for rows.Next() {
+		var i SignedBetweenRow
+		if err := rows.Scan(&i.Serial, &i.Der); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

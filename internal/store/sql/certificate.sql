@@ -105,3 +105,14 @@ UPDATE second_count SET n = n - sqlc.arg(n)
 SELECT serial, not_before, not_after FROM certificate
  WHERE pair_id = sqlc.arg(pair_id) AND not_after > sqlc.arg(after) AND not_after <= sqlc.arg(until) AND status = 'issued'
  ORDER BY not_after, serial LIMIT sqlc.arg(lim);
+
+-- name: SignedBetween :many
+SELECT serial, der FROM (
+    SELECT c.serial, d.der
+      FROM certificate AS c JOIN certificate_der AS d ON d.serial = c.serial AND d.not_after = c.not_after
+     WHERE c.issuer_id = sqlc.arg(issuer_id) AND c.serial > sqlc.arg(after) AND c.serial < sqlc.arg(before)
+    UNION ALL
+    SELECT m.serial, m.der FROM client_certificate AS m
+     WHERE m.issuer_id = sqlc.arg(issuer_id) AND m.serial > sqlc.arg(after) AND m.serial < sqlc.arg(before)
+) AS signed
+ ORDER BY serial LIMIT sqlc.arg(lim);
