@@ -29,7 +29,7 @@ type Config struct {
 }
 
 // Operations are the operations that can be measured.
-var Operations = []string{"issue", "retrieve", "login", "revoke", "list", "crl"}
+var Operations = []string{"issue", "retrieve", "login", "revoke", "list", "crl", "ocsp"}
 
 // A Result is one measurement. Times are of single operations as the client sees
 // them.
@@ -70,7 +70,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer c.close()
+		defer c.closeAll()
 		clients[i] = c
 	}
 	op, keys, err := prepare(ctx, cfg, clients)

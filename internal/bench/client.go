@@ -42,10 +42,11 @@ const tokenLife = 9 * time.Minute
 type client struct {
 	target *Target
 	host   string
-	prefix string // the URL's path
-	tls    *tls.Config
+	prefix string      // the URL's path
+	tls    *tls.Config // nil for plain HTTP
 
-	conn    *tls.Conn
+	conn    net.Conn
+	status  *client // of the status listener, nil unless the operation asks there
 	in      *bufio.Reader
 	out     bytes.Buffer
 	token   string
@@ -77,20 +78,43 @@ func dial(ctx context.Context, target *Target) (*client, error) {
 
 func (c *client) connect(ctx context.Context) error {
 	c.close()
-	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: requestTimeout}, Config: c.tls}
-	conn, err := dialer.DialContext(ctx, "tcp", c.host)
+	var err error
+	dialer := &net.Dialer{Timeout: requestTimeout}
+	if c.tls == nil {
+		c.conn, err = dialer.DialContext(ctx, "tcp", c.host)
+	} else {
+		c.conn, err = (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, "tcp", c.host)
+	}
 	if err != nil {
+		c.conn = nil
 		return err
 	}
-	c.conn = conn.(*tls.Conn)
 	c.in = bufio.NewReader(c.conn)
 	return nil
+}
+
+// dialStatus connects to the status listener.
+func (c *client) dialStatus(ctx context.Context) error {
+	u, err := url.Parse(c.target.StatusURL)
+	if err != nil || u.Scheme != "http" {
+		return fmt.Errorf("%q is no http URL", c.target.StatusURL)
+	}
+	c.status = &client{target: c.target, host: u.Host, prefix: u.Path}
+	return c.status.connect(ctx)
 }
 
 func (c *client) close() {
 	if c.conn != nil {
 		c.conn.Close()
 		c.conn = nil
+	}
+}
+
+// closeAll closes the connections to both listeners.
+func (c *client) closeAll() {
+	c.close()
+	if c.status != nil {
+		c.status.close()
 	}
 }
 
@@ -114,11 +138,6 @@ func (c *client) do(method, path string, body []byte) (*response, error) {
 }
 
 func (c *client) send(method, path string, body []byte, token string) (*response, error) {
-	if c.conn == nil {
-		if err := c.connect(context.Background()); err != nil {
-			return nil, err
-		}
-	}
 	c.out.Reset()
 	fmt.Fprintf(&c.out, "%s %s%s HTTP/1.1\r\nHost: %s\r\n", method, c.prefix, path, c.host)
 	if token != "" {
@@ -129,19 +148,33 @@ func (c *client) send(method, path string, body []byte, token string) (*response
 	}
 	c.out.WriteString("\r\n")
 	c.out.Write(body)
-	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
-		return nil, err
-	}
-	r, err := c.exchange()
+	r, err := c.exchange(c.out.Bytes())
 	if err != nil {
-		c.close()
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	return r, nil
 }
 
-func (c *client) exchange() (*response, error) {
-	if _, err := c.conn.Write(c.out.Bytes()); err != nil {
+// exchange sends a whole request and reads the answer. After an error the next one is
+// sent on a new connection.
+func (c *client) exchange(request []byte) (*response, error) {
+	if c.conn == nil {
+		if err := c.connect(context.Background()); err != nil {
+			return nil, err
+		}
+	}
+	r, err := c.roundTrip(request)
+	if err != nil {
+		c.close()
+	}
+	return r, err
+}
+
+func (c *client) roundTrip(request []byte) (*response, error) {
+	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
+		return nil, err
+	}
+	if _, err := c.conn.Write(request); err != nil {
 		return nil, err
 	}
 	r, err := http.ReadResponse(c.in, nil)

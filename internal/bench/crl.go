@@ -59,24 +59,7 @@ const crlAttempts = 30
 // crlOf returns the address of the CRL that a certificate names, on the server that is
 // measured: its host may be another one.
 func crlOf(target *Target, c *client, serial string) (string, error) {
-	r, err := c.do(http.MethodGet, "/certificates/"+serial, nil)
-	if err != nil {
-		return "", err
-	}
-	if err := r.expect(http.StatusOK); err != nil {
-		return "", err
-	}
-	var answer struct {
-		Certificate string `json:"certificate"`
-	}
-	if err := json.Unmarshal(r.body, &answer); err != nil {
-		return "", fmt.Errorf("read the certificate: %w", err)
-	}
-	block, _ := pem.Decode([]byte(answer.Certificate))
-	if block == nil {
-		return "", errors.New("the answer holds no certificate")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	cert, err := readCertificate(c, serial)
 	if err != nil {
 		return "", err
 	}
@@ -93,4 +76,26 @@ func crlOf(target *Target, c *client, serial string) (string, error) {
 	}
 	at.Scheme, at.Host = base.Scheme, base.Host
 	return at.String(), nil
+}
+
+// readCertificate returns a certificate that was issued.
+func readCertificate(c *client, serial string) (*x509.Certificate, error) {
+	r, err := c.do(http.MethodGet, "/certificates/"+serial, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.expect(http.StatusOK); err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Certificate string `json:"certificate"`
+	}
+	if err := json.Unmarshal(r.body, &answer); err != nil {
+		return nil, fmt.Errorf("read the certificate: %w", err)
+	}
+	block, _ := pem.Decode([]byte(answer.Certificate))
+	if block == nil {
+		return nil, errors.New("the answer holds no certificate")
+	}
+	return x509.ParseCertificate(block.Bytes)
 }

@@ -35,7 +35,8 @@ const (
 	keysRSA   = 24
 )
 
-// issuedForReading is how many certificates are issued for retrieve to read.
+// issuedForReading is how many certificates are issued for retrieve to read and for
+// ocsp to ask for.
 const issuedForReading = 500
 
 // defaultRevocations is how many certificates are issued to be revoked if no
@@ -93,6 +94,11 @@ func prepare(ctx context.Context, cfg Config, clients []*client) (operation, int
 	}
 	if cfg.Operation == "crl" {
 		op, err := prepareCRL(&cfg.Target, clients[0], serials[0])
+		return op, len(bodies), err
+	}
+	if cfg.Operation == "ocsp" {
+		cfg.OnProgress("asking for each of them once")
+		op, err := prepareOCSP(ctx, clients, serials)
 		return op, len(bodies), err
 	}
 	return operation{do: func(c *client, n int64) error {

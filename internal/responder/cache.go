@@ -22,15 +22,27 @@ type key struct {
 type entry struct {
 	status    store.SerialStatus
 	answer    *Answer
-	checkedAt time.Time // when the status was read last
+	revision  int64     // of the certificate's CRL shard, from before the status was read
+	readAt    time.Time // when that was
 	signAgain time.Time // when the answer is past half of its life, or the signer is tried again
 	used      atomic.Bool
 }
 
-// fresh reports whether the entry may be served without a look at the database.
-func (e *entry) fresh(now time.Time) bool {
-	age := now.Sub(e.checkedAt)
-	return age >= 0 && age < checkEvery && now.Before(e.signAgain) && !now.After(e.status.NotAfter)
+// fresh reports whether the entry may be given out at now, without a look at its row:
+// nothing of its shard was revoked since it was read, as far as rev tells.
+func (e *entry) fresh(now time.Time, rev *revisions) bool {
+	age := now.Sub(e.readAt)
+	return rev != nil && rev.of[e.shard()] == e.revision && age >= 0 && age < readEvery && now.Before(e.signAgain) && !now.After(e.status.NotAfter)
+}
+
+func (e *entry) shard() store.Shard {
+	return store.Shard{Issuer: e.status.Issuer, Number: e.status.CRLShard}
+}
+
+// revisions are those of all CRL shards at a time.
+type revisions struct {
+	at time.Time
+	of map[store.Shard]int64
 }
 
 // cache keeps the entries that were used last, in a bounded number of octets. It is

@@ -3,9 +3,11 @@
 // it makes the responders' keys and certificates, and destroys them. It speaks no
 // HTTP, and stores no answer: whoever asks could fill the database.
 //
-// An answer is given out only if the ledger was read within the last second, so that
-// every process knows a revocation by then, whichever process wrote it; those of
-// this process it knows at once.
+// An answer is given out only if, within the last second, nothing was revoked in the
+// certificate's CRL shard since its row was read: each transaction that revokes raises
+// the shard's revision, and one small query reads all of them. So every process knows
+// a revocation by then, whichever process wrote it; those of this process it knows at
+// once.
 package responder
 
 import (
@@ -64,8 +66,13 @@ const (
 )
 
 const (
-	// checkEvery is how old the status behind an answer may be.
+	// lookAfter is the age of revisions at which one request reads them anew, and checkEvery
+	// that at which all wait for it.
+	lookAfter  = checkEvery / 2
 	checkEvery = time.Second
+	// readEvery is how long a row is believed if its shard's revision stays: release N-1
+	// revokes without raising it.
+	readEvery = 20 * time.Second
 	// blindFor is how long an answer of a certificate that was good is given out while
 	// the database cannot be read.
 	blindFor = time.Minute
@@ -89,8 +96,10 @@ type Responder struct {
 	seldom  rate.Sometimes
 	stats   Stats
 
-	revocations atomic.Int64 // how many this process has made
-	issuers     sync.Map     // telamon.IssuerID: *ocsp.Issuer
+	revisions   atomic.Pointer[revisions] // the last that were read
+	looking     atomic.Bool               // whether a request reads them ahead of time
+	revocations atomic.Int64              // how many this process has made
+	issuers     sync.Map                  // telamon.IssuerID: *ocsp.Issuer
 	signers     atomic.Pointer[map[telamon.IssuerID]*signer]
 	rotating    sync.Mutex // held while responders are made and destroyed
 	rotateAgain time.Time  // not earlier, after a failure; guarded by rotating
@@ -105,6 +114,7 @@ func New(cfg Config) *Responder {
 	if r.cfg.Log == nil {
 		r.cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	r.revisions.Store(&revisions{})
 	r.signers.Store(&map[telamon.IssuerID]*signer{})
 	cfg.Store.OnRevoked(r.forget)
 	return r
@@ -227,11 +237,11 @@ func (r *Responder) forget(serial telamon.Serial) {
 	r.cache.remove(key{serial, crypto.SHA256})
 }
 
-// ready returns the answer that is ready, after a look at the database if there was
-// none within checkEvery, or has one made. Of those that ask for the same at once, one
-// does the work.
+// ready returns the answer that is ready, or has one made. Of those that ask for the
+// same at once, one does the work.
 func (r *Responder) ready(ctx context.Context, issuer *telamon.Issuer, k key) *Answer {
-	if e := r.cache.get(k); e != nil && e.status.Issuer == issuer.ID && e.fresh(r.cfg.Clock.Now()) {
+	rev := r.look(ctx)
+	if e := r.cache.get(k); e != nil && e.status.Issuer == issuer.ID && e.fresh(r.cfg.Clock.Now(), rev) {
 		r.stats.Ready.Add(1)
 		return e.answer
 	}
@@ -244,10 +254,43 @@ func (r *Responder) ready(ctx context.Context, issuer *telamon.Issuer, k key) *A
 	return answer.(*Answer)
 }
 
+// look returns the revisions of all CRL shards, not older than checkEvery; nil if the
+// database cannot be read.
+func (r *Responder) look(ctx context.Context) *revisions {
+	rev := r.revisions.Load()
+	switch age := r.cfg.Clock.Now().Sub(rev.at); {
+	case age >= 0 && age < lookAfter:
+		return rev
+	case age >= 0 && age < checkEvery && !r.looking.CompareAndSwap(false, true):
+		return rev
+	case age >= 0 && age < checkEvery:
+		defer r.looking.Store(false)
+	}
+	read, err, _ := r.flights.Do("revisions", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workLimit)
+		defer cancel()
+		next := &revisions{at: r.cfg.Clock.Now()}
+		var err error
+		if next.of, err = r.cfg.Store.Revisions(ctx); err != nil {
+			return nil, r.failed(ctx, "read revisions for OCSP", err)
+		}
+		r.revisions.Store(next)
+		return next, nil
+	})
+	if err != nil {
+		return nil
+	}
+	return read.(*revisions)
+}
+
 // renew reads the status of a certificate and returns an answer that says it: the one
 // that is there, unless its half-time is over or ahead is set, or a new one.
 func (r *Responder) renew(ctx context.Context, issuer *telamon.Issuer, k key, ahead bool) *Answer {
 	old, revocations, now := r.cache.get(k), r.revocations.Load(), r.cfg.Clock.Now()
+	rev := r.look(ctx) // before the row, so that what is revoked meanwhile raises the revision
+	if rev == nil {
+		return r.blind(old, issuer, now)
+	}
 	status, known, err := r.status(ctx, issuer, k.serial)
 	if err != nil {
 		return r.blind(old, issuer, now)
@@ -258,7 +301,8 @@ func (r *Responder) renew(ctx context.Context, issuer *telamon.Issuer, k key, ah
 		}
 		return unauthorized
 	}
-	e := &entry{status: status, checkedAt: now}
+	e := &entry{status: status, readAt: now}
+	e.revision = rev.of[e.shard()]
 	if old != nil && sameStatus(&old.status, &status) {
 		e.answer, e.signAgain = old.answer, old.signAgain
 	}
@@ -278,7 +322,7 @@ func (r *Responder) renew(ctx context.Context, issuer *telamon.Issuer, k key, ah
 		}
 	}
 	if r.revocations.Load() != revocations { // perhaps of this one, after it was read
-		e.checkedAt = time.Time{}
+		e.readAt = time.Time{}
 	}
 	e.used.Store(!ahead)
 	r.cache.put(k, e)
@@ -308,10 +352,18 @@ func (r *Responder) blind(old *entry, issuer *telamon.Issuer, now time.Time) *An
 	switch {
 	case old == nil || old.status.Issuer != issuer.ID || !now.Before(old.answer.NextUpdate) || now.After(old.status.NotAfter):
 		return tryLater
-	case old.status.Revocation == nil && now.Sub(old.checkedAt) > blindFor:
+	case old.status.Revocation == nil && now.Sub(r.seen(old)) > blindFor:
 		return tryLater
 	}
 	return old.answer
+}
+
+// seen returns when it was last known that an entry's status holds.
+func (r *Responder) seen(e *entry) time.Time {
+	if rev := r.revisions.Load(); rev.of[e.shard()] == e.revision && rev.at.After(e.readAt) {
+		return rev.at
+	}
+	return e.readAt
 }
 
 // failed counts and logs an error, not each one of a database or a signer that is

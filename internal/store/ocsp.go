@@ -16,6 +16,7 @@ import (
 // that is only known to be revoked.
 type SerialStatus struct {
 	Issuer     telamon.IssuerID
+	CRLShard   int
 	NotAfter   time.Time
 	Revocation *telamon.Revocation // nil: not revoked; a disabled mTLS certificate is not
 }
@@ -31,7 +32,7 @@ func (db *DB) SerialStatus(ctx context.Context, serial telamon.Serial) (SerialSt
 		return SerialStatus{}, errNoCertificate()
 	}
 	r := rows[0]
-	s := SerialStatus{Issuer: telamon.IssuerID(r.IssuerID), NotAfter: timeOf(r.NotAfter)}
+	s := SerialStatus{Issuer: telamon.IssuerID(r.IssuerID), CRLShard: int(r.CrlShard), NotAfter: timeOf(r.NotAfter)}
 	if r.RevokedAt != nil {
 		s.Revocation = &telamon.Revocation{At: timeOf(*r.RevokedAt), CompromisedAt: timeOrZero(r.CompromisedAt)}
 		if r.Reason != nil {
@@ -39,6 +40,27 @@ func (db *DB) SerialStatus(ctx context.Context, serial telamon.Serial) (SerialSt
 		}
 	}
 	return s, nil
+}
+
+// A Shard is one CRL shard of an issuer.
+type Shard struct {
+	Issuer telamon.IssuerID
+	Number int
+}
+
+// Revisions returns the revision of each CRL shard in which anything was revoked: it is
+// another after each transaction that revokes a certificate of the shard or changes
+// its entry. Release N-1 of this release does not raise it.
+func (db *DB) Revisions(ctx context.Context) (map[Shard]int64, error) {
+	rows, err := db.queries().ShardRevisions(ctx)
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("read revisions of CRL shards: %w", err))
+	}
+	out := make(map[Shard]int64, len(rows))
+	for _, r := range rows {
+		out[Shard{telamon.IssuerID(r.IssuerID), int(r.Shard)}] = r.Revision
+	}
+	return out, nil
 }
 
 // OnRevoked has f called with the serial number of each certificate that this

@@ -30,9 +30,18 @@ func TestSerialStatus(t *testing.T) {
 
 		cert := w.cert(w.pair)
 		w.mustIssue(t, cert)
-		if got := status(cert.Serial); got.Issuer != w.issuer || !got.NotAfter.Equal(cert.NotAfter) || got.Revocation != nil {
+		if got := status(cert.Serial); got.Issuer != w.issuer || got.CRLShard != cert.CRLShard || !got.NotAfter.Equal(cert.NotAfter) || got.Revocation != nil {
 			t.Errorf("an issued one is %+v", got)
 		}
+		revision := func() int64 {
+			t.Helper()
+			all, err := w.db.Revisions(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return all[store.Shard{Issuer: w.issuer, Number: 0}]
+		}
+		before := revision()
 		compromised := clock.Now().Add(-24 * time.Hour)
 		rev := telamon.Revocation{Reason: telamon.ReasonKeyCompromise, CompromisedAt: compromised}
 		if err := w.db.RevokeCertificate(t.Context(), w.another, cert.Serial, rev, w.event(cert)); !fault.Is(err, fault.NotFound) || len(told) != 0 {
@@ -41,6 +50,10 @@ func TestSerialStatus(t *testing.T) {
 		if err := w.db.RevokeCertificate(t.Context(), w.pair, cert.Serial, rev, w.event(cert)); err != nil {
 			t.Fatal(err)
 		}
+		if now := revision(); now == before {
+			t.Errorf("the revision is still %d", now)
+		}
+		before = revision()
 		got := status(cert.Serial)
 		if r := got.Revocation; r == nil || r.Reason != rev.Reason || !r.At.Equal(clock.Now()) || !r.Date().Equal(compromised) {
 			t.Errorf("a revoked one is %+v", r)
@@ -63,7 +76,13 @@ func TestSerialStatus(t *testing.T) {
 		if got := status(own.Serial); got.Issuer != w.issuer || got.Revocation != nil || !got.NotAfter.Equal(own.NotAfter) {
 			t.Errorf("a disabled mTLS certificate is %+v", got)
 		}
+		if now := revision(); now != before {
+			t.Errorf("the revision is %d although nothing was revoked since %d", now, before)
+		}
 		set(telamon.Revoked)
+		if now := revision(); now == before {
+			t.Errorf("the revision is still %d", now)
+		}
 		if got := status(own.Serial); got.Revocation == nil || got.Revocation.Reason != telamon.ReasonSuperseded {
 			t.Errorf("a revoked mTLS certificate is %+v", got)
 		}

@@ -106,24 +106,25 @@ func (q *Queries) RetireResponder(ctx context.Context, arg RetireResponderParams
 }
 
 const serialStatus = `-- name: SerialStatus :many
-SELECT c.issuer_id, c.not_after, c.revoked_at, c.reason, c.compromised_at
+SELECT c.issuer_id, c.crl_shard, c.not_after, c.revoked_at, c.reason, c.compromised_at
   FROM certificate AS c WHERE c.serial = $1
 UNION ALL
-SELECT m.issuer_id, m.not_after, m.revoked_at, m.reason, CAST(NULL AS BIGINT)
+SELECT m.issuer_id, m.crl_shard, m.not_after, m.revoked_at, m.reason, CAST(NULL AS BIGINT)
   FROM client_certificate AS m WHERE m.serial = $1
 UNION ALL
-SELECT r.issuer_id, r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
+SELECT r.issuer_id, CAST(0 AS BIGINT), r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
   FROM ocsp_responder AS r WHERE r.serial = $1
 UNION ALL
-SELECT v.issuer_id, v.not_after, v.revoked_at, v.reason, v.compromised_at
+SELECT v.issuer_id, v.crl_shard, v.not_after, v.revoked_at, v.reason, v.compromised_at
   FROM ca_revocation AS v WHERE v.serial = $1
 UNION ALL
-SELECT p.issuer_id, p.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
+SELECT p.issuer_id, p.crl_shard, p.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
   FROM precertificate AS p WHERE p.serial = $1 AND p.status = 'pending'
 `
 
 type SerialStatusRow struct {
 	IssuerID      string
+	CrlShard      int64
 	NotAfter      int64
 	RevokedAt     *int64
 	Reason        *string
@@ -141,11 +142,45 @@ func (q *Queries) SerialStatus(ctx context.Context, serial []byte) ([]SerialStat
 		var i SerialStatusRow
 		if err := rows.Scan(
 			&i.IssuerID,
+			&i.CrlShard,
 			&i.NotAfter,
 			&i.RevokedAt,
 			&i.Reason,
 			&i.CompromisedAt,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const shardRevisions = `-- name: ShardRevisions :many
+SELECT issuer_id, shard, revision FROM crl_shard
+`
+
+type ShardRevisionsRow struct {
+	IssuerID string
+	Shard    int64
+	Revision int64
+}
+
+func (q *Queries) ShardRevisions(ctx context.Context) ([]ShardRevisionsRow, error) {
+	rows, err := q.db.QueryContext(ctx, shardRevisions)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ShardRevisionsRow
+	for rows.Next() {
+		var i ShardRevisionsRow
+		if err := rows.Scan(&i.IssuerID, &i.Shard, &i.Revision); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -1,18 +1,21 @@
 -- name: SerialStatus :many
-SELECT c.issuer_id, c.not_after, c.revoked_at, c.reason, c.compromised_at
+SELECT c.issuer_id, c.crl_shard, c.not_after, c.revoked_at, c.reason, c.compromised_at
   FROM certificate AS c WHERE c.serial = sqlc.arg(serial)
 UNION ALL
-SELECT m.issuer_id, m.not_after, m.revoked_at, m.reason, CAST(NULL AS BIGINT)
+SELECT m.issuer_id, m.crl_shard, m.not_after, m.revoked_at, m.reason, CAST(NULL AS BIGINT)
   FROM client_certificate AS m WHERE m.serial = sqlc.arg(serial)
 UNION ALL
-SELECT r.issuer_id, r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
+SELECT r.issuer_id, CAST(0 AS BIGINT), r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
   FROM ocsp_responder AS r WHERE r.serial = sqlc.arg(serial)
 UNION ALL
-SELECT v.issuer_id, v.not_after, v.revoked_at, v.reason, v.compromised_at
+SELECT v.issuer_id, v.crl_shard, v.not_after, v.revoked_at, v.reason, v.compromised_at
   FROM ca_revocation AS v WHERE v.serial = sqlc.arg(serial)
 UNION ALL
-SELECT p.issuer_id, p.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
+SELECT p.issuer_id, p.crl_shard, p.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
   FROM precertificate AS p WHERE p.serial = sqlc.arg(serial) AND p.status = 'pending';
+
+-- name: ShardRevisions :many
+SELECT issuer_id, shard, revision FROM crl_shard;
 
 -- name: InsertResponder :exec
 INSERT INTO ocsp_responder (key_name, issuer_id, serial, certificate, not_before, not_after, status, created_at)
