@@ -87,10 +87,13 @@ func (p *Publisher) copyTo(ctx context.Context, c *copier) error {
 
 // missing returns the CRLs that the target has not.
 func (p *Publisher) missing(c *copier) map[shard]*store.CRL {
-	missing := map[shard]*store.CRL{}
+	missing, newest := map[shard]*store.CRL{}, p.shelf.newest.Load()
+	if newest == nil {
+		return missing
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for key, crl := range *p.shelf.newest.Load() {
+	for key, crl := range *newest {
 		if c.has[key] < crl.Number {
 			missing[key] = crl
 		}

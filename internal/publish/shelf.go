@@ -22,7 +22,7 @@ const (
 // and the bytes of small ones. While the database is away, what is in memory is served
 // on.
 type shelf struct {
-	newest atomic.Pointer[map[shard]*store.CRL]
+	newest atomic.Pointer[map[shard]*store.CRL] // nil before the first turn
 
 	mu    sync.Mutex
 	bytes map[telamon.CRLID][]byte // guarded by mu
@@ -30,7 +30,6 @@ type shelf struct {
 }
 
 func (s *shelf) init() {
-	s.newest.Store(&map[shard]*store.CRL{})
 	s.bytes = map[telamon.CRLID][]byte{}
 }
 
@@ -67,8 +66,15 @@ func (s *shelf) keep(current map[telamon.CRLID]bool) {
 
 // Newest returns the newest CRL of a shard as of the last turn, nil if there is none.
 func (p *Publisher) Newest(issuer telamon.IssuerID, n int) *store.CRL {
-	return (*p.shelf.newest.Load())[shard{issuer, n}]
+	newest := p.shelf.newest.Load()
+	if newest == nil {
+		return nil
+	}
+	return (*newest)[shard{issuer, n}]
 }
+
+// Loaded reports whether a turn has read what is published.
+func (p *Publisher) Loaded() bool { return p.shelf.newest.Load() != nil }
 
 // Write writes the bytes of a CRL. It holds a chunk of a large one at a time. It
 // reports NotFound, before anything was written, if the CRL was dropped meanwhile.

@@ -17,6 +17,9 @@ import (
 
 // crls gives the CRLs that are published.
 type crls interface {
+	// Loaded reports whether it is known what is published; before that Newest has
+	// nothing.
+	Loaded() bool
 	Newest(issuer telamon.IssuerID, shard int) *store.CRL
 	Write(ctx context.Context, w io.Writer, crl *store.CRL) error
 }
@@ -32,6 +35,11 @@ type lists struct {
 // clients of CRLs are simple, and a part of one is of no use.
 func (l *lists) serve(w http.ResponseWriter, r *http.Request) {
 	crl := l.find(r.PathValue("issuer"), r.PathValue("file"))
+	if crl == nil && !l.crls.Loaded() { // a cache might keep that there is none
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "not ready", http.StatusServiceUnavailable)
+		return
+	}
 	if crl == nil {
 		http.NotFound(w, r)
 		return

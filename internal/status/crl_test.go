@@ -28,10 +28,13 @@ type shelf struct {
 	bytes []byte
 	after int   // octets until err
 	err   error // nil: they do not
+	early bool  // nothing is known yet
 }
 
+func (s *shelf) Loaded() bool { return !s.early }
+
 func (s *shelf) Newest(issuer telamon.IssuerID, shard int) *store.CRL {
-	if issuer == s.crl.Issuer && shard == s.crl.Shard {
+	if !s.early && issuer == s.crl.Issuer && shard == s.crl.Shard {
 		return s.crl
 	}
 	return nil
@@ -221,4 +224,23 @@ func FuzzPath(f *testing.F) {
 			t.Errorf("%s is answered with %d", r.URL.Path, w.Code)
 		}
 	})
+}
+
+// TestServeCRLTooEarly asks a server for a CRL that does not know yet what is published.
+func TestServeCRLTooEarly(t *testing.T) {
+	clock := testkit.NewClock(t, "2026-11-30T10:00:00Z")
+	s := newShelf(clock)
+	s.early = true
+	get := func() *http.Response {
+		w := httptest.NewRecorder()
+		handler(clock, nil, s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, fmt.Sprintf("/crl/%s/3.crl", s.crl.Issuer), nil))
+		return w.Result()
+	}
+	if res := get(); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Errorf("before anything is known: %s, Retry-After %q", res.Status, res.Header.Get("Retry-After"))
+	}
+	s.early = false
+	if res := get(); res.StatusCode != http.StatusOK {
+		t.Errorf("afterwards: %s", res.Status)
+	}
 }
