@@ -167,8 +167,8 @@ var system = telamon.Actor{Kind: telamon.ActorSystem}
 
 // Publish publishes every CRL of an issuer now, and returns those that it published. It
 // reports NotFound for an unknown issuer, Conflict with crl_offline if its key is not
-// here and with issuer_expired if it signs nothing any more, and otherwise why one
-// failed.
+// here and with issuer_expired if it signs nothing any more, and Unavailable with
+// crl_failed, which says why.
 func (p *Publisher) Publish(ctx context.Context, actor telamon.Actor, id telamon.IssuerID) ([]*store.CRL, error) {
 	issuer, err := p.cfg.Issuers.Issuer(id)
 	if err != nil {
@@ -187,7 +187,9 @@ func (p *Publisher) Publish(ctx context.Context, actor telamon.Actor, id telamon
 			crl, err = p.publish(ctx, actor, issuer, n)
 		}
 		if err != nil {
-			return out, err
+			return out, &fault.Fault{
+				Kind: fault.Unavailable, Code: "crl_failed", Detail: "The CRL cannot be published now: " + err.Error() + ".", Cause: err,
+			}
 		}
 		out = append(out, crl)
 	}

@@ -295,6 +295,10 @@ func TestFailingSigner(t *testing.T) {
 	if n := strings.Count(w.log.String(), "level=ERROR"); n != 1 {
 		t.Errorf("the log has %d errors, want one: %s", n, &w.log)
 	}
+	if _, err := w.publisher.Publish(t.Context(), operator, w.issuers[single].ID); !fault.Is(err, fault.Unavailable) ||
+		!strings.Contains(fault.From(err).Detail, errSigner.Error()) {
+		t.Errorf("publish it by hand: %v", err)
+	}
 	w.clock.Advance(7*day - 2*time.Hour)
 	attempts(1, 2*time.Hour)
 	if w.publisher.Ready() != nil {

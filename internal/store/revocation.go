@@ -51,7 +51,15 @@ func (db *DB) RevokedOf(ctx context.Context, issuer telamon.IssuerID, shard int,
 		if err != nil {
 			return db.judge(ctx, fmt.Errorf("read what %s/%d revoked: %w", issuer, shard, err))
 		}
-		if err := eachRevoked(rows, from, yield); err != nil {
+		var refused error // yield's own, which says nothing of the database
+		err = eachRevoked(rows, from, func(r *RevokedEntry) error {
+			refused = yield(r)
+			return refused
+		})
+		if refused != nil {
+			return refused
+		}
+		if err != nil {
 			return db.judge(ctx, err)
 		}
 	}

@@ -60,7 +60,7 @@ func (s *server) crls(ctx context.Context, c *call) (any, error) {
 }
 
 func crlOf(s *publish.State, now time.Time) CRL {
-	out := CRL{Issuer: s.Issuer, Shard: s.Shard, Due: timeOf(s.Due), State: "ok", Problem: s.Problem}
+	out := CRL{Issuer: s.Issuer, Shard: s.Shard, Due: timeOf(s.Due.Truncate(time.Second)), State: "ok", Problem: s.Problem}
 	if s.CRL != nil {
 		out.Number, out.Entries, out.Size = s.CRL.Number, s.CRL.Entries, s.CRL.Size
 		out.ThisUpdate, out.NextUpdate = timeOf(s.CRL.ThisUpdate), timeOf(s.CRL.NextUpdate)
