@@ -10,11 +10,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/signer"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
 )
@@ -155,4 +158,48 @@ func keystoreOf(t *testing.T, w *world) keystore.Config {
 		t.Fatal(err)
 	}
 	return keystore.Config{Dir: w.cfg.Keys.Dir, KEK: kek, Clock: w.clock}
+}
+
+// TestMoveToASigner moves a series from the keystore's files to a signer by a rotation.
+// The old key stays where it is, signs status, and is destroyed there.
+func TestMoveToASigner(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t))
+	w.install()
+	s := newSigner(w)
+	w.open()
+	ctx := t.Context()
+	series, err := w.app.Issuance.SeriesNamed(app.SeriesTLSEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := w.app.Issuance.Active(series.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operator := telamon.Actor{Kind: telamon.ActorOperator, RequestID: "req_1"}
+	rotated, err := w.app.Life.Rotate(ctx, operator, lifecycle.RotateRequest{Series: series.Name, Now: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := w.app.Issuance.Issuer(rotated.Next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := s.keys.Names(); !slices.Equal(names, []string{next.KeyName}) {
+		t.Errorf("the signer has the keys %q, want that of the next issuing CA alone", names)
+	}
+	if _, err := w.app.Keys.Public(next.KeyName); !errors.Is(err, keystore.ErrNoKey) {
+		t.Errorf("the next key is in the files: %v", err)
+	}
+	for _, id := range []telamon.IssuerID{old.ID, next.ID} {
+		if _, err := w.app.Publisher.Publish(ctx, operator, id); err != nil {
+			t.Errorf("a CRL of %s: %v", id, err)
+		}
+	}
+	if err := errors.Join(w.app.CAKeys.Retire(old.KeyName), w.app.CAKeys.Destroy(old.KeyName)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(w.cfg.Keys.Dir, old.KeyName+".key")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file of the destroyed key: %v", err)
+	}
 }

@@ -49,7 +49,7 @@ type identity struct {
 	cert *x509.Certificate
 }
 
-func newIdentity(t *testing.T, name string) identity {
+func newIdentity(t testing.TB, name string) identity {
 	t.Helper()
 	certificate, key, err := signer.NewIdentity(name)
 	if err != nil {
@@ -66,10 +66,10 @@ func newIdentity(t *testing.T, name string) identity {
 	return identity{pair, parsed}
 }
 
-func newWorld(t *testing.T) *world { return newWorldOn(t, nil) }
+func newWorld(t testing.TB) *world { return newWorldOn(t, nil) }
 
 // newWorldOn is newWorld with a device that has the keys.
-func newWorldOn(t *testing.T, device keystore.Device) *world {
+func newWorldOn(t testing.TB, device keystore.Device) *world {
 	t.Helper()
 	// The path of a Unix socket has at most 107 bytes; those of tests may be long.
 	dir, err := os.MkdirTemp("", "telamon-signer-")
@@ -138,7 +138,7 @@ func (w *world) dial(us, server identity, wait time.Duration) *signer.Client {
 }
 
 // hierarchy makes a root and an issuing CA by the keys.
-func hierarchy(t *testing.T, keys issuance.Keys, clock telamon.Clock) (*issuance.Engine, *issuance.Hierarchy) {
+func hierarchy(t testing.TB, keys issuance.Keys, clock telamon.Clock) (*issuance.Engine, *issuance.Hierarchy) {
 	t.Helper()
 	engine := issuance.New(issuance.Config{Keys: keys, Clock: clock, StatusBaseURL: "http://status.example"})
 	made, err := engine.CreateHierarchy(t.Context(), issuance.HierarchySpec{
@@ -153,7 +153,7 @@ func hierarchy(t *testing.T, keys issuance.Keys, clock telamon.Clock) (*issuance
 }
 
 // engineOf returns an engine that issues by other keys.
-func engineOf(t *testing.T, keys issuance.Keys, made *issuance.Hierarchy, clock telamon.Clock) *issuance.Engine {
+func engineOf(t testing.TB, keys issuance.Keys, made *issuance.Hierarchy, clock telamon.Clock) *issuance.Engine {
 	t.Helper()
 	engine := issuance.New(issuance.Config{Keys: keys, Clock: clock, StatusBaseURL: "http://status.example"})
 	engine.Load(made.Issuers, made.Series)

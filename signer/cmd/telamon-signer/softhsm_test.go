@@ -23,6 +23,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ocsp"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/doctor"
+	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/playground"
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/testkit/invariant"
@@ -185,8 +190,9 @@ const (
 )
 
 // TestSoftHSM runs a platform whose CA keys never leave a token: it is made, issues,
-// and loses its signer under load, again and again. Every certificate that was
-// answered with 201 exists, and every request is answered, with 201 or a clear 503.
+// loses its signer under load, again and again, rotates, and publishes a CRL and OCSP
+// answers. Every certificate that was answered with 201 exists, and every request is
+// answered, with 201 or a clear 503.
 func TestSoftHSM(t *testing.T) {
 	token := softhsm.New(t)
 	p := newProcess(t, token)
@@ -221,9 +227,17 @@ func TestSoftHSM(t *testing.T) {
 			t.Errorf("%s was answered with 201, and is answered with %d now: %s", serial, status, body)
 		}
 	}
-	if out, err := p.run("keys", "-check"); err != nil || strings.Count(out, "there\n") != 8 {
+	w.checkRotation(csr)
+	for _, key := range privateKeys(t, token) {
+		if !strings.Contains(key, "always sensitive") || !strings.Contains(key, "never extractable") {
+			t.Errorf("a key can leave the token: %s", key)
+		}
+	}
+	// One issuing CA and one OCSP responder are new.
+	if out, err := p.run("keys", "-check"); err != nil || strings.Count(out, "there\n") != 10 {
 		t.Errorf("keys -check: %v\n%s", err, out)
 	}
+	w.checkDoctor()
 	invariant.Check(t, w.App.Store)
 	if err := p.end(syscall.SIGTERM); err != nil {
 		t.Errorf("the signer ended by SIGTERM with: %v\n%s", err, p.log)
@@ -273,4 +287,126 @@ func (w *platform) issueWhileKilled(p *process, csr string) []string {
 		w.t.Errorf("%d requests were answered with 201 and %d with 503, want %d in all", len(issued), refused.Load(), killRequests)
 	}
 	return issued
+}
+
+// operator is who rotates.
+var operator = telamon.Actor{Kind: telamon.ActorOperator, RequestID: "req_1"}
+
+// certificate has a certificate issued, and returns it and its issuer.
+func (w *platform) certificate(csr string) (*client, *x509.Certificate, *telamon.Issuer) {
+	w.t.Helper()
+	c := w.client()
+	status, location, body := c.do(http.MethodPost, "/certificates", map[string]any{
+		"subject_dn": map[string]any{"common_name": "testsubject"}, "public_key": csr,
+	})
+	if status != http.StatusCreated {
+		w.t.Fatalf("POST /certificates: %d, %s", status, body)
+	}
+	var answer struct {
+		Certificate string `json:"certificate"`
+	}
+	status, _, body = c.do(http.MethodGet, "/certificates/"+location[strings.LastIndexByte(location, '/')+1:], nil)
+	if err := json.Unmarshal(body, &answer); err != nil || status != http.StatusOK {
+		w.t.Fatalf("GET %s: %d, %s", location, status, body)
+	}
+	block, _ := pem.Decode([]byte(answer.Certificate))
+	if block == nil {
+		w.t.Fatalf("GET %s answers %s", location, body)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	issuers, _, err := w.App.Store.Issuers(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, issuer := range issuers {
+		if cert.CheckSignatureFrom(issuer.Certificate) == nil {
+			return c, cert, &issuer
+		}
+	}
+	w.t.Fatalf("no issuer has signed %s", location)
+	return nil, nil, nil
+}
+
+// checkRotation rotates the series that issues, revokes a certificate of the new issuing
+// CA, and finds it revoked in the CRL and the OCSP answer that keys of the token signed.
+func (w *platform) checkRotation(csr string) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	_, _, old := w.certificate(csr)
+	series, err := w.App.Issuance.Series(old.Series)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.App.Life.Rotate(ctx, operator, lifecycle.RotateRequest{Series: series.Name, Now: true, EndTokens: true}); err != nil {
+		w.t.Fatal(err)
+	}
+	c, cert, next := w.certificate(csr)
+	if next.ID == old.ID {
+		w.t.Fatal("the old issuing CA signs after the rotation")
+	}
+	if status, _, body := c.do(http.MethodDelete, fmt.Sprintf("/certificates/%X", cert.SerialNumber), nil); status != http.StatusNoContent {
+		w.t.Fatalf("DELETE: %d, %s", status, body)
+	}
+	if _, err := w.App.Publisher.Publish(ctx, operator, next.ID); err != nil {
+		w.t.Fatal(err)
+	}
+	crl, err := x509.ParseRevocationList(w.fetch(http.MethodGet, cert.CRLDistributionPoints[0], nil))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := crl.CheckSignatureFrom(next.Certificate); err != nil {
+		w.t.Errorf("the CRL: %v", err)
+	}
+	if len(crl.RevokedCertificateEntries) != 1 || crl.RevokedCertificateEntries[0].SerialNumber.Cmp(cert.SerialNumber) != 0 {
+		w.t.Errorf("the CRL has %+v, want %X", crl.RevokedCertificateEntries, cert.SerialNumber)
+	}
+	question, err := ocsp.CreateRequest(cert, next.Certificate, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	answer, err := ocsp.ParseResponseForCert(w.fetch(http.MethodPost, w.Description.StatusURL+"/ocsp/"+next.ID.String(), question), cert, next.Certificate)
+	if err != nil || answer.Status != ocsp.Revoked || answer.Certificate == nil {
+		w.t.Errorf("the OCSP answer is %+v, %v, want revoked, by a responder", answer, err)
+	}
+}
+
+// fetch returns what a URL of the plain listener answers.
+func (w *platform) fetch(method, url string, body []byte) []byte {
+	w.t.Helper()
+	req, err := http.NewRequest(method, url, bytes.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/ocsp-request")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s %s: %s, %s, %v", method, url, res.Status, answer, err)
+	}
+	return answer
+}
+
+// checkDoctor has the installation examined: the keys and journals are behind the signer.
+func (w *platform) checkDoctor() {
+	w.t.Helper()
+	report := doctor.Examine(w.t.Context(), w.App.Config, doctor.Options{Clock: telamon.SystemClock{}})
+	checked := map[string]doctor.Level{}
+	for _, f := range report.Findings {
+		if f.Level == doctor.Fail {
+			w.t.Errorf("%+v", f)
+		}
+		checked[f.Check] = f.Level
+	}
+	for _, check := range []string{"signer", "keys", "journal"} {
+		if _, ok := checked[check]; !ok {
+			w.t.Errorf("there is no finding of %s: %+v", check, report.Findings)
+		}
+	}
 }
