@@ -29,7 +29,7 @@ const patience = 20 * time.Second
 
 // world is a keystore behind a signer, and a client.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	clock  *testkit.Clock
 	keys   *keystore.Keystore
 	client *signer.Client
