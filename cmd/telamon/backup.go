@@ -142,7 +142,7 @@ func newRestore() *cobra.Command {
 	flags.StringVar(&c.at, "at", "", "of a directory of backups, the newest one that is not younger than this time")
 	flags.BoolVar(&c.options.KeepKeys, "keep-keys", false, "keep the keystore that is there: it is newer than the backup's")
 	flags.StringSliceVar(&c.checkpoints, "checkpoint", nil, "file of an exported checkpoint to compare with, beside audit.checkpoint_file; may be given several times")
-	flags.StringSliceVar(&c.crls, "crl", nil, "file or directory of published CRLs to compare with, or \"none\"; without it they are fetched from status_base_url")
+	flags.StringSliceVar(&c.crls, "crl", nil, "file or directory of published CRLs to compare with, or \"none\"; without it, those of crl.directory or else of status_base_url")
 	flags.BoolVar(&c.options.AcceptLoss, "accept-loss", false, "restore although the backup lacks what was published since")
 	flags.BoolVar(&c.options.Act, "yes", false, "carry it out")
 	flags.BoolVar(&c.json, "json", false, "print JSON")
@@ -176,7 +176,7 @@ func (c *restoreCommand) run(cmd *cobra.Command) error {
 	if o.Evidence.Checkpoints, err = c.exported(full.Audit.CheckpointFile); err != nil {
 		return err
 	}
-	if err := c.published(cmd, full.StatusBaseURL); err != nil {
+	if err := c.published(full.StatusBaseURL, full.CRL.Directory); err != nil {
 		return err
 	}
 	defer os.RemoveAll(c.fetched)

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/telamon-ca/telamon"
 )
 
@@ -23,8 +21,13 @@ const (
 	crlFetchLimit = 2 * time.Minute
 )
 
-// published sets which published CRLs a restore looks at.
-func (c *restoreCommand) published(cmd *cobra.Command, base string) error {
+// published sets which published CRLs a restore looks at: those that the arguments
+// name, else those of the directory that the server copies them to, else those that are
+// served under the base URL.
+func (c *restoreCommand) published(base, copies string) error {
+	if _, err := os.Stat(copies); err == nil && len(c.crls) == 0 && copies != "" {
+		c.crls = []string{copies}
+	}
 	if len(c.crls) == 0 {
 		dir, err := os.MkdirTemp("", "telamon-crl-")
 		if err != nil {

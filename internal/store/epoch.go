@@ -34,7 +34,7 @@ func (e *Epoch) gaveUp(c audit.Checkpoint) bool {
 }
 
 // OpenEpoch writes an epoch with its audit event, whose After is details. It sets the
-// epoch's ID and time.
+// epoch's ID and time. Leases end: their holders are of the time before.
 func (db *DB) OpenEpoch(ctx context.Context, actor telamon.Actor, e *Epoch, details any) error {
 	return db.update(ctx, func(t *txn) error {
 		e.ID, e.At = telamon.NewEventID(), t.now
@@ -44,6 +44,9 @@ func (db *DB) OpenEpoch(ctx context.Context, actor telamon.Actor, e *Epoch, deta
 		})
 		if err != nil {
 			return fmt.Errorf("open epoch: %w", err)
+		}
+		if err := t.DropLeases(ctx); err != nil {
+			return fmt.Errorf("drop leases: %w", err)
 		}
 		return t.record(ctx, eventTable, telamon.Event{ID: e.ID, Actor: actor, Action: "epoch.open", Object: e.ID.String(), Result: "ok", After: details})
 	})

@@ -53,6 +53,15 @@ func (q *Queries) CRLNumbers(ctx context.Context) ([]CRLNumbersRow, error) {
 	return items, nil
 }
 
+const dropLeases = `-- name: DropLeases :exec
+DELETE FROM lease
+`
+
+func (q *Queries) DropLeases(ctx context.Context) error {
+	_, err := q.db.ExecContext(ctx, dropLeases)
+	return err
+}
+
 const epochs = `-- name: Epochs :many
 SELECT id, at, tree_size, tree_root, lost_size, lost_at, lost_checkpoint FROM epoch ORDER BY at, id
 `

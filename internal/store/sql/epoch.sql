@@ -23,3 +23,6 @@ SELECT account_id FROM pair WHERE id = sqlc.arg(id);
 
 -- name: CRLNumbers :many
 SELECT issuer_id, shard, number FROM crl_shard WHERE number > 0 ORDER BY issuer_id, shard;
+
+-- name: DropLeases :exec
+DELETE FROM lease;
