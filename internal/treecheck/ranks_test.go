@@ -32,6 +32,7 @@ var ranks = map[string]int{
 
 	// These hold no package's code, only tests or requirements.
 	"internal/treecheck": 0,
+	"internal/trials":    0,
 
 	// Engines that are pure.
 	"internal/authz":    2,
