@@ -293,6 +293,12 @@ func TestAuthorities(t *testing.T) {
 		})
 		return build(t, tmpl)
 	}
+	responder := build(t, root.leaf(t, sub, func(m *tbs.Template) {
+		m.Content.Subject, m.Content.SAN = rootTemplate(t, sub).Content.Subject[:2:2], telamon.SubjectAltName{}
+		m.Content.Subject = append(m.Content.Subject, utf8(t, "2.5.4.3", "Example OCSP"))
+		m.Content.ExtKeyUsage.OIDs, m.OCSPNoCheck = []x509.OID{oid(t, telamon.OCSPSigning)}, true
+		m.CRLURLs, m.CAIssuersURLs = nil, nil
+	}))
 	rootDER := root.cert.RawTBSCertificate
 	for _, tt := range []struct {
 		name    string
@@ -305,6 +311,8 @@ func TestAuthorities(t *testing.T) {
 		{"strict issuing CA", telamon.ProfileStrictCA, subordinate("2.5.29.32.0"), ""},
 		{"strict issuing CA of two policies", telamon.ProfileStrictCA, subordinate("2.23.140.1.2.1", "2.23.140.1.2.2"), "e_ca_multiple_reserved_policy_oids"},
 		{"strict issuing CA without policies", telamon.ProfileStrictCA, subordinate(), "e_invalid_ca_certificate_policies e_sub_ca_certificate_policies_missing"},
+		{"responder", telamon.ProfileResponder, responder, ""},
+		{"strict responder", telamon.ProfileStrictResponder, responder, ""},
 		{"strict root", telamon.ProfileStrictCA, rootDER, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

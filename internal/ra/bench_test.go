@@ -1,10 +1,15 @@
 package ra_test
 
 import (
+	"context"
 	"runtime"
 	"strconv"
 	"testing"
 
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/lint"
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
 )
@@ -20,6 +25,38 @@ func BenchmarkIssue(b *testing.B) {
 			procs := runtime.GOMAXPROCS(0)
 			b.SetParallelism(max(workers/procs, 1)) // workers are a multiple of GOMAXPROCS
 			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := w.ra.Issue(b.Context(), c.actor(), request(csr, "www.example.com")); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "issued/s")
+		})
+	}
+}
+
+// BenchmarkIssueLinted issues with and without lints, for private services and for those
+// of strict content, from 8 workers.
+func BenchmarkIssueLinted(b *testing.B) {
+	linter, err := lint.New(lint.Config{})
+	must(b, err)
+	for _, bench := range []struct {
+		name string
+		lint func(context.Context, telamon.Profile, []byte) []fault.Field
+		spec iam.ServiceSpec
+	}{
+		{"private/unlinted", nil, metered()}, {"private/linted", linter.Check, metered()},
+		{"strict/unlinted", nil, strictContent(domainAlone...)}, {"strict/linted", linter.Check, strictContent(domainAlone...)},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			w := newLintedWorld(b, dbtest.SQLite(b), testkit.NewClock(b, now), bench.lint)
+			c := w.customer(b, bench.spec, 1<<31-1)
+			csr := newKey(b).csr
+			b.SetParallelism(max(8/runtime.GOMAXPROCS(0), 1))
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {

@@ -139,15 +139,21 @@ func must(t testing.TB, err error) {
 
 func newWorld(t testing.TB, url string, clock *testkit.Clock) *world {
 	t.Helper()
+	linter, err := lint.New(lint.Config{})
+	must(t, err)
+	return newLintedWorld(t, url, clock, linter.Check)
+}
+
+// newLintedWorld is newWorld with a lint; nil lints nothing.
+func newLintedWorld(t testing.TB, url string, clock *testkit.Clock, check func(context.Context, telamon.Profile, []byte) []fault.Field) *world {
+	t.Helper()
 	w := &world{t: t, url: url, db: dbtest.Open(t, url, clock), clock: clock}
 	kek, _ := keystore.NewKEK()
 	keystore, err := keystore.Create(keystore.Config{Dir: filepath.Join(t.TempDir(), "keys"), KEK: kek, Clock: clock})
 	must(t, err)
 	t.Cleanup(func() { keystore.Close() })
 	w.keys = &keys{Keystore: keystore}
-	linter, err := lint.New(lint.Config{})
-	must(t, err)
-	w.engine = issuance.New(issuance.Config{Keys: w.keys, Clock: clock, StatusBaseURL: baseURL, Lint: linter.Check})
+	w.engine = issuance.New(issuance.Config{Keys: w.keys, Clock: clock, StatusBaseURL: baseURL, Lint: check})
 	made, err := w.engine.CreateHierarchy(t.Context(), issuance.HierarchySpec{
 		Name: "tls", Kind: telamon.HierarchyTLS, Organization: "Example", RootKeyType: tbs.ECP256, RootYears: 20,
 		Series: []issuance.SeriesSpec{{Name: "tls-ec", KeyType: tbs.ECP256, EKUFamily: telamon.EKUTLS, Years: 5, CRLShards: shards}},
