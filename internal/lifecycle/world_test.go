@@ -166,3 +166,9 @@ func (w *world) leaf(t testing.TB, issuer telamon.IssuerID, eku string, life tim
 	}
 	return w.engine.Sign(t.Context(), token)
 }
+
+// newWorldSQLite is a world on SQLite alone, for what the database does not matter to.
+func newWorldSQLite(t testing.TB) *world {
+	t.Helper()
+	return newWorld(t, dbtest.SQLite(t), start)
+}
