@@ -107,7 +107,7 @@ func newRoot() *cobra.Command {
 		newBlocklist(), newVersion())
 	root.AddCommand(newBackup(), newRestore(), newDoctor())
 	root.AddCommand(newRevoke(), newKey(), newIssuers())
-	root.AddCommand(newApproval(), newOperatorToken())
+	root.AddCommand(newApproval(), newOperatorToken(), newCase())
 	root.AddCommand(newCRL())
 	return root
 }

@@ -32,6 +32,9 @@ func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, er
 	if slices.Contains(lifecycle.Templates(), m.Template) {
 		return a.Life.RenderMail(ctx, m)
 	}
+	if m.Template == notify.TemplateCaseOverdue {
+		return a.Staff.RenderMail(ctx, m)
+	}
 	return a.RA.RenderMail(ctx, m)
 }
 

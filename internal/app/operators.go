@@ -1,11 +1,17 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/user"
 	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telamon-ca/telamon/internal/staff"
 )
@@ -93,8 +99,40 @@ func (a *App) wireStaff() (err error) {
 	if a.operators, err = a.Config.operators(); err != nil {
 		return fmt.Errorf("operators: %w", err)
 	}
+	table, err := a.Config.Validation.rules()
+	if err != nil {
+		return fmt.Errorf("validation.rules_file: %w", err)
+	}
 	a.Staff = staff.New(staff.Config{
-		Store: a.Store, Clock: a.Clock, Log: a.Log, FourEyes: a.Config.needsTwo(), WakeJobs: func() { a.jobs.Wake() },
+		Store: a.Store, Clock: a.Clock, Log: a.Log, FourEyes: a.Config.needsTwo(), Rules: table, Mailboxes: a.Config.Mail.Operators,
+		WakeJobs: func() { a.jobs.Wake() },
 	})
 	return nil
+}
+
+// casesEvery is how often cases are looked at that may be overdue.
+const casesEvery = time.Minute
+
+// startCases tells the operators, in mails and metrics, of certificates that should have
+// been revoked by now.
+func (a *App) startCases(ctx context.Context, work *sync.WaitGroup) {
+	var open, overdue atomic.Int64
+	for name, gauge := range map[string]struct {
+		help  string
+		value *atomic.Int64
+	}{
+		"telamon_cases_open":    {"Cases by which certificates must be revoked that are open.", &open},
+		"telamon_cases_overdue": {"Open cases whose certificates should have been revoked by now.", &overdue},
+	} {
+		a.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: gauge.help},
+			func() float64 { return float64(gauge.value.Load()) }))
+	}
+	a.every(ctx, work, casesEvery, "look at cases", func(ctx context.Context) error {
+		n, late, err := a.Staff.WatchCases(ctx)
+		if err == nil {
+			open.Store(int64(n))
+			overdue.Store(int64(late))
+		}
+		return err
+	})
 }

@@ -27,13 +27,14 @@ const (
 	TemplateIssuerUnsigned     = "issuer_unsigned"      // the next one has no certificate yet
 
 	TemplateCertificatesExpiring = "certificates_expiring" // takes a [CertificatesMail]
+	TemplateCaseOverdue          = "case_overdue"          // takes a [CaseMail]
 )
 
 // Templates returns the names of all templates.
 func Templates() []string {
 	return []string{
 		TemplateClaimApproval, TemplateClaimTokenIssued, TemplateClaimTokenExpiring, TemplateClaimVerified, TemplateClaimFailing,
-		TemplateClaimExpiring, TemplateIssuerSwitch, TemplateIssuerUnsigned, TemplateCertificatesExpiring,
+		TemplateClaimExpiring, TemplateIssuerSwitch, TemplateIssuerUnsigned, TemplateCertificatesExpiring, TemplateCaseOverdue,
 	}
 }
 
@@ -90,6 +91,17 @@ type IssuerMail struct {
 	At        time.Time
 	Days      int    // until then
 	PortalURL string // always ""
+}
+
+// A CaseMail tells the operators that certificates should have been revoked by now.
+type CaseMail struct {
+	Case         string
+	Category     string
+	ReportedAt   time.Time
+	DueAt        time.Time
+	Certificates int    // that the case names
+	Account      string // always "": it is for the operators
+	PortalURL    string // always ""
 }
 
 //go:embed *.tmpl
@@ -151,7 +163,7 @@ func Render(template string, data any) (Message, error) {
 		}
 		to, data = d.Address, d.tamed()
 	case ClaimMail:
-		if template == TemplateClaimApproval || template == TemplateCertificatesExpiring || isIssuers(template) {
+		if template == TemplateClaimApproval || template == TemplateCertificatesExpiring || template == TemplateCaseOverdue || isIssuers(template) {
 			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
 		}
 		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
@@ -166,6 +178,12 @@ func Render(template string, data any) (Message, error) {
 			return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
 		}
 		data = d.tamed()
+	case CaseMail:
+		if template != TemplateCaseOverdue {
+			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
+		}
+		d.Case, d.Category, d.Account, d.PortalURL = tame(d.Case), tame(d.Category), "", ""
+		data = d
 	case IssuerMail:
 		if !isIssuers(template) {
 			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)

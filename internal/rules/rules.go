@@ -34,6 +34,7 @@ type Table struct {
 	rfc8657From                             time.Time
 	tokenLife, persistReuse, caaValid       time.Duration
 	retention                               time.Duration
+	deadlines                               []datedDeadline
 }
 
 // series are values, each of which holds from an instant until that of the next one.
@@ -85,6 +86,7 @@ type (
 		TokenDays        int           `yaml:"token_lifetime_days"`
 		RetentionDays    int           `yaml:"retention_days"`
 		CAAValidHours    int           `yaml:"caa_valid_hours"`
+		Deadlines        []deadlineRow `yaml:"revocation_deadlines"`
 	}
 )
 
@@ -136,6 +138,7 @@ func (f *file) table() (*Table, error) {
 		tokenLife:     time.Duration(r.positive("token_lifetime_days", f.TokenDays)) * Day,
 		persistReuse:  time.Duration(r.positive("persistent_txt_reuse_days", f.PersistReuseDays)) * Day,
 		retention:     time.Duration(r.positive("retention_days", f.RetentionDays)) * Day,
+		deadlines:     r.deadlines("revocation_deadlines", f.Deadlines),
 		caaValid:      time.Duration(r.positive("caa_valid_hours", f.CAAValidHours)) * time.Hour,
 	}
 	if err := errors.Join(r.problems...); err != nil {

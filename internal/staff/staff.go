@@ -16,6 +16,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/jobs"
+	"github.com/telamon-ca/telamon/internal/rules"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -26,22 +27,28 @@ type Config struct {
 	Log   *slog.Logger
 	// FourEyes says that what authz.NeedsTwo names waits for a second operator.
 	FourEyes bool
+	// Rules say by when what must be revoked.
+	Rules *rules.Table
+	// Mailboxes are told of cases that are overdue.
+	Mailboxes []string
 	// WakeJobs is called when there may be jobs to do; may be nil.
 	WakeJobs func()
 }
 
 // Staff serves the use cases. It is safe for concurrent use.
 type Staff struct {
-	store    *store.DB
-	clock    telamon.Clock
-	log      *slog.Logger
-	fourEyes bool
-	wakeJobs func()
+	store     *store.DB
+	clock     telamon.Clock
+	log       *slog.Logger
+	fourEyes  bool
+	rules     *rules.Table
+	mailboxes []string
+	wakeJobs  func()
 }
 
 // New returns the use cases.
 func New(cfg Config) *Staff {
-	s := &Staff{store: cfg.Store, clock: cfg.Clock, log: cfg.Log, fourEyes: cfg.FourEyes, wakeJobs: cfg.WakeJobs}
+	s := &Staff{store: cfg.Store, clock: cfg.Clock, log: cfg.Log, fourEyes: cfg.FourEyes, rules: cfg.Rules, mailboxes: cfg.Mailboxes, wakeJobs: cfg.WakeJobs}
 	if s.wakeJobs == nil {
 		s.wakeJobs = func() {}
 	}

@@ -71,6 +71,7 @@ func New(cfg Config) http.Handler {
 	s.revokeRoutes()
 	s.crlRoutes()
 	s.approvalRoutes()
+	s.caseRoutes()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, pattern := s.mux.Handler(r); pattern == "" {
 			// The mux's own answer has the status: 404, or 405 with Allow.

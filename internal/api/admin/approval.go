@@ -83,6 +83,14 @@ func (c *call) approve(ctx context.Context, action authz.Action, summary string)
 	return c.Staff.Approve(ctx, c.actor, action, summary, request)
 }
 
+// approveUnless is approve, and nothing for a dry run.
+func (c *call) approveUnless(ctx context.Context, dryRun bool, action authz.Action, summary string) error {
+	if dryRun {
+		return nil
+	}
+	return c.approve(ctx, action, summary)
+}
+
 // execute sends the request of a proposal through the routes, and returns what they
 // answered, and "ok" or the code of a refusal.
 func (s *server) execute(ctx context.Context, p *telamon.Proposal) (answer json.RawMessage, outcome string) {

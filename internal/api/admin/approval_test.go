@@ -128,6 +128,17 @@ func TestFourEyes(t *testing.T) {
 		w.clock.Advance(staff.ProposalLife)
 		bob.refused(post, path, body, 409, "proposal_expired")
 
+		// An issuing CA is not retired by one alone; a dry run waits for nobody.
+		issuers := do[admin.List[admin.Issuer]](ada, get, "/issuers", nil)
+		i := slices.IndexFunc(issuers.Items, func(i admin.Issuer) bool { return i.Role == telamon.RoleIssuing })
+		retire := "/issuers/" + string(issuers.Items[i].ID) + "/retire"
+		do[admin.RetiredIssuer](ada, post, retire, admin.IssuerRetirement{NoSuccessor: true, DryRun: true})
+		path, body = approve(ada.waits(post, retire, admin.IssuerRetirement{NoSuccessor: true}))
+		if retired := do[admin.Approval](bob, post, path, body); retired.Outcome != "ok" {
+			t.Errorf("the retirement is %+v", retired)
+		}
+		w.mustTell("proposal.approve operator:bob", "issuer.retire operator:ada", "proposal.execute operator:bob")
+
 		// A bulk revocation waits, too; its plan does not.
 		plan := do[admin.Bulk](ada, post, "/revocations", admin.NewBulk{
 			Filter: telamon.RevocationFilter{Domain: "example.com"}, RevocationReason: admin.RevocationReason{Reason: telamon.ReasonSuperseded},

@@ -152,6 +152,9 @@ func (s *server) issuerRoutes() {
 		return json.RawMessage(text), err
 	})
 	postRoute(s, "POST /issuers/plan", func(ctx context.Context, c *call, in *IssuerPlan) (any, error) {
+		if err := c.approveUnless(ctx, in.DryRun, authz.IssuerPlan, "plan the next issuing CAs of "+in.Series); err != nil {
+			return nil, err
+		}
 		planned, err := s.Life.Plan(ctx, c.actor, lifecycle.PlanRequest{Series: in.Series, Ahead: in.Ahead, DryRun: in.DryRun})
 		if err != nil {
 			return nil, err
@@ -163,12 +166,18 @@ func (s *server) issuerRoutes() {
 		return list, nil
 	})
 	postRoute(s, "POST /issuers/import", func(ctx context.Context, c *call, in *IssuerImport) (any, error) {
+		if err := c.approveUnless(ctx, in.DryRun, authz.IssuerCreate, "import the certificate of an issuing CA"); err != nil {
+			return nil, err
+		}
 		p, err := s.Life.Import(ctx, c.actor, in.Certificate, in.DryRun)
 		return made(p, err, plannedOf)
 	})
 	postRoute(s, "POST /issuers/{issuer}/retire", func(ctx context.Context, c *call, in *IssuerRetirement) (any, error) {
 		issuer, err := id(c, "issuer", telamon.ParseIssuerID)
 		if err != nil {
+			return nil, err
+		}
+		if err := c.approveUnless(ctx, in.DryRun, authz.IssuerRetire, "retire the issuing CA "+issuer.String()); err != nil {
 			return nil, err
 		}
 		r, err := s.Life.Retire(ctx, c.actor, lifecycle.RetireRequest{
@@ -195,12 +204,18 @@ func (s *server) seriesRoutes() {
 		return list, nil
 	})
 	postRoute(s, "POST /series/{series}/rotate", func(ctx context.Context, c *call, in *IssuerRotation) (any, error) {
+		if err := c.approveUnless(ctx, in.DryRun, authz.IssuerActivate, "exchange the issuing CA of "+c.r.PathValue("series")); err != nil {
+			return nil, err
+		}
 		r, err := s.Life.Rotate(ctx, c.actor, lifecycle.RotateRequest{
 			Series: c.r.PathValue("series"), At: valueOf(in.At), Now: in.Now, EndTokens: in.EndTokens, DryRun: in.DryRun,
 		})
 		return made(r, err, func(r lifecycle.Rotation) Switch { return Switch(r) })
 	})
 	postRoute(s, "POST /series/{series}/schedule", func(ctx context.Context, c *call, in *SeriesSchedule) (any, error) {
+		if err := c.approveUnless(ctx, in.DryRun, authz.IssuerSchedule, "change how "+c.r.PathValue("series")+" is rotated"); err != nil {
+			return nil, err
+		}
 		series, err := s.Life.SetSchedule(ctx, c.actor, c.r.PathValue("series"), func(series *telamon.Series) {
 			if in.Rotation != "" {
 				series.Rotation = in.Rotation
@@ -218,6 +233,9 @@ func (s *server) seriesRoutes() {
 
 func (s *server) crossRoutes() {
 	postRoute(s, "POST /issuers/cross", func(ctx context.Context, c *call, in *NewCross) (any, error) {
+		if err := c.approveUnless(ctx, in.DryRun, authz.IssuerCrossSign, "cross-sign the root "+in.Root.String()); err != nil {
+			return nil, err
+		}
 		if in.SignerCertificate != "" {
 			out, err := s.Life.ImportCross(ctx, c.actor, in.Root, in.Certificate, in.SignerCertificate, in.DryRun)
 			return made(out, err, func(r lifecycle.CrossResult) Cross { return crossOf(&r) })
@@ -234,6 +252,9 @@ func (s *server) crossRoutes() {
 		}
 		var in UseCross
 		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		if err := c.approve(ctx, authz.IssuerCrossSign, "show another chain of "+issuer.String()); err != nil {
 			return nil, err
 		}
 		return nil, s.Life.UseChain(ctx, c.actor, issuer, in.Cross)
