@@ -76,8 +76,9 @@ func (f *failure) error() error {
 // connection is one connection to the signer.
 type connection struct {
 	*tls.Conn
-	r *bufio.Reader
-	w *bufio.Writer
+	r      *bufio.Reader
+	w      *bufio.Writer
+	buffer []byte // of a frame
 }
 
 // NewClient returns a client that has not connected yet.
@@ -229,7 +230,7 @@ func (c *Client) dial(ctx context.Context) (*connection, error) {
 		conn.Close()
 		return nil, err
 	}
-	return &connection{conn, bufio.NewReaderSize(conn, maxFrame), bufio.NewWriterSize(conn, maxFrame)}, nil
+	return &connection{conn, bufio.NewReaderSize(conn, maxFrame), bufio.NewWriterSize(conn, maxFrame), make([]byte, maxFrame)}, nil
 }
 
 // ask asks for one operation. Sent is false if the signer cannot have begun it.
@@ -241,10 +242,10 @@ func (c *connection) ask(req request, write func(io.Writer) error, read func(res
 		return false, err
 	}
 	var reply response
-	if err := readHeader(c.r, &reply); err != nil {
+	if err := readHeader(c.r, c.buffer, &reply); err != nil {
 		return true, noEOF(err)
 	}
-	content := newBody(c.r, req.Operation.answerLimit(), progress)
+	content := newBody(c.r, c.buffer, req.Operation.answerLimit(), progress)
 	if isBody { // the signer has refused what was not whole
 		if err := content.drain(); err != nil {
 			return true, err

@@ -14,14 +14,15 @@ import (
 func FuzzMessage(f *testing.F) {
 	f.Add([]byte("H\x00\x00\x00\x16{\"operation\":\"health\"}E\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, octets []byte) {
+		buffer := make([]byte, maxFrame)
 		free := func() error { return nil }
 		r := bufio.NewReader(bytes.NewReader(octets))
 		var req request
-		if err := readHeader(r, &req); err != nil {
+		if err := readHeader(r, buffer, &req); err != nil {
 			return
 		}
 		const limit = 1 << 10
-		content, err := io.ReadAll(newBody(r, limit, free))
+		content, err := io.ReadAll(newBody(r, buffer, limit, free))
 		if len(content) > limit {
 			t.Fatalf("%d octets of a body are read, the limit is %d", len(content), limit)
 		}
@@ -38,10 +39,10 @@ func FuzzMessage(f *testing.F) {
 		}
 		var again request
 		r = bufio.NewReader(&written)
-		if err := readHeader(r, &again); err != nil || again != req {
+		if err := readHeader(r, buffer, &again); err != nil || again != req {
 			t.Errorf("%+v is written, and read as %+v: %v", req, again, err)
 		}
-		if got, err := newBody(r, limit, free).whole(); err != nil || !bytes.Equal(got, content) {
+		if got, err := newBody(r, buffer, limit, free).whole(); err != nil || !bytes.Equal(got, content) {
 			t.Errorf("%q is written, and read as %q: %v", content, got, err)
 		}
 	})

@@ -75,26 +75,28 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	var work sync.WaitGroup
 	for {
 		conn, err := limited.Accept()
-		if ctx.Err() != nil {
-			if err == nil {
-				conn.Close()
-			}
-			return s.drain(&work)
+		if err == nil && ctx.Err() == nil {
+			work.Go(func() { s.serve(conn) })
+			continue
 		}
-		if err != nil {
-			return errors.Join(fmt.Errorf("signer: %w", err), s.drain(&work))
+		limited.Close() // a connection may have come before it was closed
+		if err == nil {
+			conn.Close()
+		} else if ctx.Err() == nil {
+			s.drain(&work)
+			return fmt.Errorf("signer: %w", err)
 		}
-		work.Go(func() { s.serve(conn) })
+		s.drain(&work)
+		return nil
 	}
 }
 
 // drain closes what waits for requests at once, and the rest when it is answered.
-func (s *Server) drain(work *sync.WaitGroup) error {
+func (s *Server) drain(work *sync.WaitGroup) {
 	s.each(func(conn net.Conn, busy bool) bool { return !busy })
 	late := time.AfterFunc(drainTime, func() { s.each(func(net.Conn, bool) bool { return true }) })
 	defer late.Stop()
 	work.Wait()
-	return nil
 }
 
 // each closes the connections for which f holds. From then on none stays open.
@@ -155,9 +157,9 @@ func (s *Server) serve(plain net.Conn) {
 		s.log.Warn("refused a connection", "error", err)
 		return
 	}
-	r, w := bufio.NewReaderSize(conn, maxFrame), bufio.NewWriterSize(conn, maxFrame)
+	r, w, buffer := bufio.NewReaderSize(conn, maxFrame), bufio.NewWriterSize(conn, maxFrame), make([]byte, maxFrame)
 	for s.mark(conn, false) {
-		if err := s.answer(conn, r, w); err != nil {
+		if err := s.answer(conn, r, w, buffer); err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 				s.log.Warn("a connection ended", "error", err)
 			}
@@ -189,7 +191,7 @@ func (s *Server) mark(conn net.Conn, busy bool) bool {
 }
 
 // answer reads one request and writes its response. An error ends the connection.
-func (s *Server) answer(conn *tls.Conn, r *bufio.Reader, w *bufio.Writer) error {
+func (s *Server) answer(conn *tls.Conn, r *bufio.Reader, w *bufio.Writer, buffer []byte) error {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
@@ -202,10 +204,10 @@ func (s *Server) answer(conn *tls.Conn, r *bufio.Reader, w *bufio.Writer) error 
 		return err
 	}
 	var req request
-	if err := readHeader(r, &req); err != nil {
+	if err := readHeader(r, buffer, &req); err != nil {
 		return noEOF(err)
 	}
-	content := newBody(r, req.Operation.limit(), progress)
+	content := newBody(r, buffer, req.Operation.limit(), progress)
 	reply, out, err := s.do(&req, content)
 	if err != nil {
 		reply, out = respond(err), nil

@@ -159,9 +159,9 @@ func noEOF(err error) error {
 
 // readHeader reads a message's first frame into header, a pointer to a struct. It
 // returns io.EOF if the stream ends before it. An unknown field is an error: the
-// ends would not mean the same.
-func readHeader(r *bufio.Reader, header any) error {
-	kind, content, err := readFrame(r, make([]byte, maxFrame))
+// ends would not mean the same. The buffer has room for a frame.
+func readHeader(r *bufio.Reader, buffer []byte, header any) error {
+	kind, content, err := readFrame(r, buffer)
 	if err != nil {
 		return err
 	}
@@ -182,8 +182,9 @@ type body struct {
 	end      error
 }
 
-func newBody(r *bufio.Reader, limit int64, progress func() error) *body {
-	return &body{r: r, left: limit, buffer: make([]byte, maxFrame), progress: progress}
+// newBody reads the frames by a buffer that has room for one.
+func newBody(r *bufio.Reader, buffer []byte, limit int64, progress func() error) *body {
+	return &body{r: r, left: limit, buffer: buffer, progress: progress}
 }
 
 // Read implements io.Reader.
