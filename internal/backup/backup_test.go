@@ -268,7 +268,7 @@ func TestInPlace(t *testing.T) {
 // admit admits an old database, which nothing starts on before.
 func (w *world) admit() {
 	w.t.Helper()
-	if a, err := w.open(); err == nil {
+	if a, err := w.open(w.clock); err == nil {
 		a.Close()
 		w.t.Error("a server starts on a database that was put back")
 	}

@@ -107,19 +107,24 @@ func (w *world) config() backup.Config {
 }
 
 // open opens the installation as a server does.
-func (w *world) open() (*app.App, error) {
+func (w *world) open(clock telamon.Clock) (*app.App, error) {
 	log, level, err := app.NewLog(w.cfg.Log, &bytes.Buffer{})
 	if err != nil {
 		return nil, err
 	}
-	return app.Open(w.t.Context(), w.cfg, w.clock, log, level)
+	return app.Open(w.t.Context(), w.cfg, clock, log, level)
 }
 
 // serve runs a server that issues itself a certificate, does what do says, and stops:
 // the audit log is sequenced, and its checkpoint exported.
 func (w *world) serve(do func(*app.App)) {
 	w.t.Helper()
-	a, err := w.open()
+	w.serveBy(w.clock, do)
+}
+
+func (w *world) serveBy(clock telamon.Clock, do func(*app.App)) {
+	w.t.Helper()
+	a, err := w.open(clock)
 	if err != nil {
 		w.t.Fatal(err)
 	}

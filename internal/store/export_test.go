@@ -165,3 +165,20 @@ const (
 	MaxUnknown  = maxUnknown
 	SettleBatch = settleBatch
 )
+
+// Prepare prepares a statement of the PostgreSQL dialect, as the store does.
+func Prepare(ctx context.Context, db *DB, query string) error {
+	conn, err := db.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if db.engine == engineSQLite {
+		query = liteText(query)
+	}
+	stmt, err := conn.PrepareContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	return stmt.Close()
+}
