@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/big"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -201,8 +202,11 @@ func TestSpool(t *testing.T) {
 			entries[i].Serial = telamon.NewSerial(thisUpdate)
 		}
 		_, got, err := issuer.read(issuer.sign(t, issuer.template(t), entries))
-		if diff := cmp.Diff(entries, got); diff != "" || err != nil {
-			t.Fatalf("%d entries come back changed: %v", n, err)
+		same := func(a, b Entry) bool {
+			return a.Serial == b.Serial && a.RevokedAt.Equal(b.RevokedAt) && a.Reason == b.Reason
+		}
+		if !slices.EqualFunc(entries, got, same) || err != nil {
+			t.Fatalf("of %d entries, %d come back, or changed: %v", n, len(got), err)
 		}
 	}
 	dir := t.TempDir()
@@ -298,7 +302,7 @@ func TestHeader(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	issuer := newCA(t, tbs.ECP256, "Test CA", x509.KeyUsageCRLSign)
-	good := issuer.sign(t, issuer.template(t), oneOfEach())
+	good := issuer.sign(t, issuer.template(t), oneOfEach()[:2])
 	refuse := func(name string, from *ca, der []byte, want error) {
 		t.Helper()
 		if _, _, err := from.read(der); !errors.Is(err, want) {

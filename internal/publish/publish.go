@@ -20,6 +20,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -72,6 +73,7 @@ type Publisher struct {
 	mu       sync.Mutex
 	failures map[shard]failure              // guarded by mu
 	ends     map[telamon.IssuerID]time.Time // when the certificates of retired issuers end; guarded by mu
+	keys     map[string]holding             // by name; guarded by mu
 	health   atomic.Pointer[Health]
 }
 
@@ -96,7 +98,7 @@ func New(cfg Config) *Publisher {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Outcome) {}
 	}
-	p := &Publisher{cfg: cfg, failures: map[shard]failure{}, ends: map[telamon.IssuerID]time.Time{}}
+	p := &Publisher{cfg: cfg, failures: map[shard]failure{}, ends: map[telamon.IssuerID]time.Time{}, keys: map[string]holding{}}
 	p.shelf.init()
 	p.health.Store(&Health{})
 	for _, target := range cfg.Copies {
@@ -141,13 +143,20 @@ func (p *Publisher) Turn(ctx context.Context) error {
 }
 
 // publishDue publishes what is due, the most urgent first.
-func (p *Publisher) publishDue(ctx context.Context, due []State) error {
+func (p *Publisher) publishDue(ctx context.Context, due []State) (err error) {
 	var errs []error
+	mine := false
+	defer func() {
+		if mine && ctx.Err() == nil {
+			err = errors.Join(err, p.cfg.Store.DropLease(ctx, leaseName))
+		}
+	}()
 	for _, state := range due {
 		held, err := p.cfg.Store.TakeLease(ctx, leaseName, leaseTime)
 		if err != nil || !held {
 			return errors.Join(append(errs, err)...)
 		}
+		mine = true
 		issuer, err := p.cfg.Issuers.Issuer(state.Issuer)
 		if err != nil { // it was there a moment ago
 			continue
@@ -259,10 +268,29 @@ func (p *Publisher) noteSuccess(ctx context.Context, key shard) {
 	}
 }
 
-// hasKey reports whether the issuer's key is in the keystore of this process.
+// hasKey reports whether the keystore or the signer has the issuer's key, as of the last
+// minute: a signer may be far away. One that does not answer has it: its CRLs fail and
+// are not somebody else's.
 func (p *Publisher) hasKey(issuer *telamon.Issuer) bool {
+	now := p.cfg.Clock.Now()
+	p.mu.Lock()
+	known, ok := p.keys[issuer.KeyName]
+	p.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.here
+	}
 	_, err := p.cfg.Keys.Public(issuer.KeyName)
-	return err == nil
+	known = holding{!errors.Is(err, keystore.ErrNoKey), now.Add(time.Minute)}
+	p.mu.Lock()
+	p.keys[issuer.KeyName] = known
+	p.mu.Unlock()
+	return known.here
+}
+
+// holding is whether a key is here.
+type holding struct {
+	here  bool
+	until time.Time // when that is looked at again
 }
 
 // judge sets what Ready and Health report.
@@ -285,9 +313,6 @@ func (p *Publisher) judge(states []State) {
 		if health.NextUpdate.IsZero() || s.CRL.NextUpdate.Before(health.NextUpdate) {
 			health.NextUpdate = s.CRL.NextUpdate
 		}
-		if now.After(s.CRL.NextUpdate.Add(-notReadyBefore)) {
-			health.err = fmt.Errorf("the CRL %d of issuer %s expires at %s", s.Shard, s.Issuer, s.CRL.NextUpdate.Format(time.RFC3339))
-		}
 	}
 	for _, c := range p.copies {
 		health.Uncopied += len(p.missing(c))
@@ -301,8 +326,6 @@ type Health struct {
 	Waiting    time.Duration // of the oldest revocation that no CRL holds
 	Failing    int           // CRLs whose last attempt by this process failed
 	Uncopied   int           // CRLs that a target has not
-
-	err error // why the process is not ready
 }
 
 // Health returns how publishing does. It answers from memory.
@@ -312,6 +335,11 @@ func (p *Publisher) Health() Health { return *p.health.Load() }
 // what it issues could soon not be checked.
 const notReadyBefore = time.Hour
 
-// Ready reports a CRL that is about to expire or has expired, as the last turn saw it.
-// It answers from memory.
-func (p *Publisher) Ready() error { return p.health.Load().err }
+// Ready reports that a CRL is about to expire or has expired. It answers from memory.
+func (p *Publisher) Ready() error {
+	next := p.Health().NextUpdate
+	if next.IsZero() || p.cfg.Clock.Now().Before(next.Add(-notReadyBefore)) {
+		return nil
+	}
+	return fmt.Errorf("a CRL was not renewed: it is good until %s", next.Format(time.RFC3339))
+}

@@ -144,10 +144,7 @@ func (p *Publisher) plan(s *State, issuer *telamon.Issuer, end, now time.Time) {
 		s.Offline = true
 		return
 	case s.CRL == nil:
-		s.Due = issuer.ActivateAt
-		if s.Due.After(now) {
-			s.Due = now
-		}
+		s.Due = now
 	case !end.IsZero() && s.CRL.ThisUpdate.After(end) && !s.IsDirty():
 		s.Done = true
 		return

@@ -94,7 +94,7 @@ func newWorld(t testing.TB, url string) *world {
 		Name: "tls", Kind: telamon.HierarchyTLS, Organization: "Example", RootKeyType: tbs.ECP384, RootYears: 20,
 		Series: []issuance.SeriesSpec{
 			{Name: "tls-ec", KeyType: tbs.ECP256, EKUFamily: telamon.EKUTLS, Years: 3, CRLShards: 1},
-			{Name: "tls-rsa", KeyType: tbs.RSA2048, EKUFamily: telamon.EKUTLS, Years: 3, CRLShards: 4},
+			{Name: "tls-sharded", KeyType: tbs.ECP384, EKUFamily: telamon.EKUTLS, Years: 3, CRLShards: 4},
 			{Name: "strict", KeyType: tbs.ECP256, EKUFamily: telamon.EKUServerAuth, Years: 3, CRLShards: 1},
 		},
 	})

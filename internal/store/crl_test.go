@@ -227,8 +227,8 @@ func TestRevokedOf(t *testing.T) {
 			}
 		}
 		stop := errors.New("enough")
-		if err := w.db.RevokedOf(t.Context(), w.issuer, 1, time.Time{}, func(*store.RevokedEntry) error { return stop }); !errors.Is(err, stop) {
-			t.Errorf("an error of the caller comes back as %v", err)
+		if err := w.db.RevokedOf(t.Context(), w.issuer, 1, time.Time{}, func(*store.RevokedEntry) error { return stop }); err != stop {
+			t.Errorf("an error of the caller comes back as %v, as if it were the database's", err)
 		}
 		if err := w.db.RevokedOf(t.Context(), telamon.NewIssuerID(), 1, time.Time{}, func(*store.RevokedEntry) error { return stop }); err != nil {
 			t.Errorf("another issuer has entries: %v", err)
