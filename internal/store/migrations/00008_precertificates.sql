@@ -8,9 +8,9 @@
 
 -- +goose Up
 
--- A precertificate counts as an issued certificate (BR 7.1.2.9.5), so it is here before
--- any log sees it. It is pending until its certificate is written, in the same
--- transaction, or until it is abandoned and revoked: its revocation is in
+-- A precertificate counts as an issued certificate (RFC 6962, Section 3.1; BR 4.9.9), so
+-- it is here before any log sees it. It is pending until its certificate is written, in
+-- the same transaction, or until it is abandoned and revoked: its revocation is in
 -- ca_revocation.
 CREATE TABLE precertificate (
     serial        BYTEA  NOT NULL PRIMARY KEY,
