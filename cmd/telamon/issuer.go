@@ -26,7 +26,7 @@ func newIssuers() *cobra.Command {
 			func([]string) (request, error) { return get("/issuers"), nil }),
 		f.command("chains ISSUER", "Print every chain of an issuer", exactArgs("an issuer's ID"), []string{"active", "through", "anchor"},
 			func(args []string) (request, error) { return get(path("issuers", args[0], "chains")), nil }),
-		newIssuerSchedule(f), newIssuerPlan(f), newIssuerRotate(f), newIssuerRetire(f), newIssuerImport(f), newIssuerSign(),
+		newIssuerSchedule(f), newIssuerPlan(f), newIssuerRotate(f), newIssuerRetire(f), newIssuerRevoke(f), newIssuerImport(f), newIssuerSign(),
 		newIssuerCrossSign(f), newIssuerUseChain(f))
 	cmd.Long = "The life of issuing CAs. What changes something only says what it would do, until -yes is given.\n" +
 		"docs/ROTATION.md has the runbooks."
@@ -175,6 +175,24 @@ func newIssuerRetire(f *adminFlags) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&in.EndTokens, "end-tokens", false, "end the tokens that are bound to it")
 	cmd.Flags().BoolVar(&in.NoSuccessor, "no-successor", false, "although it is the active one, so that its series issues nothing")
+	return a.flag(cmd)
+}
+
+func newIssuerRevoke(f *adminFlags) *cobra.Command {
+	var a act
+	var reason reasonFlags
+	cmd := &cobra.Command{
+		Use: "revoke ISSUER", Short: "Have the root revoke the certificate of an issuing CA that was exchanged", Args: exactArgs("an issuer's ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := admin.IssuerRevocation{DryRun: !a.yes}
+			var err error
+			if in.RevocationReason, err = reason.revocation(); err != nil {
+				return err
+			}
+			return a.call(cmd, f, post(path("issuers", args[0], "revoke"), in), nil)
+		},
+	}
+	reason.add(cmd)
 	return a.flag(cmd)
 }
 

@@ -105,6 +105,7 @@ const (
 
 	IssuerPlan      Action = "issuer.plan"       // makes the key of a next one
 	IssuerSchedule  Action = "issuer.schedule"   // how a series is rotated
+	IssuerRevoke    Action = "issuer.revoke"     // its certificate, by its root
 	IssuerCrossSign Action = "issuer.cross_sign" // a root by another one, and which chain is shown
 )
 
@@ -129,7 +130,7 @@ var actions = []Action{
 	AuditRead, AuditVerify,
 	CRLRead, CRLPublish,
 	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
-	IssuerPlan, IssuerSchedule, IssuerCrossSign,
+	IssuerPlan, IssuerSchedule, IssuerRevoke, IssuerCrossSign,
 }
 
 // Actions returns every action, in the order of this file. The caller owns the slice.

@@ -505,3 +505,48 @@ func (l *Life) Schedules(ctx context.Context, actor telamon.Actor) ([]Series, er
 	}
 	return out, nil
 }
+
+// A RevokeRequest asks a root to revoke the certificate of an issuing CA.
+type RevokeRequest struct {
+	Issuer telamon.IssuerID
+	telamon.Revocation
+	DryRun bool
+}
+
+// Revoke has the root's next CRL name the certificate of an issuing CA: every certificate
+// that it issued is refused by who looks at that CRL. It does not retire the CA.
+//
+// It reports NotFound; Invalid with revocation_reason; Conflict with issuer_state for a
+// root or one that is still active, and with already_revoked.
+func (l *Life) Revoke(ctx context.Context, actor telamon.Actor, req RevokeRequest) (*Retirement, error) {
+	if err := l.may(ctx, actor, authz.IssuerRevoke, req.Issuer.String(), req.DryRun); err != nil {
+		return nil, err
+	}
+	s, err := l.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := s.issuer(req.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	reasons := []telamon.RevocationReason{
+		telamon.ReasonUnspecified, telamon.ReasonKeyCompromise, telamon.ReasonSuperseded, telamon.ReasonCessationOfOperation,
+	}
+	serial, ours := telamon.SerialFromInt(issuer.Certificate.SerialNumber)
+	switch {
+	case !slices.Contains(reasons, req.Reason):
+		return nil, invalid("revocation_reason", "is none of unspecified, keyCompromise, superseded, cessationOfOperation")
+	case issuer.Role != telamon.RoleIssuing || !ours:
+		return nil, fault.New(fault.Conflict, "issuer_state", "A root is not revoked: take it out of trust stores.")
+	case issuer == telamon.NewSuccession(s.issuers).Active(issuer.Series, s.now):
+		return nil, fault.New(fault.Conflict, "issuer_state", "It is the active one: rotate the series first.")
+	}
+	out := &Retirement{Issuer: issuer.ID, CommonName: issuer.Certificate.Subject.CommonName, Was: issuer.Status}
+	if req.DryRun {
+		return out, nil
+	}
+	return out, l.Store.RevokeCA(ctx, actor, store.RevokedCA{
+		Issuer: issuer.ID, Parent: issuer.Parent, Serial: serial, NotAfter: issuer.Certificate.NotAfter,
+	}, req.Revocation)
+}

@@ -64,12 +64,22 @@ type IssuerRetirement struct {
 	DryRun      bool `json:"dry_run,omitempty"`
 }
 
+// IssuerRevocation is the body that has a root revoke the certificate of an issuing CA.
+type IssuerRevocation struct {
+	RevocationReason
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
 // A RetiredIssuer is what the end of an issuing CA does.
 type RetiredIssuer struct {
 	Issuer     telamon.IssuerID     `json:"issuer"`
 	CommonName string               `json:"common_name"`
 	Was        telamon.IssuerStatus `json:"was"`
 	SignsUntil *time.Time           `json:"signs_until,omitempty"`
+}
+
+func retiredOf(r lifecycle.Retirement) RetiredIssuer {
+	return RetiredIssuer{Issuer: r.Issuer, CommonName: r.CommonName, Was: r.Was, SignsUntil: timeOf(r.SignsUntil)}
 }
 
 // IssuerImport is the body that brings a certificate.
@@ -183,9 +193,17 @@ func (s *server) issuerRoutes() {
 		r, err := s.Life.Retire(ctx, c.actor, lifecycle.RetireRequest{
 			Issuer: issuer, EndTokens: in.EndTokens, NoSuccessor: in.NoSuccessor, DryRun: in.DryRun,
 		})
-		return made(r, err, func(r lifecycle.Retirement) RetiredIssuer {
-			return RetiredIssuer{Issuer: r.Issuer, CommonName: r.CommonName, Was: r.Was, SignsUntil: timeOf(r.SignsUntil)}
+		return made(r, err, retiredOf)
+	})
+	postRoute(s, "POST /issuers/{issuer}/revoke", func(ctx context.Context, c *call, in *IssuerRevocation) (any, error) {
+		issuer, err := id(c, "issuer", telamon.ParseIssuerID)
+		if err != nil {
+			return nil, err
+		}
+		r, err := s.Life.Revoke(ctx, c.actor, lifecycle.RevokeRequest{
+			Issuer: issuer, DryRun: in.DryRun, Revocation: telamon.Revocation{Reason: in.Reason, CompromisedAt: valueOf(in.CompromisedAt)},
 		})
+		return made(r, err, retiredOf)
 	})
 	s.seriesRoutes()
 	s.crossRoutes()
