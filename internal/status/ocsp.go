@@ -110,11 +110,17 @@ var (
 	noStore  = []string{"no-store"}
 )
 
-// write writes an answer with the headers of RFC 5019, Section 5.
+// write writes an answer with the headers of RFC 5019, Section 5. That to a POST has
+// none of them that are for caches, which do not keep it.
 func (c *OCSPConfig) write(w http.ResponseWriter, r *http.Request, a *responder.Answer) {
-	h, now := w.Header(), c.Clock.Now()
+	h := w.Header()
 	h["Content-Type"] = ocspType
 	h["Content-Length"] = []string{strconv.Itoa(len(a.DER))}
+	if r.Method == http.MethodPost {
+		w.Write(a.DER)
+		return
+	}
+	now := c.Clock.Now()
 	keep := min(a.KeepUntil.Sub(now), c.MaxAge)
 	if a.KeepUntil.IsZero() || keep < time.Second {
 		h["Cache-Control"] = noStore
@@ -126,7 +132,7 @@ func (c *OCSPConfig) write(w http.ResponseWriter, r *http.Request, a *responder.
 	h["Last-Modified"] = []string{a.ThisUpdate.Format(http.TimeFormat)}
 	h["Expires"] = []string{a.NextUpdate.Format(http.TimeFormat)}
 	h["Cache-Control"] = []string{"max-age=" + strconv.Itoa(int(keep.Seconds())) + ", public, no-transform, must-revalidate"}
-	if r.Method != http.MethodPost && r.Header.Get("If-None-Match") == tag {
+	if r.Header.Get("If-None-Match") == tag {
 		delete(h, "Content-Length")
 		w.WriteHeader(http.StatusNotModified)
 		return
