@@ -27,9 +27,6 @@ type Target interface {
 // no longer.
 const copyLimit = time.Minute
 
-// copyLease is how soon another process takes over a shared target.
-const copyLease = 2 * time.Minute
-
 // copier remembers what a target has.
 type copier struct {
 	target Target
