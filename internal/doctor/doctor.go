@@ -216,6 +216,7 @@ func (e *examination) database(ctx context.Context) {
 	e.issuerKeys()
 	e.validities()
 	e.responders(ctx)
+	e.crls(ctx)
 	e.journals(ctx)
 	e.auditLog(ctx)
 	e.published(ctx)

@@ -149,7 +149,7 @@ func (w *world) serve() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
-	w.awaitSequenced(a)
+	w.awaitSettled(a)
 	return sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -159,20 +159,29 @@ func (w *world) serve() (stop func()) {
 	})
 }
 
-// awaitSequenced waits until all events have their places: IDs have the real time, which
-// the clock of the test is years after.
-func (w *world) awaitSequenced(a *app.App) {
+// awaitSettled waits until the server has done its first work: each issuer has a CRL,
+// and all events have their places. Their IDs have the real time, which the clock of the
+// test is years after.
+func (w *world) awaitSettled(a *app.App) {
 	w.t.Helper()
+	settled := func() bool {
+		shards, err := a.Store.CRLShards(w.t.Context())
+		published := 0
+		for _, s := range shards {
+			if s.CRL != nil {
+				published++
+			}
+		}
+		lag, lagErr := a.Store.AuditLag(w.t.Context())
+		return err == nil && lagErr == nil && published == len(a.Issuance.Issuers()) && lag.Pending == 0
+	}
 	ticker, deadline := time.NewTicker(10*time.Millisecond), time.After(30*time.Second)
 	defer ticker.Stop()
-	for {
-		if lag, err := a.Store.AuditLag(w.t.Context()); err == nil && lag.Pending == 0 {
-			return
-		}
+	for !settled() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			w.t.Fatal("the audit log is not sequenced")
+			w.t.Fatal("the server does not publish its CRLs, or sequence the audit log")
 		}
 	}
 }
@@ -230,7 +239,7 @@ func TestExamine(t *testing.T) {
 	for _, f := range report.Findings {
 		checks = append(checks, f.Check)
 	}
-	for _, want := range []string{"configuration", "server", "files", "disk", "keystore", "database", "clock", "keys", "issuers", "responders", "journal", "audit"} {
+	for _, want := range []string{"configuration", "server", "files", "disk", "keystore", "database", "clock", "keys", "issuers", "responders", "crls", "journal", "audit"} {
 		if !slices.Contains(checks, want) {
 			t.Errorf("there is no finding of %s", want)
 		}
@@ -322,9 +331,10 @@ func TestExamineWrong(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.clock = testkit.NewClock(t, at.Format(time.RFC3339))
-		}, []string{"fail clock"}},
-		{"issuers that expire soon", func(w *world) { w.clock.Advance((3*365 - 10) * 24 * time.Hour) }, []string{"warn issuers"}},
-		{"issuers that have expired", func(w *world) { w.clock.Advance(8 * 366 * 24 * time.Hour) }, []string{"fail issuers"}},
+		}, []string{"fail clock", "warn crls"}},
+		{"CRLs that have ended", func(w *world) { w.clock.Advance(30 * 24 * time.Hour) }, []string{"fail crls"}},
+		{"issuers that expire soon", func(w *world) { w.clock.Advance((3*365 - 10) * 24 * time.Hour) }, []string{"warn issuers", "fail crls"}},
+		{"issuers that have expired", func(w *world) { w.clock.Advance(8 * 366 * 24 * time.Hour) }, []string{"fail issuers", "fail crls"}},
 		{"no checkpoint that is exported", func(w *world) { w.cfg.Audit.CheckpointFile = "" }, []string{"warn audit"}},
 		{"a strange checkpoint file", func(w *world) { w.write("checkpoint", []byte("hello")) }, []string{"fail audit"}},
 		{"a socket that nobody answers on", func(w *world) {
