@@ -288,7 +288,8 @@ func (l *Life) Rotate(ctx context.Context, actor telamon.Actor, req RotateReques
 
 // next returns the issuing CA that is to start, made and signed if none waits.
 func (l *Life) next(ctx context.Context, actor telamon.Actor, s *state, series telamon.Series, line []link, req RotateRequest) (*Planned, error) {
-	for _, k := range s.waiting(line) {
+	if waiting := s.waiting(line); len(waiting) > 0 {
+		k := waiting[0]
 		p, err := l.describe(k, series)
 		if err != nil {
 			return nil, err
