@@ -155,16 +155,22 @@ func (c *customer) have(t testing.TB, o order) {
 	}
 	serial := telamon.NewSerial(o.from)
 	leaf := c.w.sign(t, &x509.Certificate{SerialNumber: serial.Int(), Subject: pkix.Name{Organization: []string{"Acme"}}, DNSNames: []string{o.name}})
-	written, err := c.w.db.Fill(t.Context(), store.FillSpec{
-		Actor: ada, Account: c.account, N: o.n, From: o.from, To: o.until, Blob: store.Blob{DER: leaf.Raw, Request: []byte("{}")},
-		Template: telamon.Certificate{
-			Serial: serial, Pair: c.pair, Credential: "crd_00000000000000000000000000", Issuer: c.w.issuers[o.issuer], PolicyVersion: "pol_1",
-			SPKIHash: sha256.Sum256([]byte(o.key)), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
-		},
-	})
-	must(t, err)
-	if written != o.n {
-		t.Fatalf("%d certificates were written, want %d", written, o.n)
+	const step = 500 // in one transaction, which must not last for more than a few seconds on a busy machine
+	for first := int64(0); first < o.n; first += step {
+		n := min(step, o.n-first)
+		span := o.until.Sub(o.from)
+		written, err := c.w.db.Fill(t.Context(), store.FillSpec{
+			Actor: ada, Account: c.account, N: n, Blob: store.Blob{DER: leaf.Raw, Request: []byte("{}")},
+			From: o.from.Add(span / time.Duration(o.n) * time.Duration(first)), To: o.from.Add(span / time.Duration(o.n) * time.Duration(first+n)),
+			Template: telamon.Certificate{
+				Serial: serial, Pair: c.pair, Credential: "crd_00000000000000000000000000", Issuer: c.w.issuers[o.issuer], PolicyVersion: "pol_1",
+				SPKIHash: sha256.Sum256([]byte(o.key)), NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
+			},
+		})
+		must(t, err)
+		if written != n {
+			t.Fatalf("%d certificates were written, want %d", written, n)
+		}
 	}
 }
 
