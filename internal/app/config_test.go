@@ -34,6 +34,11 @@ listen: 192.0.2.1:443
 status_listen: 192.0.2.1:80
 metrics_listen: 127.0.0.1:9091
 admin_socket: /run/admin.sock
+admin_group: telamon-operators
+operators:
+  - {name: ada, uid: 4001}
+  - {name: bob, token_sha256: 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f}
+four_eyes: "on"
 status_base_url: http://ca.example.com/pki
 blocked_keys_file: /etc/telamon/blocked-keys
 names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com]}
@@ -145,7 +150,10 @@ func TestParseConfig(t *testing.T) {
 			Database: "host=db.example.com dbname=ca", Keys: app.KeysConfig{Dir: "/var/lib/telamon/keys", KEKFile: "/etc/telamon/kek", Signer: app.SignerConfig{
 				Socket: "/run/telamon-signer/s", CertFile: "us.crt", KeyFile: "us.key", SignerCertFile: "signer.crt", UIDs: []uint32{998}, Wait: time.Second,
 			}},
-			Listen: "192.0.2.1:443", StatusListen: "192.0.2.1:80", MetricsListen: "127.0.0.1:9091", AdminSocket: "/run/admin.sock",
+			Listen: "192.0.2.1:443", StatusListen: "192.0.2.1:80", MetricsListen: "127.0.0.1:9091", AdminSocket: "/run/admin.sock", AdminGroup: "telamon-operators", FourEyes: "on",
+			Operators: []app.OperatorConfig{
+				{Name: "ada", UID: new(uint32(4001))}, {Name: "bob", TokenSHA256: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"},
+			},
 			StatusBaseURL: "http://ca.example.com/pki", BlockedKeysFile: "/etc/telamon/blocked-keys",
 			Names: app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}},
 			TLS:   app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
