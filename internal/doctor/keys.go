@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
-	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -89,27 +88,6 @@ func (e *examination) issuerKeys() {
 		return
 	}
 	e.sound(since, "keys", "%d keys are those of their issuers' certificates, and may sign what those ask for", present)
-}
-
-// signerKeys returns the public halves of the keys that the signer has, nil if the
-// configuration names no signer.
-func (e *examination) signerKeys() (map[string]crypto.PublicKey, error) {
-	client, err := app.OpenSigner(e.cfg)
-	if err != nil || client == nil {
-		return nil, err
-	}
-	defer client.Close()
-	names, err := client.Names()
-	if err != nil {
-		return nil, err
-	}
-	keys := map[string]crypto.PublicKey{}
-	for _, name := range names {
-		if keys[name], err = client.Public(name); err != nil {
-			return nil, err
-		}
-	}
-	return keys, nil
 }
 
 func sameKey(a, b crypto.PublicKey) bool {
