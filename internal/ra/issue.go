@@ -63,7 +63,8 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 	}
 	logged := ra.isLogged(scope)
 	token, err := ra.issuance.Prepare(ctx, issuance.Request{ // steps 7 to 9
-		Issuer: actor.Issuer, Profile: profileOf(scope.Policy), Policies: decision.Policies, NotBefore: decision.NotBefore, NotAfter: decision.NotAfter, Content: decision.Content,
+		Issuer: actor.Issuer, Profile: profileOf(scope.Policy), Policies: decision.Policies,
+		NotBefore: decision.NotBefore, NotAfter: decision.NotAfter, Content: decision.Content,
 		PublicKey: decision.key, SignatureAlgorithm: decision.SignatureAlgorithm, HashAlgorithm: decision.HashAlgorithm,
 		Precertificate: logged,
 	})
