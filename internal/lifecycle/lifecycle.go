@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
-	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
@@ -39,9 +38,6 @@ type Config struct {
 	// Changed is called after a change of issuers, before the use case returns: the
 	// directory and the engine then know of it.
 	Changed func(context.Context, ...store.Change)
-	// Approve reports whether somebody else has agreed to what an operator is about to do,
-	// where that is asked for. Nil asks for nothing.
-	Approve func(ctx context.Context, actor telamon.Actor, action authz.Action, object string) error
 	// Operators are the mailboxes that are told of switches and of requests that wait.
 	Operators []string
 	// WakeJobs is called when there are mails to send; may be nil.
@@ -63,18 +59,6 @@ func New(cfg Config) *Life {
 		cfg.WakeJobs = func() {}
 	}
 	return &Life{cfg}
-}
-
-// may is the one entry of every change by a person: the table of authz, and then the
-// agreement of somebody else. A dry run asks for no agreement.
-func (l *Life) may(ctx context.Context, actor telamon.Actor, action authz.Action, object string, dry bool) error {
-	if err := authz.Check(actor, action, ""); err != nil {
-		return err
-	}
-	if dry || l.Approve == nil {
-		return nil
-	}
-	return l.Approve(ctx, actor, action, object)
 }
 
 // changed tells this process of a change at once.
