@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/telamon-ca/telamon/internal/crl"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 )
@@ -84,6 +85,21 @@ func (c *Ceremony) Root(r *issuance.CARequest) (string, *x509.Certificate, error
 		return name, cert, err
 	}
 	return "", nil, fmt.Errorf("the keystore has no root %s (key %s)", r.Root, r.RootKeyID)
+}
+
+// SignCRL returns the DER of the CRL that a request asks for, by the root that it names.
+func (c *Ceremony) SignCRL(r *crl.Request) ([]byte, error) {
+	for _, name := range c.keys.Names() {
+		cert, err := c.keys.Certificate(name)
+		if err != nil {
+			return nil, err
+		}
+		if cert == nil || !bytes.Equal(cert.RawIssuer, cert.RawSubject) || hex.EncodeToString(cert.SubjectKeyId) != r.KeyID {
+			continue
+		}
+		return r.Sign(cert, c.now, func(tbsCertList io.Reader) ([]byte, error) { return c.keys.SignCRL(name, tbsCertList) })
+	}
+	return nil, fmt.Errorf("the keystore has no root %s (key %s)", r.Issuer, r.KeyID)
 }
 
 // Sign signs a request.

@@ -3,10 +3,12 @@ package publish
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"math/big"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/crl"
@@ -54,6 +56,36 @@ func (p *Publisher) Import(ctx context.Context, actor telamon.Actor, der []byte)
 	}
 	_, err = p.refresh(ctx)
 	return out, err
+}
+
+// Request returns what a ceremony needs to sign the next CRL of a root whose key is
+// offline; see Import. Its number is above every one that was published.
+//
+// It reports NotFound for an unknown issuer, and Conflict with crl_online if the key is
+// here: then the server signs by itself.
+func (p *Publisher) Request(ctx context.Context, id telamon.IssuerID) (*crl.Request, error) {
+	issuer, err := p.cfg.Issuers.Issuer(id)
+	if err != nil {
+		return nil, err
+	}
+	if issuer.Role != telamon.RoleRoot || p.hasKey(issuer) {
+		return nil, fault.New(fault.Conflict, "crl_online", "Only of a root whose key is not here are CRLs signed elsewhere.")
+	}
+	next, err := p.cfg.Store.BeginCRL(ctx, id, 0)
+	if err != nil {
+		return nil, err
+	}
+	_, lifetime := p.cfg.Schedule.of(issuer)
+	request := &crl.Request{
+		Issuer: id, KeyID: hex.EncodeToString(issuer.Certificate.SubjectKeyId), Number: next.Number, Lifetime: int64(lifetime / time.Second),
+		Entries: []crl.RequestedEntry{},
+	}
+	err = p.cfg.Store.RevokedOf(ctx, id, 0, next.Since, func(r *store.RevokedEntry) error {
+		e := entryOf(r, true)
+		request.Entries = append(request.Entries, crl.RequestedEntry{Serial: e.Serial.String(), RevokedAt: e.RevokedAt, Reason: e.Reason})
+		return nil
+	})
+	return request, err
 }
 
 func refused(cause error) error {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -42,6 +43,7 @@ func (s *server) crlRoutes() {
 	s.route("GET /crls", http.StatusOK, s.crls)
 	s.route("POST /crls/publish", http.StatusOK, s.publishCRLs)
 	s.route("POST /crls/import", http.StatusOK, s.importCRL)
+	s.route("GET /crls/{issuer}/request", http.StatusOK, s.crlRequest)
 }
 
 func (s *server) crls(ctx context.Context, c *call) (any, error) {
@@ -115,6 +117,23 @@ func (s *server) publishCRLs(ctx context.Context, c *call) (any, error) {
 		}
 	}
 	return list, nil
+}
+
+// crlRequest gives what a ceremony needs to sign the next CRL of an offline root.
+func (s *server) crlRequest(ctx context.Context, c *call) (any, error) {
+	if err := c.may(authz.CRLRead); err != nil {
+		return nil, err
+	}
+	issuer, err := id(c, "issuer", telamon.ParseIssuerID)
+	if err != nil {
+		return nil, err
+	}
+	request, err := s.CRLs.Request(ctx, issuer)
+	if err != nil {
+		return nil, err
+	}
+	text, err := request.Marshal()
+	return json.RawMessage(text), err
 }
 
 func (s *server) importCRL(ctx context.Context, c *call) (any, error) {
