@@ -24,14 +24,16 @@ import (
 // Entries implements audit.GrowingLog.
 func (m *memory) Entries(_ context.Context, first, end int64) iter.Seq2[audit.Entry, error] {
 	return func(yield func(audit.Entry, error) bool) {
+		payloads := map[[16]byte][]byte{}
+		for _, row := range m.events {
+			payloads[row.ID] = row.Payload
+		}
 		for _, s := range m.segments {
 			for entry := range s.Entries() {
 				if entry.Seq < first || entry.Seq >= end {
 					continue
 				}
-				if i := slices.IndexFunc(m.events, func(r audit.Row) bool { return r.ID == entry.ID }); i >= 0 {
-					entry.Payload = m.events[i].Payload
-				}
+				entry.Payload = payloads[entry.ID]
 				if !yield(entry, nil) {
 					return
 				}
