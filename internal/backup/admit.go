@@ -75,8 +75,9 @@ type Admission struct {
 	Unknown     int               `json:"unknown"`     // of those, the ones of certificates that are not in the ledger
 	CRLs        []store.CRLNumber `json:"crls"`        // that were seen, with numbers above the database's
 
-	lost checkpoint
-	crls []*published
+	lost   checkpoint // the largest that the log ends before; its time is that of the last such
+	branch checkpoint // the largest that another log of no more events was of, likewise
+	crls   []*published
 }
 
 // admission compares a database with its keystore and with the evidence. It changes
@@ -145,12 +146,17 @@ func (a *Admission) compareLog(ctx context.Context, db *store.DB, checkpoints []
 		if !lost {
 			continue
 		}
-		a.lost = c
+		of := &a.lost
 		text := fmt.Sprintf("the audit log has %d events, and a checkpoint of %s is over %d: %d events are lost",
 			a.Tree.Size, c.At.Format(time.RFC3339), c.Tree.Size, c.Tree.Size-a.Tree.Size)
 		if c.Tree.Size <= a.Tree.Size {
+			of = &a.branch
 			text = fmt.Sprintf("the audit log is not the one that a checkpoint of %s over %d events is of", c.At.Format(time.RFC3339), c.Tree.Size)
 		}
+		if last := of.At; last.After(c.At) {
+			c.At = last
+		}
+		*of = c
 		a.Losses = append(a.Losses, text)
 	}
 	return nil
@@ -207,11 +213,22 @@ func (a *Admission) admit(ctx context.Context, db *store.DB, actor telamon.Actor
 	if err := a.reapply(ctx, db, actor); err != nil {
 		return err
 	}
-	epoch := &store.Epoch{Tree: a.Tree, Lost: a.lost.Checkpoint, LostNote: a.lost.note}
 	details["audit_log"] = LogState{Size: a.Tree.Size, Root: base64Of(a.Tree.Root[:])}
-	if a.lost.note != "" {
-		details["lost_audit_log"] = LogState{Size: a.lost.Tree.Size, Root: base64Of(a.lost.Tree.Root[:]), Checkpoint: a.lost.note}
-	}
 	details["losses"], details["crls"], details["revocations"], details["unknown"] = a.Losses, a.CRLs, a.Revocations, a.Unknown
-	return db.OpenEpoch(ctx, actor, epoch, details)
+	if a.branch.note == "" {
+		return a.openEpoch(ctx, db, actor, a.lost, details)
+	}
+	err := a.openEpoch(ctx, db, actor, a.branch, details)
+	if err == nil && a.lost.note != "" { // an epoch gives up one log alone
+		err = a.openEpoch(ctx, db, actor, a.lost, details)
+	}
+	return err
+}
+
+// openEpoch opens an epoch that gives up what the checkpoint is of, if it is of anything.
+func (a *Admission) openEpoch(ctx context.Context, db *store.DB, actor telamon.Actor, lost checkpoint, details map[string]any) error {
+	if lost.note != "" {
+		details["lost_audit_log"] = LogState{Size: lost.Tree.Size, Root: base64Of(lost.Tree.Root[:]), Checkpoint: lost.note}
+	}
+	return db.OpenEpoch(ctx, actor, &store.Epoch{Tree: a.Tree, Lost: lost.Checkpoint, LostNote: lost.note}, details)
 }

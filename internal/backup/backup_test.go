@@ -236,6 +236,29 @@ func TestInPlace(t *testing.T) {
 		}
 		w.admit()
 	})
+	t.Run("another branch of the log, which is longer", func(t *testing.T) {
+		w := newWorld(t)
+		w.serve(w.record("first"))
+		path := strings.TrimPrefix(w.cfg.Database, "sqlite:")
+		old, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.serve(w.record("second"))
+		lost := w.exported().Checkpoints[0]
+		for _, err := range []error{os.WriteFile(path, old, 0o600), os.Remove(w.cfg.Audit.CheckpointFile)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, object := range []string{"other", "another", "a third"} {
+			w.serve(w.record(object))
+		}
+		if err := os.WriteFile(w.cfg.Audit.CheckpointFile, []byte(lost), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.admit()
+	})
 	t.Run("postgres", func(t *testing.T) {
 		w := newWorld(t)
 		w.lose(true)

@@ -21,16 +21,19 @@ type Epoch struct {
 	ID   telamon.EventID // of its audit event
 	At   time.Time
 	Tree audit.Tree // the log as it was put back
-	// Lost is the newest exported checkpoint that this log does not continue; its Tree
-	// is empty if there is none.
+	// Lost is the largest exported checkpoint that this log does not continue, and when
+	// the last one of them was made; its Tree is empty if there is none. If it is not larger than
+	// Tree, the lost log is another branch.
 	Lost audit.Checkpoint
 	// LostNote is Lost as it was signed.
 	LostNote string
 }
 
-// gaveUp reports whether the epoch gave up what the exported checkpoint is of.
+// gaveUp reports whether the epoch gave up what the exported checkpoint is of, which this
+// log does not continue.
 func (e *Epoch) gaveUp(c audit.Checkpoint) bool {
-	return c.Tree.Size > e.Tree.Size && c.Tree.Size <= e.Lost.Tree.Size && !c.At.After(e.Lost.At)
+	branch := e.Lost.Tree.Size <= e.Tree.Size
+	return (branch || c.Tree.Size > e.Tree.Size) && c.Tree.Size <= e.Lost.Tree.Size && !c.At.After(e.Lost.At)
 }
 
 // OpenEpoch writes an epoch with its audit event, whose After is details. It sets the
@@ -86,8 +89,8 @@ func (db *DB) Continues(ctx context.Context, c audit.Checkpoint) (bool, error) {
 	return audit.CheckConsistency(proof, head.Tree, c.Tree) == nil, nil
 }
 
-// GaveUp reports whether an epoch has given up what the exported checkpoint is of:
-// the log need not hold it any more.
+// GaveUp reports whether an epoch has given up what the exported checkpoint is of,
+// which the log does not continue: see [DB.Continues].
 func (db *DB) GaveUp(ctx context.Context, c audit.Checkpoint) (bool, error) {
 	epochs, err := db.Epochs(ctx)
 	return slices.ContainsFunc(epochs, func(e Epoch) bool { return e.gaveUp(c) }), err

@@ -115,5 +115,28 @@ func TestEpochs(t *testing.T) {
 				t.Errorf("%s is given up: %v, %v; want %v", tt.name, got, err, tt.want)
 			}
 		}
+
+		// The log of other events, of which 70 had been seen, and the last checkpoint of fewer.
+		tree.Size = 90
+		branch := &store.Epoch{Tree: tree, Lost: audit.Checkpoint{Tree: audit.Tree{Size: 70}, At: lost.At.Add(time.Hour)}, LostNote: "signed"}
+		if err := w.db.OpenEpoch(t.Context(), operator, branch, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			name string
+			size int64
+			at   time.Duration
+			want bool
+		}{
+			{"the largest of the branch", 70, 0, true},
+			{"the last one of the branch, which is smaller", 60, time.Hour, true},
+			{"a larger one, which the log should hold", 71, time.Hour, false},
+			{"a later one", 60, time.Hour + time.Second, false},
+		} {
+			c := audit.Checkpoint{Tree: audit.Tree{Size: tt.size}, At: lost.At.Add(tt.at)}
+			if got, err := w.db.GaveUp(t.Context(), c); got != tt.want || err != nil {
+				t.Errorf("%s is given up: %v, %v; want %v", tt.name, got, err, tt.want)
+			}
+		}
 	})
 }
