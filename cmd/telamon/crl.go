@@ -112,11 +112,9 @@ func newCRLSign() *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), "telamon: nothing was signed; add -yes to sign it")
 				return nil
 			}
-			der, err := lifecycle.NewCeremony(store, telamon.SystemClock{}.Now()).SignCRL(request)
-			if err != nil {
-				return err
-			}
-			return os.WriteFile(out, der, 0o644)
+			return intoNew(out, func() ([]byte, error) {
+				return lifecycle.NewCeremony(store, telamon.SystemClock{}.Now()).SignCRL(request)
+			})
 		},
 	}
 	flags := cmd.Flags()

@@ -287,15 +287,17 @@ func newIssuerSign() *cobra.Command {
 			}
 			defer store.Close()
 			fmt.Fprintf(cmd.ErrOrStderr(), "telamon: %s, SHA-256 %s\n", in, lifecycle.Digest(text))
-			signed, err := signRequests(cmd, store, requests, a.yes)
-			if err != nil {
-				return err
-			}
 			if !a.yes {
+				if _, err := signRequests(cmd, store, requests, false); err != nil {
+					return err
+				}
 				fmt.Fprintln(cmd.ErrOrStderr(), "telamon: nothing was signed; add -yes to sign these")
 				return nil
 			}
-			return os.WriteFile(out, []byte(signed), 0o644)
+			return intoNew(out, func() ([]byte, error) {
+				signed, err := signRequests(cmd, store, requests, true)
+				return []byte(signed), err
+			})
 		},
 	}
 	flags := cmd.Flags()
@@ -305,6 +307,21 @@ func newIssuerSign() *cobra.Command {
 	flags.StringVar(&out, "out", "", "where the certificates go, in PEM")
 	required(cmd, "keys", "kek-file", "in", "out")
 	return a.flag(cmd)
+}
+
+// intoNew makes a file, which must not exist, and then what goes into it: a signature
+// that cannot be kept is not made. When it returns nil, the file is durable.
+func intoNew(path string, make func() ([]byte, error)) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	content, err := make()
+	if err != nil {
+		return errors.Join(err, f.Close(), os.Remove(path))
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // signRequests says what each request is for, and signs them all if it is told to: none

@@ -10,7 +10,7 @@ import (
 var needTwo = map[Action]bool{
 	ServiceCreate: true, ServiceUpdate: true, // the validation policies
 	HierarchyCreate: true, IssuerCreate: true, IssuerActivate: true, IssuerRetire: true,
-	IssuerPlan: true, IssuerSchedule: true, IssuerCrossSign: true,
+	IssuerPlan: true, IssuerSchedule: true, IssuerRevoke: true, IssuerCrossSign: true,
 	BulkExecute: true,
 	KeyUnblock:  true,
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/witness"
 )
 
@@ -39,6 +40,17 @@ func (e *examination) auditLog(ctx context.Context) {
 			e.fail("audit", look, "%s", p)
 		}
 	}}
+	if opts.PurgedBefore.IsZero() { // what retention took is known to the log
+		horizon, err := e.db.AuditHorizon(ctx)
+		if fault.Is(err, fault.NotReady) {
+			e.warn("audit", "examine again in a few seconds", "events were purged a moment ago, and the log does not say so yet")
+			return
+		}
+		if err != nil {
+			e.fail("audit", look, "%v", err)
+		}
+		opts.PurgedBefore = horizon
+	}
 	for _, text := range e.options.Checkpoints {
 		c, err := audit.OpenCheckpoint(text, verifier)
 		if err != nil {

@@ -24,7 +24,11 @@ func (e *examination) files() {
 			e.private("database", path+suffix)
 		}
 	}
-	e.private("admin_socket", e.cfg.AdminSocket)
+	socket := fs.FileMode(0o600)
+	if e.cfg.AdminGroup != "" {
+		socket = 0o660
+	}
+	e.atMost("admin_socket", e.cfg.AdminSocket, socket)
 	entries, err := os.ReadDir(e.cfg.Keys.Dir)
 	if err != nil {
 		return // which the keystore's check tells
@@ -41,6 +45,15 @@ func (e *examination) files() {
 // private looks whether anybody but its owner may use a file or directory. One that is
 // not there says nothing.
 func (e *examination) private(what, path string) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		e.atMost(what, path, 0o700)
+		return
+	}
+	e.atMost(what, path, 0o600)
+}
+
+// atMost looks whether a file or directory can be used by others than a mode lets.
+func (e *examination) atMost(what, path string, mode fs.FileMode) {
 	if path == "" {
 		return
 	}
@@ -49,12 +62,8 @@ func (e *examination) private(what, path string) {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		e.fail("files", "make it readable for the user that runs the server, and run this as that user", "%s: %v", what, err)
-	case info.Mode().Perm()&0o077 != 0:
-		mode := "0600"
-		if info.IsDir() {
-			mode = "0700"
-		}
-		e.fail("files", fmt.Sprintf("chmod %s %s", mode, path), "%s: %s can be used by others (mode %04o)", what, path, info.Mode().Perm())
+	case info.Mode().Perm()&0o077&^mode != 0:
+		e.fail("files", fmt.Sprintf("chmod %04o %s", mode, path), "%s: %s can be used by others (mode %04o)", what, path, info.Mode().Perm())
 	}
 }
 

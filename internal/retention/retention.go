@@ -150,11 +150,12 @@ func (k *Keeper) dropRecords(ctx context.Context, before time.Time) error {
 	return err
 }
 
-// ofKeys reports whether an event is about a CA or its key, or about the log itself:
-// those are kept for as long as the installation lasts, which is longer than two years
-// after the destruction of the key (BR 5.4.3).
+// ofKeys reports whether an event is about a CA, its key or what that signed of status, who
+// agreed to it, or about the log itself: those are kept for as long as the installation
+// lasts, which is longer than two years after the destruction of the key (BR 5.4.1 (1)
+// and 5.4.3).
 func ofKeys(action string) bool {
-	for _, object := range []string{"hierarchy.", "issuer.", "key.", "responder.", "audit.", "epoch.", "backup.", "restore."} {
+	for _, object := range []string{"hierarchy.", "issuer.", "key.", "crl.", "ocsp_responder.", "proposal.", "audit.", "epoch."} {
 		if strings.HasPrefix(action, object) {
 			return true
 		}

@@ -332,6 +332,13 @@ func (db *DB) PurgeEvents(ctx context.Context, d Dropping, keep func(action stri
 		return 0, errors.New("purge audit events: some of them have no place in the log yet")
 	}
 	cursor := []byte{}
+	rows, err := db.queries().AuditHorizon(ctx)
+	if err != nil {
+		return 0, db.judge(ctx, fmt.Errorf("read the audit log's horizon: %w", err))
+	}
+	if len(rows) > 0 {
+		cursor = rows[0].Looked
+	}
 	err = d.step(ctx, &purged, func() (n int64, err error) {
 		next := cursor
 		err = db.update(ctx, func(t *txn) error {
@@ -380,7 +387,7 @@ func (t *txn) purgeEvents(ctx context.Context, cursor, end []byte, before time.T
 		return 0, cursor, err
 	}
 	id, _ := event.ID.Bytes()
-	return n, next, t.SetAuditHorizon(ctx, queries.SetAuditHorizonParams{Before: before.UnixMilli(), EventID: id[:]})
+	return n, next, t.SetAuditHorizon(ctx, queries.SetAuditHorizonParams{Before: before.UnixMilli(), EventID: id[:], Looked: next})
 }
 
 // purgeAction is what the audit event of a purge says.

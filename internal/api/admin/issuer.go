@@ -200,6 +200,9 @@ func (s *server) issuerRoutes() {
 		if err != nil {
 			return nil, err
 		}
+		if err := c.approveUnless(ctx, in.DryRun, authz.IssuerRevoke, "revoke the issuing CA "+issuer.String()); err != nil {
+			return nil, err
+		}
 		r, err := s.Life.Revoke(ctx, c.actor, lifecycle.RevokeRequest{
 			Issuer: issuer, DryRun: in.DryRun, Revocation: telamon.Revocation{Reason: in.Reason, CompromisedAt: valueOf(in.CompromisedAt)},
 		})

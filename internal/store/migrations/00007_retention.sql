@@ -12,6 +12,7 @@ CREATE TABLE audit_horizon (
     id       BIGINT NOT NULL PRIMARY KEY,
     before   BIGINT NOT NULL,
     event_id BYTEA  NOT NULL,
+    looked   BYTEA  NOT NULL, -- the last event that a purge looked at: what is before it stays
     CONSTRAINT audit_horizon_is_one CHECK (id = 1)
 );
 

@@ -139,12 +139,13 @@ func (q *Queries) AuditHead(ctx context.Context) ([]AuditHeadRow, error) {
 }
 
 const auditHorizon = `-- name: AuditHorizon :many
-SELECT before, event_id FROM audit_horizon WHERE id = 1
+SELECT before, event_id, looked FROM audit_horizon WHERE id = 1
 `
 
 type AuditHorizonRow struct {
 	Before  int64
 	EventID []byte
+	Looked  []byte
 }
 
 func (q *Queries) AuditHorizon(ctx context.Context) ([]AuditHorizonRow, error) {
@@ -156,7 +157,7 @@ func (q *Queries) AuditHorizon(ctx context.Context) ([]AuditHorizonRow, error) {
 	var items []AuditHorizonRow
 	for rows.Next() {
 		var i AuditHorizonRow
-		if err := rows.Scan(&i.Before, &i.EventID); err != nil {
+		if err := rows.Scan(&i.Before, &i.EventID, &i.Looked); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -630,17 +631,18 @@ func (q *Queries) SegmentsOf(ctx context.Context, arg SegmentsOfParams) ([]Segme
 }
 
 const setAuditHorizon = `-- name: SetAuditHorizon :exec
-INSERT INTO audit_horizon (id, before, event_id) VALUES (1, $1, $2)
-ON CONFLICT (id) DO UPDATE SET before = excluded.before, event_id = excluded.event_id
+INSERT INTO audit_horizon (id, before, event_id, looked) VALUES (1, $1, $2, $3)
+ON CONFLICT (id) DO UPDATE SET before = excluded.before, event_id = excluded.event_id, looked = excluded.looked
 `
 
 type SetAuditHorizonParams struct {
 	Before  int64
 	EventID []byte
+	Looked  []byte
 }
 
 func (q *Queries) SetAuditHorizon(ctx context.Context, arg SetAuditHorizonParams) error {
-	_, err := q.db.ExecContext(ctx, setAuditHorizon, arg.Before, arg.EventID)
+	_, err := q.db.ExecContext(ctx, setAuditHorizon, arg.Before, arg.EventID, arg.Looked)
 	return err
 }
 

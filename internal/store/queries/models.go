@@ -33,6 +33,7 @@ type AuditHorizon struct {
 	ID      int64
 	Before  int64
 	EventID []byte
+	Looked  []byte
 }
 
 type AuditSegment struct {

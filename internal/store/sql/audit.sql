@@ -56,11 +56,11 @@ SELECT count(*) FROM (SELECT e.id FROM audit_event AS e WHERE e.id > sqlc.arg(id
 SELECT id FROM audit_event WHERE id > sqlc.arg(id) ORDER BY id LIMIT 1;
 
 -- name: SetAuditHorizon :exec
-INSERT INTO audit_horizon (id, before, event_id) VALUES (1, sqlc.arg(before), sqlc.arg(event_id))
-ON CONFLICT (id) DO UPDATE SET before = excluded.before, event_id = excluded.event_id;
+INSERT INTO audit_horizon (id, before, event_id, looked) VALUES (1, sqlc.arg(before), sqlc.arg(event_id), sqlc.arg(looked))
+ON CONFLICT (id) DO UPDATE SET before = excluded.before, event_id = excluded.event_id, looked = excluded.looked;
 
 -- name: AuditHorizon :many
-SELECT before, event_id FROM audit_horizon WHERE id = 1;
+SELECT before, event_id, looked FROM audit_horizon WHERE id = 1;
 
 -- name: EventsAfter :many
 SELECT id, at, account_id, payload FROM audit_event
