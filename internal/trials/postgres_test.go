@@ -10,8 +10,8 @@ import (
 
 // How many trials of each kind are made on PostgreSQL when diskTrials are made on disks.
 const (
-	killTrials     = 20
-	cutTrials      = 20
+	killTrials     = 10
+	cutTrials      = 10
 	failoverTrials = 3
 )
 
