@@ -23,8 +23,12 @@ import (
 // DefaultWait is how long an operation waits for a signer that does not answer.
 const DefaultWait = 5 * time.Second
 
-// connections is how many operations are in hand at a time.
-const connections = 32
+// What the client bounds. Both together are far from what the server allows, so that
+// several processes may use one signer.
+const (
+	connections = 32 // operations in hand at a time
+	maxIdle     = 8  // connections kept for the next operations
+)
 
 // ClientConfig says where a signer is, and how both ends know each other.
 type ClientConfig struct {
@@ -156,12 +160,13 @@ func (c *Client) attempt(req request, write func(io.Writer) error, read func(res
 		if !reused {
 			var err error
 			if conn, err = c.connect(ctx, wait); err != nil {
+				c.Close() // they may be what keeps the signer from taking another
 				return fmt.Errorf("%w: %w", ErrUnavailable, err)
 			}
 		}
 		sent, err := conn.ask(req, write, read)
 		if _, ok := errors.AsType[*answered](err); err == nil || ok {
-			c.keep(conn)
+			c.keep(conn, repeat)
 			return err
 		}
 		conn.Close()
@@ -189,9 +194,15 @@ func (c *Client) reuse(repeat repetition) *connection {
 	return conn
 }
 
-func (c *Client) keep(conn *connection) {
+// keep keeps a connection for the next operation, unless there are enough. What was
+// dialled for an operation that reuses none would never be used up.
+func (c *Client) keep(conn *connection, repeat repetition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if repeat != repeatAny || len(c.idle) >= maxIdle {
+		conn.Close() // it has answered
+		return
+	}
 	c.idle = append(c.idle, conn)
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ const (
 	handshakeTime  = 5 * time.Second
 	frameTime      = 30 * time.Second // until the next frame of a message
 	drainTime      = 10 * time.Second
+	idleTime       = 5 * time.Minute // until the next request
 	maxConnections = 256
 )
 
@@ -36,6 +38,9 @@ type ServerConfig struct {
 	Clients     []*x509.Certificate // that may connect
 	UIDs        []uint32            // users as which clients may run
 	Log         *slog.Logger
+	// Idle is how long a connection stays open without a request; zero is 5 minutes. A
+	// client connects anew.
+	Idle time.Duration
 }
 
 // Server offers the operations of a keystore.
@@ -44,6 +49,7 @@ type Server struct {
 	tls  *tls.Config
 	uids []uint32
 	log  *slog.Logger
+	idle time.Duration
 
 	mu      sync.Mutex
 	conns   map[net.Conn]bool // whether a request is being answered; guarded by mu
@@ -63,7 +69,10 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if len(cfg.UIDs) == 0 {
 		return nil, errors.New("signer: no user may connect")
 	}
-	return &Server{keys: cfg.Keys, tls: config, uids: cfg.UIDs, log: cfg.Log, conns: map[net.Conn]bool{}}, nil
+	if cfg.Idle == 0 {
+		cfg.Idle = idleTime
+	}
+	return &Server{keys: cfg.Keys, tls: config, uids: cfg.UIDs, log: cfg.Log, idle: cfg.Idle, conns: map[net.Conn]bool{}}, nil
 }
 
 // Serve answers on the listener, of a Unix socket, until ctx ends. Then it lets
@@ -192,10 +201,12 @@ func (s *Server) mark(conn net.Conn, busy bool) bool {
 
 // answer reads one request and writes its response. An error ends the connection.
 func (s *Server) answer(conn *tls.Conn, r *bufio.Reader, w *bufio.Writer, buffer []byte) error {
-	if err := conn.SetDeadline(time.Time{}); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(s.idle)); err != nil {
 		return err
 	}
-	if _, err := r.Peek(1); err != nil { // for as long as the client has nothing to ask
+	if _, err := r.Peek(1); errors.Is(err, os.ErrDeadlineExceeded) {
+		return io.EOF // the client has nothing to ask
+	} else if err != nil {
 		return err
 	}
 	s.mark(conn, true)

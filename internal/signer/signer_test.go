@@ -248,6 +248,11 @@ func (w *world) dialAs(wait time.Duration) *signer.Client {
 	return w.dial(w.us, w.server, wait)
 }
 
+// tls is how a client connects that the signer admits.
+func (w *world) tls() *tls.Config {
+	return &tls.Config{NextProtos: []string{"telamon-signer/1"}, Certificates: []tls.Certificate{w.us.pair}, InsecureSkipVerify: true}
+}
+
 // raw sends octets over TLS and returns how many come back before the end.
 func (w *world) raw(config *tls.Config, octets []byte) int64 {
 	w.t.Helper()
@@ -309,9 +314,7 @@ func TestMalformed(t *testing.T) {
 		{"too much for a body", health + strings.Repeat(frame('D', 1<<16, strings.Repeat("x", 1<<16)), 65) + end, false},
 	}
 	for _, tt := range tests {
-		n := w.raw(&tls.Config{
-			NextProtos: []string{"telamon-signer/1"}, Certificates: []tls.Certificate{w.us.pair}, InsecureSkipVerify: true,
-		}, []byte(tt.octets))
+		n := w.raw(w.tls(), []byte(tt.octets))
 		if (n > 0) != tt.answered {
 			t.Errorf("%s: %d octets are answered, want any: %t", tt.name, n, tt.answered)
 		}
