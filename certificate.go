@@ -68,15 +68,24 @@ type Revocation struct {
 	Attested      bool      // the compromised key itself signed an attestation
 }
 
+// FirstCompromise is the earliest time of a compromise that is told to anybody: before
+// it there is no certificate that Telamon signed. The UTCTime of a CRL has no years
+// before 1950 (RFC 5280, Section 5.1.2.6).
+var FirstCompromise = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
+
 // Date returns the revocation date of CRLs and OCSP answers: when the key was
 // compromised, if that is told and came before the revocation, and when the
 // certificate was revoked otherwise. So signatures made in between are not trusted
-// (BR 7.2.2; RFC 5280, Section 5.3.2 has no better place for it in OCSP).
+// (BR 7.2.2; RFC 5280, Section 5.3.2 has no better place for it in OCSP). A compromise
+// before [FirstCompromise] counts as one of then.
 func (r *Revocation) Date() time.Time {
-	if r.Reason == ReasonKeyCompromise && !r.CompromisedAt.IsZero() && r.CompromisedAt.Before(r.At) {
-		return r.CompromisedAt
+	if r.Reason != ReasonKeyCompromise || r.CompromisedAt.IsZero() || !r.CompromisedAt.Before(r.At) {
+		return r.At
 	}
-	return r.At
+	if r.CompromisedAt.Before(FirstCompromise) {
+		return FirstCompromise
+	}
+	return r.CompromisedAt
 }
 
 // A SignedTBS is what a key was asked to sign, or has signed, as its journal and the

@@ -61,11 +61,15 @@ func NewBuilder(t Template, dir string) (*Builder, error) {
 	return &Builder{template: t, spool: spool{dir: dir}}, nil
 }
 
-// Add adds an entry. The order is the caller's.
+// ErrEntry is why Add added nothing: the entry says what a CRL cannot. The builder is as
+// it was before.
+var ErrEntry = errors.New("the entry cannot be encoded")
+
+// Add adds an entry. The order is the caller's. It reports ErrEntry.
 func (b *Builder) Add(e *Entry) error {
 	der, err := b.encoder.encode(e)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrEntry, err)
 	}
 	b.entries++
 	return b.spool.write(der)

@@ -172,3 +172,24 @@ func TestRequirement90SeparateHierarchies(t *testing.T) {
 		}
 	})
 }
+
+// TestRevokeTimes refuses times at which no key of a CA can have been compromised.
+func TestRevokeTimes(t *testing.T) {
+	w := newWorldSQLite(t)
+	w.turn(t, start)
+	for _, tt := range []struct {
+		at   time.Time
+		code string
+		kind fault.Kind
+	}{
+		{telamon.FirstCompromise.Add(-time.Second), "compromised_at", fault.Invalid},
+		{w.clock.Now().Add(301 * time.Second), "compromised_at", fault.Invalid},
+		{telamon.FirstCompromise, "issuer_state", fault.Conflict}, // the time is good, but the CA is active
+		{time.Time{}, "issuer_state", fault.Conflict},
+	} {
+		_, err := w.Revoke(t.Context(), operator, lifecycle.RevokeRequest{
+			Issuer: w.active(t, "tls-ec").ID, Revocation: telamon.Revocation{Reason: telamon.ReasonKeyCompromise, CompromisedAt: tt.at},
+		})
+		mustBe(t, err, tt.kind, tt.code)
+	}
+}

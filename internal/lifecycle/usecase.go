@@ -514,11 +514,15 @@ type RevokeRequest struct {
 	DryRun bool
 }
 
+// futureTolerance is how far a time of compromise may lie ahead of our clock.
+const futureTolerance = 300 * time.Second
+
 // Revoke has the root's next CRL name the certificate of an issuing CA: every certificate
 // that it issued is refused by who looks at that CRL. It does not retire the CA.
 //
-// It reports NotFound; Invalid with revocation_reason; Conflict with issuer_state for a
-// root or one that is still active, and with already_revoked.
+// It reports NotFound; Invalid with revocation_reason, and with compromised_at for a
+// time to come or before [telamon.FirstCompromise]; Conflict with issuer_state for a root
+// or one that is still active, and with already_revoked.
 func (l *Life) Revoke(ctx context.Context, actor telamon.Actor, req RevokeRequest) (*Retirement, error) {
 	if err := authz.Check(actor, authz.IssuerRevoke, ""); err != nil {
 		return nil, err
@@ -538,6 +542,8 @@ func (l *Life) Revoke(ctx context.Context, actor telamon.Actor, req RevokeReques
 	switch {
 	case !slices.Contains(reasons, req.Reason):
 		return nil, invalid("revocation_reason", "is none of unspecified, keyCompromise, superseded, cessationOfOperation")
+	case !req.CompromisedAt.IsZero() && (req.CompromisedAt.Before(telamon.FirstCompromise) || req.CompromisedAt.After(s.now.Add(futureTolerance))):
+		return nil, invalid("compromised_at", "is before 2000 or in the future")
 	case issuer.Role != telamon.RoleIssuing || !ours:
 		return nil, fault.New(fault.Conflict, "issuer_state", "A root is not revoked: take it out of trust stores.")
 	case issuer == telamon.NewSuccession(s.issuers).Active(issuer.Series, s.now):

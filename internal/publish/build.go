@@ -47,7 +47,13 @@ func (p *Publisher) build(ctx context.Context, actor telamon.Actor, issuer *tela
 	var entry crl.Entry
 	err = p.cfg.Store.RevokedOf(ctx, issuer.ID, n, next.Since, func(r *store.RevokedEntry) error {
 		entry = entryOf(r, strict)
-		return builder.Add(&entry)
+		err := builder.Add(&entry)
+		if errors.Is(err, crl.ErrEntry) { // one bad row must not keep the others off the CRL
+			p.cfg.Log.ErrorContext(ctx, "a CRL entry is written without its time and reason", "issuer", issuer.ID, "shard", n, "error", err)
+			entry = crl.Entry{Serial: r.Serial, RevokedAt: next.ThisUpdate, Reason: telamon.ReasonUnspecified}
+			err = builder.Add(&entry)
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -88,12 +94,10 @@ func (p *Publisher) isStrict(issuer *telamon.Issuer) (bool, error) {
 // Private CRLs say so in an invalidityDate as well (RFC 5280, Section 5.3.2), which BR
 // 7.2.2 advises against.
 func entryOf(r *store.RevokedEntry, strict bool) crl.Entry {
-	e := crl.Entry{Serial: r.Serial, RevokedAt: r.At.Truncate(time.Second), Reason: r.Reason}
-	if r.Reason != telamon.ReasonKeyCompromise || r.CompromisedAt.IsZero() || !r.CompromisedAt.Before(r.At) {
-		return e
-	}
-	e.RevokedAt = r.CompromisedAt.Truncate(time.Second)
-	if !strict {
+	revocation := telamon.Revocation{At: r.At, Reason: r.Reason, CompromisedAt: r.CompromisedAt}
+	date := revocation.Date()
+	e := crl.Entry{Serial: r.Serial, RevokedAt: date.Truncate(time.Second), Reason: r.Reason}
+	if date.Before(r.At) && !strict {
 		e.InvalidAt = e.RevokedAt
 	}
 	return e

@@ -182,6 +182,32 @@ func TestRequirement85RevocationOnCRL(t *testing.T) {
 	})
 }
 
+// TestOldCompromise has a subscriber tell of a compromise in 1906, which no UTCTime can
+// say, and a row be of a reason that there is not: the CRLs name both, and the others.
+func TestOldCompromise(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		for _, place := range []int{single, sharded, strict} {
+			cert, _ := w.issue(t, place, 30*day)
+			old := time.Date(1906, 4, 18, 5, 12, 0, 0, time.UTC)
+			w.revoke(t, cert, telamon.Revocation{Reason: telamon.ReasonKeyCompromise, CompromisedAt: old})
+			w.clock.Advance(time.Minute)
+			w.turn(t)
+			if e := entry(w.crl(t, place, cert.CRLShard), cert); e == nil || !e.RevocationTime.Equal(telamon.FirstCompromise) {
+				t.Errorf("the entry on the CRL of issuer %d is %+v", place, e)
+			}
+		}
+		bad := telamon.Serial{1, 2, 3}
+		must(t, w.db.RevokeCA(t.Context(), operator, store.RevokedCA{
+			Parent: w.issuers[root].ID, Issuer: w.issuers[single].ID, Serial: bad, NotAfter: w.clock.Now().Add(day),
+		}, telamon.Revocation{Reason: "boredom"}))
+		w.clock.Advance(time.Minute)
+		w.turn(t)
+		if e := entry(w.crl(t, root, 0), &telamon.Certificate{Serial: bad}); e == nil || e.ReasonCode != 0 {
+			t.Errorf("the entry of an unknown reason is %+v", e)
+		}
+	})
+}
+
 // TestDistributionPoint compares the issuing distribution point of each CRL with what
 // stands in the certificates of its shard, octet for octet (BR 7.2.2.1).
 func TestDistributionPoint(t *testing.T) {

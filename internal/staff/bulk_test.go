@@ -187,6 +187,9 @@ func TestPlanRefusals(t *testing.T) {
 			{"no reason", good, staff.Revocation{}, "reason"},
 			{"an unknown reason", good, staff.Revocation{Reason: "removeFromCRL"}, "reason"},
 			{"a compromise to come", good, staff.Revocation{Reason: telamon.ReasonKeyCompromise, CompromisedAt: late}, "compromised_at"},
+			{"a compromise before there was the web", good, staff.Revocation{
+				Reason: telamon.ReasonKeyCompromise, CompromisedAt: telamon.FirstCompromise.Add(-time.Second),
+			}, "compromised_at"},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				_, err := w.PlanRevocation(t.Context(), ada, tt.filter, tt.rev)

@@ -85,6 +85,9 @@ func (s *Staff) check(rev *Revocation) error {
 	if rev.CompromisedAt.After(s.clock.Now().Add(futureTolerance)) {
 		return invalid("compromised_at", "is in the future")
 	}
+	if !rev.CompromisedAt.IsZero() && rev.CompromisedAt.Before(telamon.FirstCompromise) {
+		return invalid("compromised_at", "is before 2000")
+	}
 	return nil
 }
 
