@@ -56,6 +56,13 @@ func (s Serial) Hour() time.Time {
 	return time.Unix(3600*int64(binary.BigEndian.Uint32(s[:4])&0xffffff), 0).UTC()
 }
 
+// Shard returns which of an issuer's CRL shards a new certificate belongs to: certificates
+// are spread evenly by random octets of the serial number. An issuer's number of shards
+// never changes.
+func (s Serial) Shard(shards int) int {
+	return int(binary.BigEndian.Uint64(s[8:]) % uint64(max(shards, 1)))
+}
+
 // FirstSerial returns the number before every serial number of the hour of at, and
 // after those of earlier hours. A time before 1970 is that year's first hour.
 func FirstSerial(at time.Time) Serial {

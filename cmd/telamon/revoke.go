@@ -90,14 +90,18 @@ func newRevoke() *cobra.Command {
 
 func newRevokeCertificate(f *adminFlags) *cobra.Command {
 	var reason reasonFlags
+	var issuer string
 	cmd := final(&cobra.Command{
 		Use: "certificate SERIAL", Short: "Revoke one certificate; for keyCompromise, block its key and look for others", Args: exactArgs("a serial number"),
+		Long: "Revoke one certificate. For keyCompromise, its key is blocked, and other certificates for it are looked for.\n\n" +
+			"With --issuer, a certificate is revoked that the issuing CA has signed and that is in no ledger, since it was\n" +
+			"issued after the backup from which the database was restored. Its key is not known: \"telamon key block\".",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := reason.revocation()
 			if err != nil {
 				return err
 			}
-			answer, err := f.call(cmd, post(path("certificates", args[0], "revoke"), in))
+			answer, err := f.call(cmd, post(path("certificates", args[0], "revoke"), admin.RevokeCertificate{Issuer: telamon.IssuerID(issuer), RevocationReason: in}))
 			if err != nil {
 				return err
 			}
@@ -114,6 +118,7 @@ func newRevokeCertificate(f *adminFlags) *cobra.Command {
 			return f.showPlan(cmd, out.Siblings)
 		},
 	})
+	cmd.Flags().StringVar(&issuer, "issuer", "", "the ID of the issuing CA, for a certificate that was lost when the database was restored")
 	reason.add(cmd)
 	return cmd
 }

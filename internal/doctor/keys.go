@@ -214,7 +214,7 @@ func (e *examination) reconcile(ctx context.Context, i telamon.Issuer, records [
 		return 0, err
 	}
 	if n := len(unknown); n > 0 {
-		e.warn("journal", "requests that failed after their signature leave such; many, after a restore, are certificates that are lost: revoke them by their serial numbers",
+		e.warn("journal", "requests that failed after their signature leave such; many, after a restore, are certificates that are lost: revoke each one with telamon revoke certificate SERIAL -issuer "+i.ID.String()+" -reason superseded",
 			"key %s has signed %d certificates that are not in the ledger, the last one %s", i.KeyName, n, unknown[n-1])
 	}
 	return len(records), nil

@@ -3,7 +3,6 @@ package issuance
 import (
 	"context"
 	"crypto/x509"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -92,7 +91,7 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 		}
 	}
 	serial := telamon.NewSerial(now)
-	shard := shardOf(serial, issuer.CRLShards)
+	shard := serial.Shard(issuer.CRLShards)
 	return e.token(ctx, &Token{
 		engine: e, issuer: issuer, profile: req.Profile,
 		template: &tbs.Template{
@@ -163,12 +162,6 @@ func fits(issuer *telamon.Issuer, series telamon.Series, req *Request) []fault.F
 		}
 	}
 	return fields
-}
-
-// shardOf spreads certificates evenly over the shards by random octets of the
-// serial number. The shard is recorded and never computed again.
-func shardOf(serial telamon.Serial, shards int) int {
-	return int(binary.BigEndian.Uint64(serial[8:]) % uint64(max(shards, 1)))
 }
 
 // errRedeemed is a bug of the caller.

@@ -46,6 +46,21 @@ func TestRequirement93KnownWithinSeconds(t *testing.T) {
 	})
 }
 
+// TestRevokedLost revokes a certificate that was lost when the database was restored.
+func TestRevokedLost(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		cert := w.sign(t, 30)
+		mustRefuse(t, w.responder.Answer(t.Context(), w.issuer.ID, w.request(t, cert), never), ocsp.Unauthorized)
+		serial, _ := telamon.SerialFromInt(cert.Certificate.SerialNumber)
+		must(t, w.db.RevokeLost(t.Context(), &w.issuer, serial, telamon.Revocation{Reason: telamon.ReasonSuperseded}, telamon.Event{
+			Actor: operator, Action: "certificate.revoke", Object: serial.String(), Result: "ok",
+		}))
+		if got := w.ask(t, w.responder, cert); got.Status != ocsp.Revoked || got.RevocationReason != ocsp.Superseded || !got.RevokedAt.Equal(w.clock.Now().Truncate(time.Second)) {
+			t.Errorf("it is %+v", got)
+		}
+	})
+}
+
 // TestReady counts signatures: an answer is signed once for everybody, and once more
 // for those who name the issuer by another hash.
 func TestReady(t *testing.T) {

@@ -105,7 +105,7 @@ func invalid(path, problem string) error {
 //
 // A certificate that is revoked for another reason is changed to keyCompromise
 // (BR 7.2.2). Otherwise Revoke reports Conflict with already_revoked; it reports
-// NotFound and Invalid as well.
+// NotFound and Invalid as well. See [Staff.RevokeLost] for certificates that are in no ledger.
 func (s *Staff) Revoke(ctx context.Context, actor telamon.Actor, serial telamon.Serial, rev Revocation) (*telamon.BulkRevocation, error) {
 	if err := authz.Check(actor, authz.CertificateRevoke, ""); err != nil {
 		return nil, err
@@ -136,6 +136,45 @@ func (s *Staff) Revoke(ctx context.Context, actor telamon.Actor, serial telamon.
 		return nil, err
 	}
 	return s.planSiblings(ctx, actor, cert, rev)
+}
+
+// RevokeLost revokes a certificate that the issuing CA has signed and that is in no
+// ledger, since it was issued after the backup from which the database was restored.
+// Nothing more is known of it: its key is not blocked. It does what [Staff.Revoke] does
+// if the issuer's certificate is known after all. It reports NotFound with issuer_not_found,
+// Conflict with already_revoked and with wrong_state, and Invalid.
+func (s *Staff) RevokeLost(ctx context.Context, actor telamon.Actor, id telamon.IssuerID, serial telamon.Serial, rev Revocation) (*telamon.BulkRevocation, error) {
+	if err := authz.Check(actor, authz.CertificateRevoke, ""); err != nil {
+		return nil, err
+	}
+	if err := s.check(&rev); err != nil {
+		return nil, err
+	}
+	issuers, _, err := s.store.Issuers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(issuers, func(i telamon.Issuer) bool { return i.ID == id })
+	if at < 0 {
+		return nil, fault.New(fault.NotFound, "issuer_not_found", "There is no such issuer.")
+	}
+	if issuers[at].Role != telamon.RoleIssuing {
+		return nil, invalid("issuer", "is a root: a CA is revoked as an issuer")
+	}
+	cert, _, err := s.store.CertificateOf(ctx, serial)
+	if err == nil && cert.Issuer == id {
+		return s.Revoke(ctx, actor, serial, rev)
+	}
+	if err == nil {
+		return nil, invalid("issuer", "is not the one of this certificate")
+	}
+	if !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	return nil, s.store.RevokeLost(ctx, &issuers[at], serial, telamon.Revocation{Reason: rev.Reason, CompromisedAt: rev.CompromisedAt}, telamon.Event{
+		Actor: actor, Action: string(authz.CertificateRevoke), Object: serial.String(), Result: "ok",
+		After: map[string]any{"reason": rev.Reason, "issuer": id, "lost": true},
+	})
 }
 
 // BlockKey blocks a key for everybody: it is certified no more. It reports Conflict with

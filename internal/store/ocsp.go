@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -31,7 +32,7 @@ func (db *DB) SerialStatus(ctx context.Context, serial telamon.Serial) (SerialSt
 	if len(rows) == 0 {
 		return SerialStatus{}, errNoCertificate()
 	}
-	r := rows[0]
+	r := rows[max(slices.IndexFunc(rows, isRevoked), 0)] // a precertificate may be revoked beside its row
 	s := SerialStatus{Issuer: telamon.IssuerID(r.IssuerID), CRLShard: int(r.CrlShard), NotAfter: timeOf(r.NotAfter)}
 	if r.RevokedAt != nil {
 		s.Revocation = &telamon.Revocation{At: timeOf(*r.RevokedAt), CompromisedAt: timeOrZero(r.CompromisedAt)}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -117,7 +118,7 @@ func (t *txn) reapply(ctx context.Context, actor telamon.Actor, issuer *telamon.
 		return reapplied, t.audit(ctx, event)
 	}
 	known, err := t.SerialStatus(ctx, e.Serial[:])
-	if err != nil || len(known) > 0 {
+	if err != nil || slices.ContainsFunc(known, isRevoked) { // a responder or a precertificate is not
 		return alreadyRevoked, err
 	}
 	added, err := t.InsertCARevocation(ctx, queries.InsertCARevocationParams{
@@ -129,6 +130,46 @@ func (t *txn) reapply(ctx context.Context, actor telamon.Actor, issuer *telamon.
 	}
 	return reappliedUnknown, nil
 }
+
+// RevokeLost revokes a certificate of the issuer that is in no ledger, since it was lost
+// when the database was restored: it is kept as revoked until the issuer expires. The
+// event is written with it; rev.At is set by the store. RevokeLost reports Conflict with
+// already_revoked, and with wrong_state for a serial number that is known.
+func (db *DB) RevokeLost(ctx context.Context, issuer *telamon.Issuer, serial telamon.Serial, rev telamon.Revocation, event telamon.Event) error {
+	shard := int64(serial.Shard(issuer.CRLShards))
+	err := db.update(ctx, func(t *txn) error {
+		known, err := t.SerialStatus(ctx, serial[:])
+		if err != nil {
+			return fmt.Errorf("look for %s: %w", serial, err)
+		}
+		if slices.ContainsFunc(known, isRevoked) {
+			return fault.New(fault.Conflict, fault.CodeAlreadyRevoked, "Certificate is already revoked")
+		}
+		if len(known) > 0 {
+			return fault.New(fault.Conflict, "wrong_state", "This serial number is one of an mTLS certificate, an OCSP responder or a precertificate, and not lost.")
+		}
+		added, err := t.InsertCARevocation(ctx, queries.InsertCARevocationParams{
+			IssuerID: issuer.ID.String(), Serial: serial[:], CrlShard: shard, NotAfter: issuer.Certificate.NotAfter.UnixMilli(),
+			RevokedAt: t.millis(), Reason: string(rev.Reason), CompromisedAt: millisOrNil(rev.CompromisedAt),
+		})
+		if err != nil {
+			return fmt.Errorf("revoke lost certificate %s: %w", serial, err)
+		}
+		if added != 1 {
+			return fault.New(fault.Conflict, fault.CodeAlreadyRevoked, "Certificate is already revoked")
+		}
+		if err := t.reviseShards(ctx, map[shardKey]bool{{issuer.ID.String(), shard}: true}); err != nil {
+			return err
+		}
+		return t.audit(ctx, event)
+	})
+	if err == nil {
+		db.revoked(serial)
+	}
+	return err
+}
+
+func isRevoked(r queries.SerialStatusRow) bool { return r.RevokedAt != nil }
 
 // IsRevoked reports whether the database knows the certificate of this serial number
 // to be revoked, and whether it knows it at all.

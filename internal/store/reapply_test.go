@@ -13,7 +13,8 @@ import (
 )
 
 // TestReapplyRevocations brings back the revocations of a CRL that is newer than the
-// database: of a certificate, an mTLS certificate and one that nobody knows.
+// database: of a certificate, an mTLS certificate, a precertificate that is pending and one
+// that nobody knows.
 func TestReapplyRevocations(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, clock *testkit.Clock) {
 		issuers, _, err := w.db.Issuers(t.Context())
@@ -31,12 +32,15 @@ func TestReapplyRevocations(t *testing.T) {
 		client, unknown := telamon.NewSerial(clock.Now()), telamon.NewSerial(clock.Now())
 		w.exec(t, "INSERT INTO client_certificate (id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, created_at)"+
 			" VALUES ('mtl_1', $1, $2, $2, $3, $2, $2, 0, $4, 'active', 0)", w.account.String(), client[:], w.issuer.String(), clock.Now().Add(time.Hour).UnixMilli())
+		pending := telamon.NewSerial(clock.Now())
+		w.exec(t, "INSERT INTO precertificate (serial, pair_id, credential_id, issuer_id, crl_shard, spki_hash, not_after, der, status, created_at)"+
+			" VALUES ($1, $2, 'crd_1', $3, 0, $1, $4, $1, 'pending', 0)", pending[:], int64(w.pair), w.issuer.String(), clock.Now().Add(time.Hour).UnixMilli())
 		at := clock.Now().Add(-3 * time.Hour).Truncate(time.Second)
 		var entries []store.RevokedEntry
-		for _, serial := range []telamon.Serial{known.Serial, done.Serial, client, unknown} {
+		for _, serial := range []telamon.Serial{known.Serial, done.Serial, client, pending, unknown} {
 			entries = append(entries, store.RevokedEntry{Serial: serial, At: at, Reason: telamon.ReasonKeyCompromise, CompromisedAt: at.Add(-time.Hour)})
 		}
-		for _, want := range []store.Reapplied{{Revoked: 3, Unknown: 1}, {}} { // the second time there is nothing to do
+		for _, want := range []store.Reapplied{{Revoked: 4, Unknown: 2}, {}} { // the second time there is nothing to do
 			if got, err := w.db.ReapplyRevocations(t.Context(), operator, issuer, 0, entries); got != want || err != nil {
 				t.Errorf("ReapplyRevocations: %+v, %v; want %+v", got, err, want)
 			}
@@ -49,7 +53,7 @@ func TestReapplyRevocations(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || len(named) != 4 || slices.Contains(named, fine.Serial) {
+		if err != nil || len(named) != 5 || slices.Contains(named, fine.Serial) {
 			t.Errorf("the next CRL names %s, %v", named, err)
 		}
 		for _, serial := range named {

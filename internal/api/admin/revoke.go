@@ -28,6 +28,13 @@ func (in *RevocationReason) revocation() staff.Revocation {
 	return staff.Revocation{Reason: in.Reason, CompromisedAt: valueOf(in.CompromisedAt)}
 }
 
+// RevokeCertificate is the body that revokes one certificate. Issuer is named for one
+// that is in no ledger, since it was lost when the database was restored.
+type RevokeCertificate struct {
+	Issuer telamon.IssuerID `json:"issuer,omitempty"`
+	RevocationReason
+}
+
 // A Revoked is a certificate that was revoked. If its key is compromised, Siblings is
 // the plan to revoke every other certificate for the key: begin it, or leave it.
 type Revoked struct {
@@ -139,11 +146,16 @@ func (s *server) revokeRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		var in RevocationReason
+		var in RevokeCertificate
 		if err := c.body(&in); err != nil {
 			return nil, err
 		}
-		siblings, err := s.Staff.Revoke(ctx, c.actor, serial, in.revocation())
+		var siblings *telamon.BulkRevocation
+		if in.Issuer == "" {
+			siblings, err = s.Staff.Revoke(ctx, c.actor, serial, in.revocation())
+		} else {
+			siblings, err = s.Staff.RevokeLost(ctx, c.actor, in.Issuer, serial, in.revocation())
+		}
 		if err != nil {
 			return nil, err
 		}
