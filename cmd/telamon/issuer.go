@@ -209,15 +209,7 @@ func newIssuerImport(f *adminFlags) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			// All are judged before one is imported.
-			items, err := importAll(cmd, f, blocks, true)
-			if err == nil && a.yes {
-				items, err = importAll(cmd, f, blocks, false)
-			}
-			if err != nil {
-				return err
-			}
-			list, err := json.Marshal(map[string]any{"items": items})
+			list, err := f.call(cmd, post("/issuers/import", admin.IssuerImport{Certificates: blocks, DryRun: !a.yes}))
 			if err != nil {
 				return err
 			}
@@ -225,18 +217,6 @@ func newIssuerImport(f *adminFlags) *cobra.Command {
 		},
 	}
 	return a.flag(cmd)
-}
-
-func importAll(cmd *cobra.Command, f *adminFlags, blocks []string, dry bool) ([]json.RawMessage, error) {
-	var items []json.RawMessage
-	for n, block := range blocks {
-		answer, err := f.call(cmd, post("/issuers/import", admin.IssuerImport{Certificate: block, DryRun: dry}))
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d of %d: %w", n+1, len(blocks), err)
-		}
-		items = append(items, answer)
-	}
-	return items, nil
 }
 
 // splitPEM returns the certificates of a text, each in PEM. Texts between them are

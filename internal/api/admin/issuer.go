@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/lifecycle"
 )
 
@@ -82,11 +84,15 @@ func retiredOf(r lifecycle.Retirement) RetiredIssuer {
 	return RetiredIssuer{Issuer: r.Issuer, CommonName: r.CommonName, Was: r.Was, SignsUntil: timeOf(r.SignsUntil)}
 }
 
-// IssuerImport is the body that brings a certificate.
+// IssuerImport is the body that brings certificates. All are judged before the first is
+// imported.
 type IssuerImport struct {
-	Certificate string `json:"certificate"` // PEM
-	DryRun      bool   `json:"dry_run,omitempty"`
+	Certificates []string `json:"certificates"` // PEM
+	DryRun       bool     `json:"dry_run,omitempty"`
 }
+
+// maxImports is how many certificates one request may bring.
+const maxImports = 1000
 
 // NewCross is the body that has a root signed by another one, or brings such a
 // certificate: then Certificate and SignerCertificate are given, and no signer.
@@ -176,11 +182,17 @@ func (s *server) issuerRoutes() {
 		return list, nil
 	})
 	postRoute(s, "POST /issuers/import", func(ctx context.Context, c *call, in *IssuerImport) (any, error) {
-		if err := c.approveUnless(ctx, in.DryRun, authz.IssuerCreate, "import the certificate of an issuing CA"); err != nil {
+		if n := len(in.Certificates); n == 0 || n > maxImports {
+			return nil, fault.New(fault.Invalid, "certificates", fmt.Sprintf("Give 1 to %d certificates.", maxImports))
+		}
+		list, err := s.importIssuers(ctx, c, in.Certificates, true)
+		if err != nil || in.DryRun {
+			return list, err
+		}
+		if err := c.approve(ctx, authz.IssuerCreate, fmt.Sprintf("import the certificates of %d issuing CAs", len(in.Certificates))); err != nil {
 			return nil, err
 		}
-		p, err := s.Life.Import(ctx, c.actor, in.Certificate, in.DryRun)
-		return made(p, err, plannedOf)
+		return s.importIssuers(ctx, c, in.Certificates, false)
 	})
 	postRoute(s, "POST /issuers/{issuer}/retire", func(ctx context.Context, c *call, in *IssuerRetirement) (any, error) {
 		issuer, err := id(c, "issuer", telamon.ParseIssuerID)
@@ -210,6 +222,21 @@ func (s *server) issuerRoutes() {
 	})
 	s.seriesRoutes()
 	s.crossRoutes()
+}
+
+// importIssuers imports certificates one after the other, or only judges them.
+func (s *server) importIssuers(ctx context.Context, c *call, certificates []string, dry bool) (*List[PlannedIssuer], error) {
+	list := &List[PlannedIssuer]{Items: []PlannedIssuer{}}
+	for n, text := range certificates {
+		p, err := s.Life.Import(ctx, c.actor, text, dry)
+		if err != nil {
+			f := *fault.From(err)
+			f.Detail = fmt.Sprintf("Certificate %d of %d: %s", n+1, len(certificates), f.Detail)
+			return nil, &f
+		}
+		list.Items = append(list.Items, plannedOf(*p))
+	}
+	return list, nil
 }
 
 func (s *server) seriesRoutes() {
