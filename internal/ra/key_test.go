@@ -122,3 +122,24 @@ func keyHash(t testing.TB, key *subjectKey) [32]byte {
 	must(t, err)
 	return sha256.Sum256(der)
 }
+
+// TestRequirement86BlockedWhileSigned blocks a key when its certificate is signed and not
+// yet written.
+func TestRequirement86BlockedWhileSigned(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		c := w.customer(t, metered(), 9)
+		key, before := newKey(t), c.standing(t)
+		w.keys.after = func() {
+			must(t, w.db.BlockKey(t.Context(), operator, telamon.KeyBlock{SPKIHash: keyHash(t, key), Source: telamon.BlockedByStaff}))
+		}
+		actor := c.actor()
+		serial, err := w.ra.Issue(t.Context(), actor, request(key.csr, "www.example.com"))
+		w.keys.after = nil
+		mustBe(t, err, fault.Invalid, "policy")
+		mustName(t, err, "public_key")
+		w.mustAudit(t, actor, "certificate.issue", serial.String(), "policy")
+		_, _, err = w.ra.Certificate(t.Context(), c.actor(), serial)
+		mustBe(t, err, fault.NotFound, "certificate_not_found")
+		c.mustIssueAgain(t, before)
+	})
+}

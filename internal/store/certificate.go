@@ -47,8 +47,9 @@ type Blob struct {
 // counts, its draw from the quota of subscription ("" draws none) and the audit
 // event, all or nothing: when it returns nil, they are durable.
 //
-// It reports Limited with quota_reached if no quota is left, and Denied with
-// service_expired if the subscription has no term that holds now; the refusal is
+// It reports Limited with quota_reached if no quota is left, Denied with
+// service_expired if the subscription has no term that holds now, and Invalid with
+// policy if the key is blocked, for everybody or for the event's account; the refusal is
 // audited and nothing else is written. It reports Unavailable
 // with precertificate_abandoned if a precertificate was abandoned meanwhile, and if the
 // database cannot say that the certificate is durable.

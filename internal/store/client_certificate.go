@@ -13,7 +13,7 @@ import (
 
 // CreateClientCert writes a new client certificate with its links, and sets its
 // State and CreatedAt. It reports NotFound if a credential is not the account's,
-// and Conflict if one is deleted or if the key is another account's
+// and Conflict if one is deleted, if the key is blocked (key_blocked) or another account's
 // (key_of_another_account).
 func (db *DB) CreateClientCert(ctx context.Context, actor telamon.Actor, cert *telamon.ClientCert) error {
 	return db.update(ctx, func(t *txn) error {
@@ -25,11 +25,18 @@ func (db *DB) CreateClientCert(ctx context.Context, actor telamon.Actor, cert *t
 }
 
 func (t *txn) insertClientCert(ctx context.Context, actor telamon.Actor, cert *telamon.ClientCert) error {
+	rows, err := t.KeyBlocks(ctx, cert.SPKIHash[:])
+	if err != nil {
+		return fmt.Errorf("look for a blocked key: %w", err)
+	}
+	if block := blockFor(rows, cert.SPKIHash[:], cert.Account); block != nil { // since it was signed
+		return fault.New(fault.Conflict, "key_blocked", "The key is blocked: "+block.Why()+".")
+	}
 	if err := t.claimClientKey(ctx, cert.SPKIHash, cert.Account); err != nil {
 		return err
 	}
 	cert.State, cert.CreatedAt = telamon.Active, timeOf(t.millis())
-	err := t.InsertClientCert(ctx, queries.InsertClientCertParams{
+	err = t.InsertClientCert(ctx, queries.InsertClientCertParams{
 		ID: cert.ID.String(), AccountID: cert.Account.String(), Fingerprint: cert.Fingerprint[:], Serial: cert.Serial[:],
 		IssuerID: cert.Issuer.String(), Der: cert.Certificate.Raw, SpkiHash: cert.SPKIHash[:], CrlShard: int64(cert.CRLShard),
 		NotAfter: cert.NotAfter.UnixMilli(), State: string(cert.State), CreatedAt: t.millis(),

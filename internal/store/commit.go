@@ -235,6 +235,9 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 	if err := t.lockPrecertificates(ctx, batch); err != nil {
 		return err
 	}
+	if err := t.refuseBlocked(ctx, batch); err != nil {
+		return err
+	}
 	if err := drawQuota(ctx, t, batch); err != nil {
 		return err
 	}

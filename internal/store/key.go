@@ -1,9 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"math/bits"
+	"strconv"
 	"strings"
 
 	"github.com/telamon-ca/telamon"
@@ -18,13 +22,88 @@ func (db *DB) KeyBlock(ctx context.Context, spki [32]byte, account telamon.Accou
 	if err != nil {
 		return nil, db.judge(ctx, fmt.Errorf("look for a blocked key: %w", err))
 	}
-	for _, r := range rows { // those for everybody come first
-		if r.AccountID == "" || r.AccountID == account.String() {
+	return blockFor(rows, spki[:], account), nil
+}
+
+// blockFor returns what blocks the key for the account, nil if nothing does. The rows of
+// one key are in the order of their accounts: those for everybody come first.
+func blockFor(rows []queries.BlockedKey, spki []byte, account telamon.AccountID) *telamon.KeyBlock {
+	for _, r := range rows {
+		if bytes.Equal(r.SpkiHash, spki) && (r.AccountID == "" || r.AccountID == account.String()) {
 			block := keyBlockOf(r)
-			return &block, nil
+			return &block
 		}
 	}
-	return nil, nil
+	return nil
+}
+
+// blocksOf are the statements that read what blocks 1, 2, 4, ... maxBatch keys, so that
+// few different ones are ever prepared.
+var blocksOf = func() (texts []string) {
+	for keys := 1; keys <= maxBatch; keys *= 2 {
+		list := "$1"
+		for i := 2; i <= keys; i++ {
+			list += ", $" + strconv.Itoa(i)
+		}
+		texts = append(texts, "SELECT spki_hash, account_id, source, serial, created_at FROM blocked_key"+
+			" WHERE spki_hash IN ("+list+") ORDER BY spki_hash, account_id")
+	}
+	return texts
+}()
+
+// refuseBlocked refuses the units whose certificate is for a key that is blocked, as
+// whoever asked for it was told before it was signed: a key that is reported between the
+// two is not certified. The account is the event's.
+func (t *txn) refuseBlocked(ctx context.Context, batch []*unit) error {
+	var hashes []any
+	for _, u := range batch {
+		if u.cert != nil && u.refused == nil {
+			hashes = append(hashes, u.cert.SPKIHash[:])
+		}
+	}
+	if len(hashes) == 0 {
+		return nil
+	}
+	size := bits.Len(uint(len(hashes) - 1))
+	for len(hashes) < 1<<size {
+		hashes = append(hashes, hashes[0])
+	}
+	rows, err := t.conn.QueryContext(ctx, blocksOf[size], hashes...)
+	if err != nil {
+		return fmt.Errorf("look for blocked keys: %w", err)
+	}
+	blocked, err := readBlocks(rows)
+	if err != nil || len(blocked) == 0 {
+		return err
+	}
+	for _, u := range batch {
+		if u.cert == nil || u.refused != nil {
+			continue
+		}
+		if block := blockFor(blocked, u.cert.SPKIHash[:], u.event.Account); block != nil {
+			u.refused = &fault.Fault{
+				Kind: fault.Invalid, Code: "policy", Detail: "The request does not meet the validation policy.",
+				Fields: []fault.Field{{Path: "public_key", Problem: "is blocked: " + block.Why()}},
+			}
+		}
+	}
+	return nil
+}
+
+// readBlocks reads and closes the rows.
+func readBlocks(rows *sql.Rows) (blocked []queries.BlockedKey, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var r queries.BlockedKey
+		if err := rows.Scan(&r.SpkiHash, &r.AccountID, &r.Source, &r.Serial, &r.CreatedAt); err != nil {
+			return nil, fmt.Errorf("read a blocked key: %w", err)
+		}
+		blocked = append(blocked, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read blocked keys: %w", err)
+	}
+	return blocked, nil
 }
 
 func keyBlockOf(r queries.BlockedKey) telamon.KeyBlock {
