@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math"
-	"math/big"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -16,11 +14,16 @@ import (
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
+// numberEnd is above every number of a CRL that is imported. Ours are in the order of Unix
+// milliseconds, 2^41: one near the end of int64 would be the last that a shard can have.
+const numberEnd = 1 << 62
+
 // Import publishes a CRL that was signed elsewhere, by an issuer whose key is offline.
 //
 // It reports Invalid with crl_import, and publishes nothing, if the CRL is of none of
-// our issuers, does not verify, is not of now, is a delta or of an unknown shard, has no
-// number above the last one, or lacks a certificate that is revoked.
+// our issuers, does not verify, is not of now, is older than the last one, is a delta or of
+// an unknown shard, has no number above the last one or one that leaves no room above it,
+// or lacks a certificate that is revoked.
 func (p *Publisher) Import(ctx context.Context, actor telamon.Actor, der []byte) (*store.CRL, error) {
 	issuer, list, err := p.open(der)
 	if err != nil {
@@ -36,15 +39,18 @@ func (p *Publisher) Import(ctx context.Context, actor telamon.Actor, der []byte)
 	if err != nil {
 		return nil, err
 	}
-	last := p.Newest(issuer.ID, n)
 	now := p.cfg.Clock.Now()
 	switch {
 	case list.Base != nil:
 		return nil, refused(errors.New("it is a delta CRL"))
 	case list.ThisUpdate.After(now) || !list.NextUpdate.After(now):
 		return nil, refused(errors.New("its times do not hold now"))
-	case list.Number.Cmp(big.NewInt(math.MaxInt64)) > 0 || last != nil && list.Number.Int64() <= last.Number:
-		return nil, refused(fmt.Errorf("its number is %s, and must be above that of the last one", list.Number))
+	case list.ThisUpdate.Before(next.LastUpdate):
+		return nil, refused(fmt.Errorf("the last one is of %s, which is later", next.LastUpdate.Format(time.RFC3339)))
+	case !list.Number.IsInt64() || list.Number.Int64() >= numberEnd:
+		return nil, refused(fmt.Errorf("its number is %s, after which few numbers are left", list.Number))
+	case list.Number.Int64() <= next.LastNumber:
+		return nil, refused(fmt.Errorf("its number is %s, and must be above %d", list.Number, next.LastNumber))
 	}
 	next.Number, next.ThisUpdate, next.NextUpdate = list.Number.Int64(), list.ThisUpdate, list.NextUpdate
 	if next.Entries, err = p.compare(ctx, issuer.ID, n, next, list); err != nil {

@@ -63,6 +63,8 @@ func TestImport(t *testing.T) {
 		"the same number":       w.sign(t, root, 1, now, year, entry),
 		"a forgotten entry":     w.sign(t, root, 2, now, year),
 		"one that is over":      w.sign(t, root, 2, now.Add(-30*time.Minute), now.Add(-time.Second), entry),
+		"one that is older":     w.sign(t, root, 2, now.Add(-30*time.Minute), year, entry),
+		"no number above":       w.sign(t, root, 1<<62, now, year, entry),
 		"one without its shard": w.sign(t, sharded, 2, now, now.Add(day)),
 	} {
 		if _, err := w.publisher.Import(t.Context(), operator, der); !fault.Is(err, fault.Invalid) || fault.From(err).Code != "crl_import" {
@@ -79,4 +81,27 @@ func TestImport(t *testing.T) {
 	if w.shards(t)[0].IsDirty() {
 		t.Error("the shard still waits for a CRL")
 	}
+}
+
+// TestImportElsewhere has two replicas import CRLs: what the other one published counts,
+// though this one has not looked yet.
+func TestImportElsewhere(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		now := w.clock.Now().Truncate(time.Second)
+		year := now.AddDate(1, 0, 0)
+		behind := w.publisher
+		_, err := behind.Import(t.Context(), operator, w.sign(t, root, 5, now, year))
+		must(t, err)
+		w.start()
+		ahead := w.sign(t, root, 9, now, year)
+		_, err = w.publisher.Import(t.Context(), operator, ahead)
+		must(t, err)
+		if _, err := behind.Import(t.Context(), operator, w.sign(t, root, 7, now, year)); !fault.Is(err, fault.Invalid) {
+			t.Errorf("number 7 after 9: %v, want Invalid", err)
+		}
+		w.turn(t)
+		if !bytes.Equal(w.der(t, root, 0), ahead) {
+			t.Errorf("number %d is published, want 9", w.crl(t, root, 0).Number)
+		}
+	})
 }

@@ -121,9 +121,13 @@ type NewCRL struct {
 	// 3.3). Zero if that is everything.
 	Since time.Time
 
-	begun      time.Time
-	lastNumber int64
-	revision   int64
+	// LastNumber and LastUpdate are the number of the last CRL, or one that was seen
+	// elsewhere if it is higher, and the last one's thisUpdate; zero before the first.
+	LastNumber int64
+	LastUpdate time.Time
+
+	begun    time.Time
+	revision int64
 }
 
 // expiredFor is for how long after its expiry a revoked certificate stays on CRLs, at
@@ -154,10 +158,11 @@ func (db *DB) BeginCRL(ctx context.Context, issuer telamon.IssuerID, shard int) 
 	}
 	next := &NewCRL{
 		Issuer: issuer, Shard: shard, Number: max(row.Number+1, now.UnixMilli()), ThisUpdate: now.Truncate(time.Second),
-		begun: now, lastNumber: row.Number, revision: row.Revision,
+		LastNumber: row.Number, begun: now, revision: row.Revision,
 	}
 	if row.Number > 0 {
-		next.Since = timeOf(row.ThisUpdate).Add(-expiredFor)
+		next.LastUpdate = timeOf(row.ThisUpdate)
+		next.Since = next.LastUpdate.Add(-expiredFor)
 	}
 	return next, nil
 }
@@ -166,7 +171,7 @@ func (db *DB) BeginCRL(ctx context.Context, issuer telamon.IssuerID, shard int) 
 // audit event: when it returns nil, that is durable. Until then nobody sees it.
 //
 // It reports Conflict with crl_superseded if another CRL of the shard was published
-// since BeginCRL; then this one must not leave the platform, as its number may be the
+// since BeginCRL, or Number is not above LastNumber; then this one must not leave the platform, as its number may be the
 // lower one.
 func (db *DB) PublishCRL(ctx context.Context, actor telamon.Actor, next *NewCRL, body io.Reader) (*CRL, error) {
 	crl := &CRL{
@@ -241,7 +246,7 @@ func (t *txn) insertCRL(ctx context.Context, crl *CRL) error {
 
 func (t *txn) publishCRL(ctx context.Context, actor telamon.Actor, next *NewCRL, crl *CRL) error {
 	moved, err := t.MoveShard(ctx, queries.MoveShardParams{
-		IssuerID: crl.Issuer.String(), Shard: int64(crl.Shard), LastNumber: next.lastNumber, CrlID: crl.ID.String(),
+		IssuerID: crl.Issuer.String(), Shard: int64(crl.Shard), LastNumber: next.LastNumber, CrlID: crl.ID.String(),
 		Number: crl.Number, Published: next.revision, ThisUpdate: crl.ThisUpdate.UnixMilli(),
 		NextUpdate: crl.NextUpdate.UnixMilli(), RevisedAt: next.begun.UnixMilli(),
 	})

@@ -138,6 +138,13 @@ func TestCRLNumbers(t *testing.T) {
 		if got := number(); got <= published {
 			t.Errorf("after a restore the number is %d, and %d was published", got, published)
 		}
+		next, err := w.db.BeginCRL(t.Context(), w.issuer, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Number, next.NextUpdate = next.LastNumber, next.ThisUpdate.Add(time.Hour)
+		_, err = w.db.PublishCRL(t.Context(), operator, next, bytes.NewReader([]byte("a CRL")))
+		mustBe(t, err, fault.Conflict, store.CodeCRLSuperseded)
 		ahead := clock.Now().Add(24 * time.Hour).UnixMilli()
 		for _, seen := range []int64{ahead, first} { // a lower one changes nothing
 			if err := w.db.RaiseCRLNumber(t.Context(), w.issuer, 0, seen); err != nil {

@@ -316,7 +316,7 @@ const moveShard = `-- name: MoveShard :execrows
 UPDATE crl_shard
    SET crl_id = CAST($1 AS TEXT), number = $2, published = $3,
        this_update = $4, next_update = $5, revised_at = $6
- WHERE issuer_id = $7 AND shard = $8 AND number = $9
+ WHERE issuer_id = $7 AND shard = $8 AND number = $9 AND number < $2
 `
 
 type MoveShardParams struct {

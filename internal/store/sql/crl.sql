@@ -35,7 +35,7 @@ UPDATE crl SET state = 'published', size = sqlc.arg(size), sha256 = sqlc.arg(sha
 UPDATE crl_shard
    SET crl_id = CAST(sqlc.arg(crl_id) AS TEXT), number = sqlc.arg(number), published = sqlc.arg(published),
        this_update = sqlc.arg(this_update), next_update = sqlc.arg(next_update), revised_at = sqlc.arg(revised_at)
- WHERE issuer_id = sqlc.arg(issuer_id) AND shard = sqlc.arg(shard) AND number = sqlc.arg(last_number);
+ WHERE issuer_id = sqlc.arg(issuer_id) AND shard = sqlc.arg(shard) AND number = sqlc.arg(last_number) AND number < sqlc.arg(number);
 
 -- name: CRLChunk :one
 SELECT data FROM crl_chunk WHERE crl_id = sqlc.arg(crl_id) AND n = sqlc.arg(n);
