@@ -24,6 +24,8 @@ type device struct {
 	made   int
 	opened int
 	fail   error // of every signature
+	// destroying is called before a key is destroyed, unless it is nil.
+	destroying func() error
 }
 
 func newDevice() *device { return &device{keys: map[string]crypto.Signer{}} }
@@ -53,6 +55,11 @@ func (d *device) Open(reference string) (crypto.Signer, error) {
 }
 
 func (d *device) Destroy(reference string) error {
+	if d.destroying != nil {
+		if err := d.destroying(); err != nil {
+			return err
+		}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.keys, reference)
@@ -198,6 +205,33 @@ func TestDeviceDestroys(t *testing.T) {
 	}
 	if err := s.reopen(t, d); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := s.Public("ca"); !errors.Is(err, keystore.ErrNoKey) {
+		t.Errorf("the destroyed key: %v", err)
+	}
+}
+
+// TestDestroyHoldsNothingUp holds that other keys sign and change while a device takes
+// its time to destroy one, and that two calls for one key do not meet.
+func TestDestroyHoldsNothingUp(t *testing.T) {
+	d := newDevice()
+	s := newStoreOn(t, d)
+	if err := s.Retire("ca"); err != nil {
+		t.Fatal(err)
+	}
+	root, err := s.Certificate("root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.destroying = func() error {
+		d.destroying = nil
+		if _, err := s.SignCertificate("root", s.template(t, "next", root, &tbs.CAConstraints{MaxPathLen: 0})); err != nil {
+			t.Errorf("sign with another key: %v", err)
+		}
+		return s.Destroy("ca")
+	}
+	if err := s.Destroy("ca"); err != nil || len(d.keys) != 2 {
+		t.Errorf("Destroy: %v, and the device has %d keys, want root and next", err, len(d.keys))
 	}
 	if _, err := s.Public("ca"); !errors.Is(err, keystore.ErrNoKey) {
 		t.Errorf("the destroyed key: %v", err)

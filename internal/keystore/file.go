@@ -60,6 +60,7 @@ const (
 	fileMagic     = "telamon key 1\n"
 	fileSuffix    = ".key"
 	journalSuffix = ".journal"
+	goneSuffix    = ".gone" // of a key that is being destroyed
 )
 
 // ErrUnseal is returned for a file that does not open: the key-encryption key is
@@ -132,6 +133,35 @@ func (ks *Keystore) unseal(name string) ([]byte, error) {
 		return nil, err
 	}
 	return openBytes(ks.kek, name, sealed)
+}
+
+// wipe overwrites and removes an entry's file. It has another name by then: a kill
+// leaves either the whole file or one that Open takes for none. It may be called again.
+func (ks *Keystore) wipe(name string) error {
+	if err := os.Rename(ks.path(name), filepath.Join(ks.dir, name+goneSuffix)); err != nil && !isMissing(err) {
+		return err
+	}
+	if err := syncDir(ks.dir); err != nil {
+		return err
+	}
+	return ks.shred(name + goneSuffix)
+}
+
+// shred overwrites and removes a file of the keystore. Another process may do the
+// same, so that it may be gone at any time.
+func (ks *Keystore) shred(file string) error {
+	path := filepath.Join(ks.dir, file)
+	info, err := os.Stat(path)
+	if err == nil {
+		err = writeSync(path, make([]byte, info.Size()), os.O_WRONLY)
+	}
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil && !isMissing(err) {
+		return err
+	}
+	return syncDir(ks.dir)
 }
 
 func writeSync(path string, content []byte, flags int) error {

@@ -117,7 +117,8 @@ func Create(cfg Config) (*Keystore, error) {
 
 // Open opens a keystore that Create made. It reports an error if there is none, if
 // the key-encryption key is not the one, or if any file was changed. What a power
-// failure left at the end of a journal is cut off and logged.
+// failure left at the end of a journal is cut off and logged, and what a kill left of
+// a key that was being destroyed is removed.
 func Open(cfg Config) (*Keystore, error) {
 	ks := newKeystore(cfg)
 	var err error
@@ -129,6 +130,12 @@ func Open(cfg Config) (*Keystore, error) {
 		return nil, fmt.Errorf("open keystore: %w", err)
 	}
 	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), goneSuffix) {
+			if err := ks.shred(e.Name()); err != nil {
+				ks.Close()
+				return nil, fmt.Errorf("open keystore: remove a destroyed key: %w", err)
+			}
+		}
 		name, ok := strings.CutSuffix(e.Name(), fileSuffix)
 		if !ok || strings.HasPrefix(name, "_") {
 			continue
@@ -309,34 +316,45 @@ func (ks *Keystore) Public(name string) (crypto.PublicKey, error) {
 
 // Destroy destroys a retired key: on its device, and its file, which is overwritten
 // and removed. Its journal stays. Of a key that another process with the same directory
-// has destroyed, it forgets what is in memory.
+// has destroyed, it forgets what is in memory. Other keys sign meanwhile, however long
+// the device takes.
 func (ks *Keystore) Destroy(name string) error {
-	ks.mu.Lock()
-	defer ks.mu.Unlock()
-	k, err := ks.key(name)
+	k, err := ks.destroyable(name)
 	if err != nil {
 		return err
 	}
-	if !k.purpose.Retired {
-		return fmt.Errorf("destroy key %s: it is not retired: %w", name, ErrPurpose)
+	if _, err := os.Stat(ks.path(name)); !isMissing(err) {
+		if err := errors.Join(err, destroyOnDevice(k.signer)); err != nil {
+			return fmt.Errorf("destroy key %s: %w", name, err)
+		}
 	}
-	path := ks.path(name)
-	info, err := os.Stat(path)
-	if isMissing(err) {
-		delete(ks.keys, name)
-		return k.journal.close()
+	ks.mu.Lock()
+	defer ks.mu.Unlock()
+	if ks.keys[name] != k {
+		return nil // another call has destroyed it meanwhile
 	}
-	if err = errors.Join(err, destroyOnDevice(k.signer)); err != nil {
-		return fmt.Errorf("destroy key %s: %w", name, err)
-	}
-	if err := writeSync(path, make([]byte, info.Size()), os.O_WRONLY); err != nil {
-		return fmt.Errorf("destroy key %s: %w", name, err)
-	}
-	if err := errors.Join(os.Remove(path), syncDir(ks.dir), k.journal.close()); err != nil {
+	if err := ks.wipe(name); err != nil {
 		return fmt.Errorf("destroy key %s: %w", name, err)
 	}
 	delete(ks.keys, name)
+	if err := k.journal.close(); err != nil {
+		return fmt.Errorf("destroy key %s: %w", name, err)
+	}
 	return nil
+}
+
+// destroyable returns the named key, which must be retired, and then stays so.
+func (ks *Keystore) destroyable(name string) (*key, error) {
+	ks.mu.RLock()
+	defer ks.mu.RUnlock()
+	k, err := ks.key(name)
+	if err != nil {
+		return nil, err
+	}
+	if !k.purpose.Retired {
+		return nil, fmt.Errorf("destroy key %s: it is not retired: %w", name, ErrPurpose)
+	}
+	return k, nil
 }
 
 // PepperVersion returns the version under which new API secrets are hashed.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -260,6 +261,57 @@ func TestRetireAndDestroy(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(s.dir, "ca.key")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file of a destroyed key: %v, want none", err)
+	}
+}
+
+// TestDestroyOverwrites keeps the file of a key by a second name.
+func TestDestroyOverwrites(t *testing.T) {
+	s := newStore(t)
+	if err := s.Retire("ca"); err != nil {
+		t.Fatal(err)
+	}
+	path, kept := filepath.Join(s.dir, "ca.key"), filepath.Join(t.TempDir(), "kept")
+	if err := os.Link(path, kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Destroy("ca"); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(kept); err != nil || len(b) == 0 || !bytes.Equal(b, make([]byte, len(b))) {
+		t.Errorf("the file was not overwritten: %d octets, %v", len(b), err)
+	}
+	if left, err := filepath.Glob(filepath.Join(s.dir, "ca.*")); err != nil || !slices.Equal(left, []string{filepath.Join(s.dir, "ca.journal")}) {
+		t.Errorf("of the key there are %q, %v, want its journal", left, err)
+	}
+}
+
+// TestDestroyKilled opens the keystore after each step of Destroy's.
+func TestDestroyKilled(t *testing.T) {
+	for _, overwritten := range []bool{false, true} {
+		s := newStore(t)
+		if err := errors.Join(s.Retire("ca"), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		gone := filepath.Join(s.dir, "ca.gone")
+		if err := os.Rename(filepath.Join(s.dir, "ca.key"), gone); err != nil {
+			t.Fatal(err)
+		}
+		if overwritten {
+			if err := os.WriteFile(gone, make([]byte, 100), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again, err := keystore.Open(keystore.Config{Dir: s.dir, KEK: s.kek, Clock: s.clock})
+		if err != nil {
+			t.Fatalf("overwritten %t: %v", overwritten, err)
+		}
+		defer again.Close()
+		if _, err := os.Stat(gone); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("overwritten %t: what was left: %v, want none", overwritten, err)
+		}
+		if names := again.Names(); !slices.Equal(names, []string{"root"}) {
+			t.Errorf("overwritten %t: the keys are %q", overwritten, names)
+		}
 	}
 }
 
