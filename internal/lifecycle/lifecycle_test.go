@@ -125,6 +125,29 @@ func TestSchedule(t *testing.T) {
 	})
 }
 
+// TestEarlyEnd has a process with a wrong clock note that an issuing CA has expired: the
+// others keep its key until it is so by their clocks.
+func TestEarlyEnd(t *testing.T) {
+	each(t, start, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		w.turn(t, "2027-02-26T09:00:00Z")
+		w.turn(t, "2027-04-12T12:00:00Z")
+		old := w.line(t, "tls-ec")[0]
+		ok(t, w.db.ExpireIssuer(ctx, operator, old.ID))
+		if err := w.Enforce(ctx); err == nil || !strings.Contains(err.Error(), "compare the clocks") {
+			t.Errorf("the end of a CA whose last CRL is not out: %v", err)
+		}
+		must(w.keys.Public(old.KeyName))(t)
+		w.clock.Advance(old.Certificate.NotAfter.Add(10 * day).Sub(w.clock.Now()))
+		must(w.keys.Public(old.KeyName))(t)
+		w.clock.Advance(time.Second)
+		ok(t, w.Enforce(ctx))
+		if _, err := w.keys.Public(old.KeyName); !errors.Is(err, keystore.ErrNoKey) {
+			t.Errorf("after its time its key: %v", err)
+		}
+	})
+}
+
 // TestRenderMail shows a notice, and drops one whose switch has moved.
 func TestRenderMail(t *testing.T) {
 	each(t, start, func(t *testing.T, w *world) {

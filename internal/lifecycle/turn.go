@@ -199,7 +199,7 @@ func (l *Life) Enforce(ctx context.Context) error {
 		}
 		switch {
 		case i.Status == telamon.IssuerExpired:
-			err = l.destroy(i.KeyName)
+			err = l.enforceEnd(ctx, s, i)
 		case i.Status == telamon.IssuerPlanned || i.MaySign(s.now.Add(-telamon.ClockSkew)):
 			_, err = l.Keys.Public(i.KeyName)
 		default:
@@ -213,6 +213,32 @@ func (l *Life) Enforce(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// enforceEnd destroys the key of an expired issuing CA. That it has expired may be the
+// word of a process whose clock is wrong: unless it never started, this process sees for
+// itself that its last CRL is out, or by its own clock that nobody wants one.
+func (l *Life) enforceEnd(ctx context.Context, s *state, i *telamon.Issuer) error {
+	if _, err := l.Keys.Public(i.KeyName); errors.Is(err, keystore.ErrNoKey) {
+		return nil // it is done, and needs no look at the CRLs
+	}
+	if i.RetireAt.IsZero() || s.now.After(i.Certificate.NotAfter.Add(staleAfter)) {
+		return l.destroy(i.KeyName)
+	}
+	retired := *i
+	retired.Status = telamon.IssuerRetired // as it was when its last CRL was made
+	last, err := l.Store.LastCRL(ctx, &retired)
+	if err != nil {
+		return err
+	}
+	if !last.At.IsZero() && !last.At.After(s.now.Add(telamon.ClockSkew)) {
+		return l.destroy(i.KeyName)
+	}
+	return errors.Join(l.Keys.Retire(i.KeyName), errEarlyEnd)
+}
+
+// errEarlyEnd says that a key is kept although its CA is expired.
+var errEarlyEnd = errors.New("it was noted as expired, but its last CRL is not out and its time is not over by this server's clock:" +
+	" its key is kept; compare the clocks of the servers")
 
 // destroy retires and destroys a key. One that is gone is good.
 func (l *Life) destroy(name string) error {
