@@ -10,12 +10,14 @@ package lifecycle
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -45,7 +47,10 @@ type Config struct {
 }
 
 // Life serves the use cases. It is safe for concurrent use.
-type Life struct{ Config }
+type Life struct {
+	Config
+	signing sync.Mutex // see alone
+}
 
 // New returns the use cases.
 func New(cfg Config) *Life {
@@ -58,7 +63,7 @@ func New(cfg Config) *Life {
 	if cfg.WakeJobs == nil {
 		cfg.WakeJobs = func() {}
 	}
-	return &Life{cfg}
+	return &Life{Config: cfg}
 }
 
 // changed tells this process of a change at once.
@@ -311,24 +316,71 @@ func (l *Life) begin(ctx context.Context, actor telamon.Actor, s *state, series 
 // importDelay is how soon an issuing CA starts whose certificate came after its instant.
 const importDelay = 10 * time.Minute
 
-// complete makes a plan an issuer with its certificate. A key that was bound before, by a
-// process that then died, keeps what it was bound to.
-func (l *Life) complete(ctx context.Context, actor telamon.Actor, s *state, plan *store.IssuerPlan, request *issuance.CARequest, sign func(root *telamon.Issuer) error) error {
+// A root signs a plan once: who has it sign holds this lease.
+const (
+	signLease  = "ca-signing"
+	leaseTries = 12
+	leaseRetry = 250 * time.Millisecond
+)
+
+// alone runs f while nobody else, of this process or another one, has a root sign or
+// gives a plan up. It reports NotReady with signing_busy if another one does for long.
+func (l *Life) alone(ctx context.Context, f func() error) error {
+	l.signing.Lock()
+	defer l.signing.Unlock()
+	for n := 0; ; n++ {
+		held, err := l.Store.TakeLease(ctx, signLease, leaseLasts)
+		if err != nil {
+			return err
+		}
+		if held {
+			break
+		}
+		if n == leaseTries {
+			return fault.New(fault.NotReady, "signing_busy", "Another server has a root sign, or died while it did. Try again in a minute.")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(leaseRetry):
+		}
+	}
+	defer l.Store.DropLease(context.WithoutCancel(ctx), signLease) // it ends by itself too
+	return f()
+}
+
+// complete makes a plan an issuer with its certificate, and returns the issuer, also if
+// somebody else was first. A key that was bound before, by a process that then died,
+// keeps what it was bound to.
+func (l *Life) complete(ctx context.Context, actor telamon.Actor, id telamon.IssuerID, sign func(root *telamon.Issuer, plan *store.IssuerPlan) error) (*telamon.Issuer, error) {
+	var issuer *telamon.Issuer
+	err := l.alone(ctx, func() error {
+		s, err := l.read(ctx) // what was read before may be over
+		if err != nil {
+			return err
+		}
+		if issuer, err = s.issuer(id); err == nil {
+			return nil
+		}
+		n := slices.IndexFunc(s.plans, func(p store.IssuerPlan) bool { return p.ID == id })
+		if n < 0 {
+			return fault.New(fault.Conflict, "plan_not_found", "The issuing CA is not planned any more.")
+		}
+		issuer, err = l.completeAlone(ctx, actor, s, &s.plans[n], sign)
+		return err
+	})
+	return issuer, err
+}
+
+// completeAlone is complete for a plan that is there.
+func (l *Life) completeAlone(ctx context.Context, actor telamon.Actor, s *state, plan *store.IssuerPlan, sign func(root *telamon.Issuer, plan *store.IssuerPlan) error) (*telamon.Issuer, error) {
 	root, err := s.issuer(plan.Parent)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cert, err := l.Keys.Certificate(plan.KeyName)
+	cert, err := l.boundOr(plan.KeyName, func() error { return sign(root, plan) })
 	if err != nil {
-		return keyFault(err)
-	}
-	if cert == nil {
-		if err := sign(root); err != nil {
-			return err
-		}
-		if cert, err = l.Keys.Certificate(plan.KeyName); err != nil {
-			return err
-		}
+		return nil, err
 	}
 	issuer := &telamon.Issuer{
 		ID: plan.ID, Hierarchy: root.Hierarchy, Series: plan.Series, Parent: root.ID, Role: telamon.RoleIssuing, KeyName: plan.KeyName,
@@ -340,14 +392,33 @@ func (l *Life) complete(ctx context.Context, actor telamon.Actor, s *state, plan
 		}
 	}
 	if soon := s.now.Add(importDelay); issuer.ActivateAt.Before(soon) {
-		issuer.ActivateAt = soon
+		issuer.ActivateAt = soon.Truncate(time.Millisecond) // as the store keeps it
 	}
 	if err := l.Store.AddIssuer(ctx, actor, issuer); err != nil {
-		return err
+		return nil, err
 	}
 	l.changed(ctx, issuer.ID)
 	l.Log.InfoContext(ctx, "an issuing CA is planned", "issuer", issuer.ID, "subject", cert.Subject.String(), "activate_at", issuer.ActivateAt)
-	return nil
+	return issuer, nil
+}
+
+// boundOr returns the certificate that a key is bound to, after bind if there is none.
+func (l *Life) boundOr(keyName string, bind func() error) (*x509.Certificate, error) {
+	cert, err := l.Keys.Certificate(keyName)
+	if err != nil || cert != nil {
+		return cert, keyFault(err)
+	}
+	bindErr := bind()
+	if bindErr != nil && !errors.Is(bindErr, keystore.ErrPurpose) {
+		return nil, bindErr
+	}
+	if cert, err = l.Keys.Certificate(keyName); err != nil {
+		return nil, err
+	}
+	if cert == nil { // the refusal was of something else
+		return nil, bindErr
+	}
+	return cert, nil
 }
 
 // keyFault says that a key is not in this process's keystore.
@@ -368,14 +439,14 @@ func errRootOffline(root *telamon.Issuer, cause error) error {
 	}
 }
 
-// sign has the root sign a plan, if its key is here. It reports NotReady with
-// root_offline if it is not.
-func (l *Life) sign(ctx context.Context, actor telamon.Actor, s *state, plan *store.IssuerPlan) error {
-	request, err := requestOf(plan)
-	if err != nil {
-		return err
-	}
-	return l.complete(ctx, actor, s, plan, request, func(root *telamon.Issuer) error {
+// sign has the root sign a plan, if its key is here, and returns the issuer. It reports
+// NotReady with root_offline if it is not.
+func (l *Life) sign(ctx context.Context, actor telamon.Actor, id telamon.IssuerID) (*telamon.Issuer, error) {
+	return l.complete(ctx, actor, id, func(root *telamon.Issuer, plan *store.IssuerPlan) error {
+		request, err := requestOf(plan)
+		if err != nil {
+			return err
+		}
 		if _, err := l.Keys.Public(root.KeyName); errors.Is(err, keystore.ErrNoKey) {
 			return errRootOffline(root, err)
 		}

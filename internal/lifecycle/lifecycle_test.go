@@ -1,21 +1,26 @@
 package lifecycle_test
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/notify"
+	"github.com/telamon-ca/telamon/internal/rules"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
+	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
 )
 
 const (
@@ -145,6 +150,73 @@ func TestEarlyEnd(t *testing.T) {
 		if _, err := w.keys.Public(old.KeyName); !errors.Is(err, keystore.ErrNoKey) {
 			t.Errorf("after its time its key: %v", err)
 		}
+	})
+}
+
+// ledger counts what a root signs, and can be one that has no root.
+type ledger struct {
+	issuance.Keys
+	root string
+	away atomic.Bool
+	n    atomic.Int32
+}
+
+func (k *ledger) Public(name string) (crypto.PublicKey, error) {
+	if name == k.root && k.away.Load() {
+		return nil, keystore.ErrNoKey
+	}
+	return k.Keys.Public(name)
+}
+
+func (k *ledger) SignCertificate(name string, tbsDER []byte) ([]byte, error) {
+	if name == k.root {
+		k.n.Add(1)
+	}
+	return k.Keys.SignCertificate(name, tbsDER)
+}
+
+// TestSignOnce has several callers of two servers ask for the same issuing CA: its root
+// signs one certificate, and all get that one.
+func TestSignOnce(t *testing.T) {
+	each(t, start, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		keys := &ledger{Keys: w.keys, root: "tls-root"}
+		engine := issuance.New(issuance.Config{Keys: keys, Clock: w.clock, StatusBaseURL: "http://status.example"})
+		server := func(db *store.DB) *lifecycle.Life {
+			return lifecycle.New(lifecycle.Config{Store: db, Issuance: engine, Keys: keys, Clock: w.clock, Rules: rules.Default()})
+		}
+		one, other := server(w.db), server(dbtest.Open(t, w.url, w.clock))
+		keys.away.Store(true)
+		planned := must(one.Plan(ctx, operator, lifecycle.PlanRequest{Series: "tls-ec", Ahead: 1}))(t)
+		if planned[0].Signed {
+			t.Fatal("a root that is away signs")
+		}
+		keys.away.Store(false)
+		var all sync.WaitGroup
+		for _, server := range []*lifecycle.Life{one, other, one, other} {
+			all.Go(func() {
+				got, err := server.Plan(ctx, operator, lifecycle.PlanRequest{Series: "tls-ec", Ahead: 1})
+				if err != nil || len(got) != 1 || !got[0].Signed || got[0].ID != planned[0].ID {
+					t.Errorf("planned is %+v: %v", got, err)
+				}
+			})
+		}
+		all.Wait()
+		if n := keys.n.Load(); n != 1 {
+			t.Errorf("the root signed %d times", n)
+		}
+		w.want(t, "tls-ec", "active 2027-01-11, planned 2027-04-12")
+
+		// A server that died holds the lease: the others say so, and go on when it has run out.
+		keys.away.Store(true)
+		must(one.Plan(ctx, operator, lifecycle.PlanRequest{Series: "tls-ec", Ahead: 2}))(t)
+		keys.away.Store(false)
+		must(dbtest.Open(t, w.url, w.clock).TakeLease(ctx, "ca-signing", time.Minute))(t)
+		_, err := one.Plan(ctx, operator, lifecycle.PlanRequest{Series: "tls-ec", Ahead: 2})
+		mustBe(t, err, fault.NotReady, "signing_busy")
+		w.clock.Advance(61 * time.Second)
+		must(one.Plan(ctx, operator, lifecycle.PlanRequest{Series: "tls-ec", Ahead: 2}))(t)
+		w.want(t, "tls-ec", "active 2027-01-11, planned 2027-04-12, planned 2027-07-12")
 	})
 }
 

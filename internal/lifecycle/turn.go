@@ -111,7 +111,7 @@ func (l *Life) turnSeries(ctx context.Context, s *state, series telamon.Series) 
 	}
 	for _, p := range slices.Clone(s.plans) {
 		if p.Series == series.ID {
-			if _, err := l.trySign(ctx, system, s, p.ID); err != nil {
+			if err := l.trySign(ctx, system, &Planned{ID: p.ID}); err != nil {
 				return err
 			}
 		}
@@ -129,7 +129,7 @@ func (l *Life) turnSeries(ctx context.Context, s *state, series telamon.Series) 
 		if err := l.begin(ctx, system, fresh, series, p, root); err != nil {
 			return err
 		}
-		if p.Signed, err = l.trySign(ctx, system, fresh, p.ID); err != nil {
+		if err := l.trySign(ctx, system, p); err != nil {
 			return err
 		}
 		if !p.Signed {

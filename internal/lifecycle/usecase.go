@@ -74,7 +74,7 @@ func (l *Life) planSeries(ctx context.Context, actor telamon.Actor, s *state, se
 			return nil, err
 		}
 		if k.plan != nil && !req.DryRun {
-			if p.Signed, err = l.trySign(ctx, actor, s, k.id); err != nil {
+			if err := l.trySign(ctx, actor, &p); err != nil {
 				return nil, err
 			}
 		}
@@ -96,7 +96,7 @@ func (l *Life) planSeries(ctx context.Context, actor telamon.Actor, s *state, se
 			if err := l.begin(ctx, actor, s, series, p, root); err != nil {
 				return nil, err
 			}
-			if p.Signed, err = l.trySign(ctx, actor, s, p.ID); err != nil {
+			if err := l.trySign(ctx, actor, p); err != nil {
 				return nil, err
 			}
 		}
@@ -106,19 +106,22 @@ func (l *Life) planSeries(ctx context.Context, actor telamon.Actor, s *state, se
 	return out, nil
 }
 
-// trySign is sign for a plan that may wait: whether it was signed.
-func (l *Life) trySign(ctx context.Context, actor telamon.Actor, s *state, id telamon.IssuerID) (bool, error) {
-	for n := range s.plans {
-		if s.plans[n].ID != id {
-			continue
-		}
-		err := l.sign(ctx, actor, s, &s.plans[n])
-		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == "root_offline" {
-			return false, nil
-		}
-		return err == nil, err
+// trySign is sign for a plan that may wait, and notes in p what has become of it.
+func (l *Life) trySign(ctx context.Context, actor telamon.Actor, p *Planned) error {
+	err := l.signPlanned(ctx, actor, p)
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == "root_offline" {
+		return nil
 	}
-	return false, nil
+	return err
+}
+
+// signPlanned is sign, and notes in p what has become of the plan.
+func (l *Life) signPlanned(ctx context.Context, actor telamon.Actor, p *Planned) error {
+	issuer, err := l.sign(ctx, actor, p.ID)
+	if err == nil {
+		p.Signed, p.ActivateAt, p.NotAfter = true, issuer.ActivateAt, issuer.Certificate.NotAfter
+	}
+	return err
 }
 
 // describe says what waits.
@@ -185,7 +188,7 @@ func (l *Life) Import(ctx context.Context, actor telamon.Actor, text string, dry
 	}
 	for _, i := range s.issuers {
 		if bytes.Equal(i.Certificate.RawSubjectPublicKeyInfo, cert.RawSubjectPublicKeyInfo) {
-			return nil, fault.New(fault.Conflict, "issuer_known", "The key is that of an issuer which has its certificate.")
+			return nil, errIssuerKnown()
 		}
 	}
 	return nil, &fault.Fault{
@@ -216,9 +219,22 @@ func (l *Life) importFor(ctx context.Context, actor telamon.Actor, s *state, pla
 	if dry {
 		return p, nil
 	}
-	return p, l.complete(ctx, actor, s, plan, request, func(*telamon.Issuer) error {
+	issuer, err := l.complete(ctx, actor, plan.ID, func(_ *telamon.Issuer, plan *store.IssuerPlan) error {
 		return l.Issuance.AdoptCA(plan.KeyName, request.EKUFamily, cert)
 	})
+	if err != nil {
+		return nil, err
+	}
+	if !issuer.Certificate.Equal(cert) {
+		return nil, errIssuerKnown()
+	}
+	p.ActivateAt = issuer.ActivateAt
+	return p, nil
+}
+
+// errIssuerKnown says that a key has its certificate.
+func errIssuerKnown() error {
+	return fault.New(fault.Conflict, "issuer_known", "The key is that of an issuer which has its certificate.")
 }
 
 // A RotateRequest asks for a switch of a series.
@@ -295,7 +311,7 @@ func (l *Life) next(ctx context.Context, actor telamon.Actor, s *state, series t
 			return nil, err
 		}
 		if k.issuer == nil && !req.DryRun {
-			if err := l.sign(ctx, actor, s, k.plan); err != nil {
+			if err := l.signPlanned(ctx, actor, &p); err != nil {
 				return nil, err
 			}
 		}
@@ -318,7 +334,7 @@ func (l *Life) next(ctx context.Context, actor telamon.Actor, s *state, series t
 	if err := l.begin(ctx, actor, s, series, p, root); err != nil {
 		return nil, err
 	}
-	return p, l.sign(ctx, actor, s, &s.plans[len(s.plans)-1])
+	return p, l.signPlanned(ctx, actor, p)
 }
 
 // start sets or makes the switch to an issuing CA that has its certificate.
