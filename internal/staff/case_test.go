@@ -143,6 +143,39 @@ func TestRequirement96Backdated(t *testing.T) {
 		if done := w.work(t, siblings.ID); done.Revoked != 4 || c.revoked(t) != 3 || other.revoked(t) != 2 {
 			t.Errorf("%d are revoked: %d and %d", done.Revoked, c.revoked(t), other.revoked(t))
 		}
+		_, err = w.Revoke(ctx, ada, serial, staff.Revocation{Reason: telamon.ReasonKeyCompromise})
+		mustBe(t, err, fault.Conflict, fault.CodeAlreadyRevoked)
+	})
+}
+
+// TestRequirement96StaffAgrees has an account revoke a certificate before staff does, for
+// each reason: what staff was told of its key holds for everybody.
+func TestRequirement96StaffAgrees(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx, c := t.Context(), w.customer(t, "Acme")
+		for _, reason := range []telamon.RevocationReason{telamon.ReasonSuperseded, telamon.ReasonKeyCompromise} {
+			serial, _, err := telamon.ParseSerial(c.one(t).Serial)
+			must(t, err)
+			entry, _, err := w.db.CertificateOf(ctx, serial)
+			must(t, err)
+			var block *telamon.KeyBlock
+			if reason == telamon.ReasonKeyCompromise {
+				block = &telamon.KeyBlock{SPKIHash: entry.SPKIHash, Account: c.account, Source: telamon.BlockedByAccount, Serial: &serial}
+			}
+			event := telamon.Event{Actor: ada, Account: c.account, Action: "certificate.revoke", Object: serial.String(), Result: "ok"}
+			must(t, w.db.RevokeAndBlock(ctx, c.pair, serial, telamon.Revocation{Reason: reason}, block, event))
+			siblings, err := w.Revoke(ctx, ada, serial, staff.Revocation{Reason: telamon.ReasonKeyCompromise})
+			if err != nil || siblings == nil {
+				t.Fatalf("after %s the answer is %+v, %v", reason, siblings, err)
+			}
+			if entry, _, err = w.db.CertificateOf(ctx, serial); err != nil || entry.Revocation.Reason != telamon.ReasonKeyCompromise {
+				t.Errorf("after %s the entry is %+v, %v", reason, entry.Revocation, err)
+			}
+			blocked, err := w.db.KeyBlock(ctx, entry.SPKIHash, telamon.NewAccountID())
+			if err != nil || blocked == nil || blocked.Source != telamon.BlockedByStaff {
+				t.Errorf("after %s the key is blocked by %+v, %v", reason, blocked, err)
+			}
+		}
 	})
 }
 

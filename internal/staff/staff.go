@@ -104,7 +104,8 @@ func invalid(path, problem string) error {
 // begin; it is nil for other reasons.
 //
 // A certificate that is revoked for another reason is changed to keyCompromise
-// (BR 7.2.2). Otherwise Revoke reports Conflict with already_revoked; it reports
+// (BR 7.2.2), also if somebody revokes it meanwhile; one whose key was blocked for its
+// account alone is blocked for everybody. Otherwise Revoke reports Conflict with already_revoked; it reports
 // NotFound and Invalid as well. See [Staff.RevokeLost] for certificates that are in no ledger.
 func (s *Staff) Revoke(ctx context.Context, actor telamon.Actor, serial telamon.Serial, rev Revocation) (*telamon.BulkRevocation, error) {
 	if err := authz.Check(actor, authz.CertificateRevoke, ""); err != nil {
@@ -127,12 +128,7 @@ func (s *Staff) Revoke(ctx context.Context, actor telamon.Actor, serial telamon.
 	}
 	block := &telamon.KeyBlock{SPKIHash: cert.SPKIHash, Source: telamon.BlockedByStaff, Serial: &serial}
 	event.After = map[string]any{"reason": rev.Reason, "key_blocked_by": block.Source}
-	if cert.Status == telamon.StatusRevoked {
-		err = s.store.MarkCompromised(ctx, serial, rev.CompromisedAt, block, event)
-	} else {
-		err = s.store.RevokeAndBlock(ctx, cert.Pair, serial, entry, block, event)
-	}
-	if err != nil {
+	if err := s.store.RevokeAndBlock(ctx, cert.Pair, serial, entry, block, event); err != nil {
 		return nil, err
 	}
 	return s.planSiblings(ctx, actor, cert, rev)

@@ -349,31 +349,3 @@ func (db *DB) CertificateOf(ctx context.Context, serial telamon.Serial) (*telamo
 	}
 	return &kept.Certificate, kept.Account, nil
 }
-
-// MarkCompromised changes the entry of a certificate that is revoked for another reason to
-// keyCompromise, blocks its key, and writes the audit event (BR 7.2.2). It reports
-// Conflict with already_revoked if that is its reason.
-func (db *DB) MarkCompromised(ctx context.Context, serial telamon.Serial, compromisedAt time.Time, block *telamon.KeyBlock, event telamon.Event) error {
-	err := db.update(ctx, func(t *txn) error {
-		changed, err := t.Queries.MarkCompromised(ctx, queries.MarkCompromisedParams{
-			Serial: serial[:], Now: t.millis(), CompromisedAt: millisOrNil(compromisedAt),
-		})
-		if err != nil {
-			return fmt.Errorf("mark certificate %s as compromised: %w", serial, err)
-		}
-		if len(changed) != 1 {
-			return fault.New(fault.Conflict, fault.CodeAlreadyRevoked, "Certificate is already revoked")
-		}
-		if err := t.reviseShards(ctx, map[shardKey]bool{{changed[0].IssuerID, changed[0].CrlShard}: true}); err != nil {
-			return err
-		}
-		if _, err := t.blockKey(ctx, block); err != nil {
-			return err
-		}
-		return t.audit(ctx, event)
-	})
-	if err == nil {
-		db.revoked(serial)
-	}
-	return err
-}

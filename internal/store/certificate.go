@@ -127,8 +127,9 @@ func (db *DB) RevokeCertificate(ctx context.Context, pair telamon.PairID, serial
 
 // RevokeAndBlock revokes an issued certificate of the pair, and writes the mark of its
 // CRL shard and the audit event. rev.At is set by the store. A certificate that is revoked already
-// is changed to an attested key compromise if rev is one, and otherwise reported
-// as a Conflict with already_revoked. It reports NotFound if the pair has no such
+// is changed to an attested key compromise if rev is one, and to a key compromise if it was
+// revoked for another reason and staff blocks the key (BR 7.2.2). Otherwise it is reported
+// as a Conflict with already_revoked, unless the block alone is new. It reports NotFound if the pair has no such
 // certificate. Whatever is revoked or changed, the key of block, unless that is nil, is
 // certified no more from the same moment on.
 func (db *DB) RevokeAndBlock(ctx context.Context, pair telamon.PairID, serial telamon.Serial, rev telamon.Revocation, block *telamon.KeyBlock, event telamon.Event) error {
@@ -165,6 +166,18 @@ func (db *DB) RevokeAndBlock(ctx context.Context, pair telamon.PairID, serial te
 		}
 		if err != nil {
 			return fmt.Errorf("read certificate %s: %w", serial, err)
+		}
+		if block != nil && block.Source == telamon.BlockedByStaff {
+			marked, err := t.MarkCompromised(ctx, queries.MarkCompromisedParams{
+				Serial: serial[:], Now: t.millis(), CompromisedAt: millisOrNil(rev.CompromisedAt),
+			})
+			if err != nil {
+				return fmt.Errorf("mark certificate %s as compromised: %w", serial, err)
+			}
+			for _, r := range marked {
+				u.shards = []shardKey{{r.IssuerID, r.CrlShard}}
+				return nil
+			}
 		}
 		return fault.New(fault.Conflict, fault.CodeAlreadyRevoked, "Certificate is already revoked")
 	}
