@@ -115,8 +115,8 @@ const (
 	copyingTime = 2 * time.Minute  // for a target that replicas share
 )
 
-// kept is how many CRLs of a shard are kept: the newest, and those that a slow client
-// may still be reading.
+// kept is how many CRLs of a shard are kept at the least: the newest, and those that a
+// slow client may still be reading. See store.PurgeCRLs.
 const kept = 3
 
 // Poll is how often Turn should be called: with the time that a CRL takes it bounds how
@@ -166,6 +166,9 @@ func (p *Publisher) publishDue(ctx context.Context, due []State) (err error) {
 		}
 		if ctx.Err() != nil {
 			break
+		}
+		if _, err := p.refresh(ctx); err != nil { // it is served while the next one, which may be large, is built
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

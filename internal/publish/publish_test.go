@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/asn1"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,27 @@ func TestRequirement85RevocationOnCRL(t *testing.T) {
 			t.Errorf("after an attestation the entry is %+v", e)
 		}
 	})
+}
+
+// TestServedAtOnce looks at what is served whenever a CRL is signed: those before it.
+func TestServedAtOnce(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t))
+	var served []int
+	w.keys.signed = func() {
+		n := 0
+		for _, issuer := range w.issuers {
+			for shard := range issuer.CRLShards {
+				if w.publisher.Newest(issuer.ID, shard) != nil {
+					n++
+				}
+			}
+		}
+		served = append(served, n)
+	}
+	w.turn(t)
+	if !slices.Equal(served, []int{0, 1, 2, 3, 4, 5, 6}) {
+		t.Errorf("of seven CRLs, so many are served while the next one is built: %v", served)
+	}
 }
 
 // TestOldCompromise has a subscriber tell of a compromise in 1906, which no UTCTime can

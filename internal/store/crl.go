@@ -282,9 +282,21 @@ func (db *DB) CRLChunk(ctx context.Context, id telamon.CRLID, n int) ([]byte, er
 	return data, nil
 }
 
-// PurgeCRLs deletes the CRLs of the shard but for the newest ones, and what processes
-// left that died while they published, in transactions of a bounded size.
+// crlReadLimit is for how long the bytes of a CRL are kept after the next one, for
+// clients on slow lines that have begun to read it.
+const crlReadLimit = 15 * time.Minute
+
+// PurgeCRLs deletes the CRLs of the shard but for the newest ones and those that were
+// the newest within a quarter of an hour, and what processes left that died while they
+// published, in transactions of a bounded size.
 func (db *DB) PurgeCRLs(ctx context.Context, issuer telamon.IssuerID, shard, keep int) error {
+	young, err := db.queries().CountCRLsSince(ctx, queries.CountCRLsSinceParams{
+		IssuerID: issuer.String(), Shard: int64(shard), Since: db.clock.Now().Add(-crlReadLimit).UnixMilli(),
+	})
+	if err != nil {
+		return db.judge(ctx, fmt.Errorf("count the CRLs of %s/%d: %w", issuer, shard, err))
+	}
+	keep = max(keep, int(young)+1) // and the one that the first of the young ones replaced
 	old, err := db.queries().OldCRLs(ctx, queries.OldCRLsParams{
 		IssuerID: issuer.String(), Shard: int64(shard), Keep: int32(keep), Lim: purgeStep,
 	})

@@ -112,6 +112,36 @@ func TestCRLCutShort(t *testing.T) {
 	})
 }
 
+// TestPurgeCRLs keeps CRLs for a quarter of an hour after the next one, and three always.
+func TestPurgeCRLs(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, clock *testkit.Clock) {
+		publish := func(times int) {
+			t.Helper()
+			for range times {
+				if _, err := w.publish(t, bytes.NewReader([]byte("a CRL"))); err != nil {
+					t.Fatal(err)
+				}
+				clock.Advance(time.Minute)
+			}
+		}
+		purged := func(want int64) {
+			t.Helper()
+			if err := w.db.PurgeCRLs(t.Context(), w.issuer, 0, 3); err != nil {
+				t.Fatal(err)
+			}
+			if n := w.number(t, "SELECT count(*) FROM crl"); n != want {
+				t.Errorf("%d CRLs are left, want %d", n, want)
+			}
+		}
+		publish(5)
+		clock.Advance(24 * time.Hour)
+		publish(4)
+		purged(5) // four of the last minutes, and the one before, which was the newest until then
+		clock.Advance(time.Hour)
+		purged(3)
+	})
+}
+
 // TestCRLNumbers brings the database back to before a CRL, as a restore does, and the
 // clock as well.
 func TestCRLNumbers(t *testing.T) {

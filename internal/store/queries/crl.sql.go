@@ -82,6 +82,24 @@ func (q *Queries) CRLChunk(ctx context.Context, arg CRLChunkParams) ([]byte, err
 	return data, err
 }
 
+const countCRLsSince = `-- name: CountCRLsSince :one
+SELECT count(*) FROM crl
+ WHERE issuer_id = $1 AND shard = $2 AND state = 'published' AND created_at >= $3
+`
+
+type CountCRLsSinceParams struct {
+	IssuerID string
+	Shard    int64
+	Since    int64
+}
+
+func (q *Queries) CountCRLsSince(ctx context.Context, arg CountCRLsSinceParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countCRLsSince, arg.IssuerID, arg.Shard, arg.Since)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const dropCRL = `-- name: DropCRL :execrows
 UPDATE crl SET state = 'dropped' WHERE id = $1 AND state <> 'dropped'
 `

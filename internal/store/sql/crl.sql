@@ -45,6 +45,10 @@ SELECT id FROM crl
  WHERE issuer_id = sqlc.arg(issuer_id) AND shard = sqlc.arg(shard) AND state = 'published'
  ORDER BY number DESC LIMIT sqlc.arg(lim) OFFSET sqlc.arg(keep);
 
+-- name: CountCRLsSince :one
+SELECT count(*) FROM crl
+ WHERE issuer_id = sqlc.arg(issuer_id) AND shard = sqlc.arg(shard) AND state = 'published' AND created_at >= sqlc.arg(since);
+
 -- name: DropCRL :execrows
 UPDATE crl SET state = 'dropped' WHERE id = sqlc.arg(id) AND state <> 'dropped';
 
