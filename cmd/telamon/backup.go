@@ -142,7 +142,7 @@ func newRestore() *cobra.Command {
 	flags.StringVar(&c.at, "at", "", "of a directory of backups, the newest one that is not younger than this time")
 	flags.BoolVar(&c.options.KeepKeys, "keep-keys", false, "keep the keystore that is there: it is newer than the backup's")
 	flags.StringSliceVar(&c.checkpoints, "checkpoint", nil, "file of an exported checkpoint to compare with, beside audit.checkpoint_file; may be given several times")
-	flags.StringSliceVar(&c.crls, "crl", nil, "file or directory of published CRLs to compare with, or \"none\"; without it, those of crl.directory or else of status_base_url")
+	flags.StringSliceVar(&c.crls, "crl", nil, "file or directory of published CRLs to compare with, instead of crl.directory; those that it lacks are fetched from status_base_url, unless one is \"none\"")
 	flags.BoolVar(&c.options.AcceptLoss, "accept-loss", false, "restore although the backup lacks what was published since")
 	flags.BoolVar(&c.options.Act, "yes", false, "carry it out")
 	flags.BoolVar(&c.json, "json", false, "print JSON")
@@ -182,7 +182,7 @@ func (c *restoreCommand) run(cmd *cobra.Command) error {
 	defer os.RemoveAll(c.fetched)
 	restored, err := backup.Restore(cmd.Context(), cfg, *o)
 	if errors.Is(err, backup.ErrLoss) {
-		err = fmt.Errorf("%w\nhint: look for a newer backup; if there is none, add --accept-loss", err)
+		err = fmt.Errorf("%w\nhint: look for a newer backup; if there is none, add --accept-loss; CRLs that are not in sight may be elsewhere: --crl", err)
 	}
 	if restored == nil || restored.Admission == nil {
 		return err

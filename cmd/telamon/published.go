@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,26 +21,33 @@ import (
 const (
 	maxCRL        = 1 << 30 // octets
 	crlFetchLimit = 2 * time.Minute
+	// crlAnswerLimit is for connecting and for the answer's beginning: many CRLs may be
+	// where nobody answers.
+	crlAnswerLimit = 5 * time.Second
 )
 
 // published sets which published CRLs a restore looks at: those that the arguments
-// name, else those of the directory that the server copies them to, else those that are
-// served under the base URL.
+// name, without arguments those of the directory that the server copies them to, and those
+// that are served under the base URL of all shards that are not among them, unless an
+// argument is "none".
 func (c *restoreCommand) published(base, copies string) error {
 	if _, err := os.Stat(copies); err == nil && len(c.crls) == 0 && copies != "" {
 		c.crls = []string{copies}
 	}
-	if len(c.crls) == 0 {
+	if !slices.Contains(c.crls, "none") {
 		dir, err := os.MkdirTemp("", "telamon-crl-")
 		if err != nil {
 			return err
 		}
 		c.fetched = dir
+		client := &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: crlAnswerLimit}).DialContext,
+			TLSHandshakeTimeout: crlAnswerLimit, ResponseHeaderTimeout: crlAnswerLimit,
+		}}
 		c.options.Evidence.Fetch = func(ctx context.Context, issuer telamon.IssuerID, shard int) (string, error) {
 			name := issuer.String() + "/" + strconv.Itoa(shard) + ".crl"
-			return fetchCRL(ctx, base+"/crl/"+name, filepath.Join(dir, issuer.String()+"-"+strconv.Itoa(shard)+".crl"))
+			return fetchCRL(ctx, client, base+"/crl/"+name, filepath.Join(dir, issuer.String()+"-"+strconv.Itoa(shard)+".crl"))
 		}
-		return nil
 	}
 	for _, path := range c.crls {
 		if path == "none" {
@@ -59,14 +68,14 @@ func (c *restoreCommand) published(base, copies string) error {
 
 // fetchCRL keeps what a URL serves in a file, and returns its path: "" if there is
 // nothing.
-func fetchCRL(ctx context.Context, url, path string) (string, error) {
+func fetchCRL(ctx context.Context, client *http.Client, url, path string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, crlFetchLimit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}

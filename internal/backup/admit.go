@@ -19,8 +19,9 @@ import (
 type Evidence struct {
 	Checkpoints []string // signed notes of the audit log
 	CRLs        []string // files
-	// Fetch returns a file with the newest CRL of a shard, "" if none was published.
-	// An error says that nothing is in sight. It may be nil.
+	// Fetch returns a file with the newest CRL of a shard, "" if there is none where it is
+	// published. It is called for the shards of which CRLs has none, and what it does not
+	// find is a loss. Nil says that CRLs is all that is to be looked at.
 	Fetch func(ctx context.Context, issuer telamon.IssuerID, shard int) (path string, err error)
 }
 
@@ -106,7 +107,7 @@ func admission(ctx context.Context, db *store.DB, keys *keystore.Inspection, cfg
 	if err := a.compareJournals(ctx, db, issuers, keys); err != nil {
 		return nil, err
 	}
-	return a, a.compareCRLs(ctx, db, issuers, keys, evidence)
+	return a, a.compareCRLs(ctx, db, issuers, keys, cfg.Clock.Now(), evidence)
 }
 
 // matchKeys compares the issuers with the keys that are to sign for them.

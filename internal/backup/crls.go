@@ -1,12 +1,14 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/crl"
@@ -27,7 +29,7 @@ type published struct {
 
 // compareCRLs finds what published CRLs name and the database does not know, and the
 // numbers that its next CRLs must be above.
-func (a *Admission) compareCRLs(ctx context.Context, db *store.DB, issuers []telamon.Issuer, keys *keystore.Inspection, evidence Evidence) error {
+func (a *Admission) compareCRLs(ctx context.Context, db *store.DB, issuers []telamon.Issuer, keys *keystore.Inspection, now time.Time, evidence Evidence) error {
 	numbers := map[string]int64{}
 	known, err := db.CRLNumbers(ctx)
 	if err != nil {
@@ -36,11 +38,8 @@ func (a *Admission) compareCRLs(ctx context.Context, db *store.DB, issuers []tel
 	for _, n := range known {
 		numbers[shardName(n.Issuer, n.Shard)] = n.Number
 	}
-	files, err := a.inSight(ctx, issuers, evidence)
-	if err != nil {
-		return err
-	}
-	for _, path := range files {
+	seen := map[string]bool{} // shards of which one is there that is no older than the database
+	for _, path := range evidence.CRLs {
 		list, err := a.open(path, issuers, keys)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -49,13 +48,23 @@ func (a *Admission) compareCRLs(ctx context.Context, db *store.DB, issuers []tel
 			continue // told already
 		}
 		a.crls = append(a.crls, list)
+		if name := shardName(list.issuer.ID, list.shard); list.number >= numbers[name] {
+			seen[name] = true
+		}
+	}
+	if evidence.Fetch != nil {
+		if err := a.fetchCRLs(ctx, issuers, keys, now, numbers, seen, evidence); err != nil {
+			return err
+		}
+	}
+	for _, list := range a.crls {
 		if has := numbers[shardName(list.issuer.ID, list.shard)]; list.number > has {
 			a.Losses = append(a.Losses, fmt.Sprintf("CRL %d of issuer %s, shard %d, was published, and the database knows %d as the newest",
 				list.number, list.issuer.ID, list.shard, has))
 			a.CRLs = append(a.CRLs, store.CRLNumber{Issuer: list.issuer.ID, Shard: list.shard, Number: list.number})
 		}
 		if err := a.compareEntries(ctx, db, list); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			return fmt.Errorf("%s: %w", list.path, err)
 		}
 	}
 	return nil
@@ -65,28 +74,71 @@ func shardName(issuer telamon.IssuerID, shard int) string {
 	return issuer.String() + "/" + strconv.Itoa(shard)
 }
 
-// inSight returns the files of all CRLs that are in sight.
-func (a *Admission) inSight(ctx context.Context, issuers []telamon.Issuer, evidence Evidence) ([]string, error) {
-	files := evidence.CRLs
-	if evidence.Fetch == nil {
-		return files, nil
-	}
-	for _, i := range issuers {
-		for shard := range i.CRLShards {
-			path, err := evidence.Fetch(ctx, i.ID, shard)
-			if err != nil {
-				if ctx.Err() != nil {
-					return nil, ctx.Err()
-				}
-				a.Warnings = append(a.Warnings, fmt.Sprintf("the published CRLs are not in sight: %v", err))
-				return files, nil // the others would not be either
+// fetchCRLs fetches the CRLs of the shards that were not seen. That nothing is found is a
+// loss if the database knows that there was a CRL, unless the issuer has expired: what was
+// revoked after the backup is not known then.
+func (a *Admission) fetchCRLs(ctx context.Context, issuers []telamon.Issuer, keys *keystore.Inspection, now time.Time, numbers map[string]int64, seen map[string]bool, evidence Evidence) error {
+	for n := range issuers {
+		issuer := &issuers[n]
+		missing, had, first := 0, 0, error(nil)
+		for shard := range issuer.CRLShards {
+			name := shardName(issuer.ID, shard)
+			if seen[name] {
+				continue
 			}
-			if path != "" {
-				files = append(files, path)
+			list, err := a.fetch(ctx, issuers, n, shard, numbers[name], keys, evidence)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case err != nil:
+				missing++
+				if numbers[name] > 0 {
+					had++
+				}
+				first = cmp.Or(first, err)
+			case list != nil:
+				a.crls = append(a.crls, list)
 			}
 		}
+		text := fmt.Sprintf("%d of %d CRLs of issuer %s are not in sight: %v", missing, issuer.CRLShards, issuer.ID, first)
+		switch {
+		case missing == 0:
+		case had == 0 || issuer.Certificate.NotAfter.Before(now):
+			a.Warnings = append(a.Warnings, text)
+		default:
+			a.Losses = append(a.Losses, text+"; what they revoke that the database does not know is lost")
+		}
 	}
-	return files, nil
+	return nil
+}
+
+// errNotFound is why a CRL is not in sight that must have been published.
+var errNotFound = errors.New("it is not where it was published")
+
+// fetch fetches the CRL of a shard of the issuer in place n, whose newest one has the number
+// as far as the database knows, 0 for none. It returns nil if nothing was ever published.
+func (a *Admission) fetch(ctx context.Context, issuers []telamon.Issuer, n, shard int, number int64, keys *keystore.Inspection, evidence Evidence) (*published, error) {
+	path, err := evidence.Fetch(ctx, issuers[n].ID, shard)
+	if err != nil {
+		return nil, err
+	}
+	if path == "" && number > 0 {
+		return nil, errNotFound
+	}
+	if path == "" {
+		return nil, nil
+	}
+	list, err := a.open(path, issuers, keys)
+	if err != nil {
+		return nil, err
+	}
+	if list == nil || list.issuer.ID != issuers[n].ID || list.shard != shard {
+		return nil, errors.New("another one is where it was published")
+	}
+	if list.number < number {
+		return nil, fmt.Errorf("number %d is where it was published, and the database knows %d", list.number, number)
+	}
+	return list, nil
 }
 
 // open verifies a CRL by the certificate of the issuer that made it. It returns nil,

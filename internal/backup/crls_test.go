@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -207,8 +208,8 @@ func TestFetchedCRLs(t *testing.T) {
 		t.Errorf("%d CRLs were asked for: %+v, %v", asked, r.Admission, err)
 	}
 	o.Evidence.Fetch = func(context.Context, telamon.IssuerID, int) (string, error) { return "", errors.New("no route") }
-	if r, err := w.restore(o); err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "no route") {
-		t.Errorf("without a network: %+v, %v; want one warning", r.Admission, err)
+	if r, err := w.restore(o); err != nil || len(r.Warnings) != 8 || !strings.Contains(r.Warnings[0], "no route") {
+		t.Errorf("without a network, and without a CRL in the backup: %+v, %v; want warnings", r.Admission, err)
 	}
 	// A CRL of somebody else who has taken the issuer's name is no evidence.
 	other := newOther(t)
@@ -221,5 +222,65 @@ func TestFetchedCRLs(t *testing.T) {
 	o.Evidence = backup.Evidence{CRLs: []string{file}}
 	if r, err := w.restore(o); !errors.Is(err, crl.ErrSignature) {
 		t.Errorf("a CRL of another installation: %+v, %v; want ErrSignature", r.Admission, err)
+	}
+}
+
+// TestCRLsOutOfSight restores a backup that knows of CRLs, and does not find each of them.
+func TestCRLsOutOfSight(t *testing.T) {
+	w := newWorld(t)
+	old, newest := filepath.Join(w.dir, "old.crl"), filepath.Join(w.dir, "newest.crl")
+	var of telamon.IssuerID
+	keep := func(file string) func(*app.App) {
+		return func(a *app.App) {
+			der, _ := w.publish(a)
+			of = w.issuer(a).ID
+			if err := os.WriteFile(file, der, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.serve(keep(old))
+	w.clock.Advance(5 * 24 * time.Hour) // another CRL is due
+	w.serve(keep(newest))
+	archive := w.backup("backup")
+	w.lose(true)
+	for _, tt := range []struct {
+		name  string
+		given []string
+		path  string // of what is fetched of the issuer
+		err   error
+		lost  string // what is told of the issuer; "" for nothing
+	}{
+		{"a network that is down", nil, "", errors.New("no route"), "no route"},
+		{"nothing is there", nil, "", nil, "not where it was published"},
+		{"an old one is there", nil, old, nil, "and the database knows"},
+		{"no CRL is there", nil, filepath.Join(w.dir, "backup"), nil, "1 of 1 CRLs"},
+		{"it is there", nil, newest, nil, ""},
+		{"an old one was given", []string{old}, "", nil, "not where it was published"},
+		{"an old one was given, and it is there", []string{old}, newest, nil, ""},
+		{"it was given", []string{newest}, "", errors.New("no route"), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			others := 0
+			r, err := w.restore(backup.Options{Archive: archive, Evidence: backup.Evidence{
+				CRLs: tt.given,
+				Fetch: func(_ context.Context, issuer telamon.IssuerID, _ int) (string, error) {
+					if issuer == of {
+						return tt.path, tt.err
+					}
+					others++
+					return "", nil
+				},
+			}})
+			if !errors.Is(err, backup.ErrLoss) || others != 7 {
+				t.Fatalf("%d other CRLs were looked for, and it is %v; want 7, whose lack is a loss", others, err)
+			}
+			told := slices.ContainsFunc(r.Losses, func(loss string) bool {
+				return strings.Contains(loss, of.String()) && strings.Contains(loss, cmp.Or(tt.lost, "CRL"))
+			})
+			if told != (tt.lost != "") {
+				t.Errorf("the losses are %q, want one with %q", r.Losses, tt.lost)
+			}
+		})
 	}
 }
