@@ -531,7 +531,7 @@ func TestOldCRLsGo(t *testing.T) {
 		w.turn(t)
 		var ids []telamon.CRLID
 		for range 5 {
-			w.clock.Advance(time.Minute)
+			w.clock.Advance(time.Hour)
 			got, err := w.publisher.Publish(t.Context(), operator, w.issuers[single].ID)
 			must(t, err)
 			ids = append(ids, got[0].ID)
