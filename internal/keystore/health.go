@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -23,9 +22,7 @@ func (h *health) note(err error) {
 // record writes a record to the key's journal, without which nothing is signed.
 func (ks *Keystore) record(k *key, r Record) error {
 	err := k.journal.append(r)
-	if !errors.Is(err, errShared) { // which says nothing of the disk
-		ks.health.note(err)
-	}
+	ks.health.note(err)
 	return err
 }
 

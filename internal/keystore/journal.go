@@ -60,9 +60,10 @@ func ParseRecord(b []byte) (Record, error) {
 // record: a record that a power failure takes is one whose certificate may be in
 // the ledger, and reconciling the two finds it.
 //
-// Every process that has a journal open holds a shared lock on it, and one that
-// cuts its end an exclusive one: a server that starts while another drains writes
-// to the same journal, and must not take the other's record for a torn one.
+// Several processes may write to one journal: a server that starts while another
+// drains, or replicas with one directory. Each holds an exclusive lock for as long as
+// it writes or mends. So whoever has the lock and finds a torn record knows that
+// nobody is still writing it.
 type journal struct {
 	mu   sync.Mutex
 	file *os.File
@@ -71,52 +72,29 @@ type journal struct {
 	torn bool // the end may not be that of a whole record
 }
 
-// errShared is why the end of a journal is not cut off.
-var errShared = errors.New("its end is damaged, and another process has it open")
-
 // openJournal opens or makes a journal. Damaged records at its end, which a crash,
-// a power failure or a full disk leaves, are cut off. If another process has it
-// open, that waits for the first append.
+// a power failure or a full disk leaves, are cut off.
 func openJournal(path string, log *slog.Logger) (*journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	j := &journal{file: file, log: log}
-	if err := j.mend(); errors.Is(err, errShared) {
-		j.torn = true
-	} else if err != nil {
+	if err := j.locked(j.mend); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("open journal %s: %w", path, err)
 	}
 	return j, nil
 }
 
-// mend cuts off what follows the last whole record, unless another process has the
-// journal open, and takes the lock that is held from then on. It sets last in any
-// case.
-func (j *journal) mend() error {
-	alone := true
-	err := lock(j.file, syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		alone, err = false, nil
-	}
-	if err != nil {
+// locked calls f while no other process writes to the journal.
+func (j *journal) locked(f func() error) error {
+	if err := lock(j.file, syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}
-	whole, size, err := j.whole()
-	switch {
-	case err != nil || whole == size:
-	case !alone:
-		err = errShared
-	default:
-		if err = j.file.Truncate(whole); err == nil {
-			j.log.Warn("cut damaged records off a journal", "file", j.file.Name(), "octets", size-whole, "last_record", j.last.At)
-		}
-	}
-	// Also if the exclusive lock was refused: asking for it gives up a shared one.
-	if lockErr := lock(j.file, syscall.LOCK_SH); lockErr != nil {
-		return fmt.Errorf("lock: %w", lockErr)
+	err := f()
+	if unlockErr := lock(j.file, syscall.LOCK_UN); unlockErr != nil {
+		return errors.Join(err, fmt.Errorf("unlock: %w", unlockErr))
 	}
 	return err
 }
@@ -129,14 +107,73 @@ func lock(file *os.File, how int) error {
 	}
 }
 
+// mend takes out what is damaged behind the last whole record in its place. Whole
+// records behind it that are out of their places move up into them; no whole record is
+// cut off. It is called with the lock held. What a kill in it leaves, the next call
+// mends, but a record that the kill cut in two is lost.
+func (j *journal) mend() error {
+	end, size, err := j.whole()
+	if err != nil || end == size {
+		return err
+	}
+	kept, err := j.displaced(end, size)
+	if err != nil {
+		return err
+	}
+	if len(kept) > 0 {
+		if err := j.overwrite(kept, end); err != nil {
+			return err
+		}
+	}
+	whole := end + int64(len(kept))
+	if err := j.file.Truncate(whole); err != nil {
+		return err
+	}
+	j.log.Warn("cut damaged records off a journal", "file", j.file.Name(), "octets", size-whole,
+		"moved_records", len(kept)/RecordSize, "last_record", j.last.At)
+	return nil
+}
+
+// displaced returns the whole records between end and size, wherever they begin. The
+// last one becomes last.
+func (j *journal) displaced(end, size int64) ([]byte, error) {
+	var kept []byte
+	content := bufio.NewReader(io.NewSectionReader(j.file, end, size-end))
+	for {
+		b, err := content.Peek(RecordSize)
+		if err == io.EOF {
+			return kept, nil
+		} else if err != nil {
+			return nil, err
+		}
+		step := 1
+		if r, err := ParseRecord(b); err == nil {
+			kept, step, j.last = append(kept, b...), RecordSize, r
+		}
+		if _, err := content.Discard(step); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// overwrite writes records to their place, in front of where they were.
+func (j *journal) overwrite(records []byte, at int64) error {
+	file, err := os.OpenFile(j.file.Name(), os.O_WRONLY, 0) // a file to be appended to is not written anywhere else
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(records, at)
+	return errors.Join(err, file.Sync(), file.Close())
+}
+
 // maxDamage is how much of a journal's end may be damaged. More is no power
 // failure, and for somebody to look at. Zeros do not count: where a power failure
 // comes between a file's growth and its content there may be many, and they say
 // nothing.
 const maxDamage = 64 << 10
 
-// whole returns where the last whole record ends, which becomes last, and the size
-// of the file.
+// whole returns where the last whole record in its place ends, which becomes last, and
+// the size of the file.
 func (j *journal) whole() (end, size int64, err error) {
 	info, err := j.file.Stat()
 	if err != nil {
@@ -165,15 +202,28 @@ func (j *journal) whole() (end, size int64, err error) {
 func (j *journal) append(r Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.torn {
+	if err := j.locked(func() error { return j.write(r) }); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// write writes a record behind whole ones. What this process or another has left torn
+// is mended first. It is called with the lock held.
+func (j *journal) write(r Record) error {
+	info, err := j.file.Stat()
+	if err != nil {
+		return err
+	}
+	if j.torn || info.Size()%RecordSize != 0 {
 		if err := j.mend(); err != nil {
-			return fmt.Errorf("journal: %w", err)
+			return err
 		}
 		j.torn = false
 	}
 	if _, err := j.file.Write(r.Marshal()); err != nil {
 		j.torn = true
-		return fmt.Errorf("journal: %w", err)
+		return err
 	}
 	j.last = r
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,53 +112,89 @@ func TestJournalPowerFailure(t *testing.T) {
 	}
 }
 
-// TestJournalShared opens a journal whose end is damaged while another has it open.
+// TestJournalShared has two processes write to one journal, in which each leaves a torn
+// record: neither spoils what the other writes, nor keeps it from writing.
 func TestJournalShared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ca.journal")
-	open := func() *journal {
-		t.Helper()
-		j, err := openJournal(path, slog.New(slog.DiscardHandler))
-		if err != nil {
+	one, other := openTest(t, path), openTest(t, path)
+	var want []byte
+	for n := range 6 {
+		writes, tears := one, other
+		if n%2 == 1 {
+			writes, tears = other, one
+		}
+		lost, next := record(50), record(n)
+		if _, err := tears.file.Write(lost.Marshal()[:7+n]); err != nil { // what the disk had room for
 			t.Fatal(err)
 		}
-		return j
+		if err := writes.append(next); err != nil {
+			t.Fatalf("record %d: %v", n, err)
+		}
+		want = append(want, next.Marshal()...)
 	}
-	first, second, third := record(1), record(2), record(3)
-	draining := open()
-	if err := draining.append(first); err != nil {
-		t.Fatal(err)
-	}
-	half := len(second.Marshal()) / 2
-	if _, err := draining.file.Write(second.Marshal()[:half]); err != nil { // it is just writing
-		t.Fatal(err)
-	}
-	starting := open()
-	if starting.lastTime() != first.At.UnixMilli() {
-		t.Errorf("the last record is of %d, want %d", starting.lastTime(), first.At.UnixMilli())
-	}
-	if err := starting.append(third); err == nil {
-		t.Error("a record is written into another")
-	}
-	if _, err := draining.file.Write(second.Marshal()[half:]); err != nil {
-		t.Fatal(err)
-	}
-	if err := starting.append(third); err != nil {
-		t.Errorf("both have it open, and its end is whole: %v", err)
-	}
-	holds(t, path, slices.Concat(first.Marshal(), second.Marshal(), third.Marshal()))
+	holds(t, path, want)
+}
 
-	if _, err := draining.file.Write(first.Marshal()[:half]); err != nil { // it is killed in the middle
+// TestJournalWaits holds that a process which opens or appends waits for a record that
+// another is just writing, and does not take it for a torn one.
+func TestJournalWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ca.journal")
+	one, other := openTest(t, path), openTest(t, path)
+	first, second := record(1), record(2)
+	appended := make(chan error, 1)
+	err := one.locked(func() error {
+		half := len(first.Marshal()) / 2
+		if _, err := one.file.Write(first.Marshal()[:half]); err != nil {
+			return err
+		}
+		go func() { appended <- other.append(second) }()
+		if err := lock(other.file, syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) {
+			t.Errorf("the lock of a journal that is being written to: %v, want EWOULDBLOCK", err)
+		}
+		_, err := one.file.Write(first.Marshal()[half:])
+		return err
+	})
+	if err := errors.Join(err, <-appended); err != nil {
 		t.Fatal(err)
 	}
-	next := open()
-	defer next.close()
-	if err := errors.Join(draining.close(), starting.close()); err != nil {
+	holds(t, path, slices.Concat(first.Marshal(), second.Marshal()))
+}
+
+// TestJournalDisplaced opens a journal whose records are out of their places behind torn
+// ones: all that are whole stay.
+func TestJournalDisplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ca.journal")
+	records := make([][]byte, 40)
+	for n := range records {
+		r := record(n)
+		records[n] = r.Marshal()
+	}
+	torn := record(50)
+	was := slices.Concat(slices.Concat(records[:3]...), torn.Marshal()[:7], slices.Concat(records[3:20]...),
+		torn.Marshal()[:59], slices.Concat(records[20:]...), torn.Marshal()[:1])
+	if err := os.WriteFile(path, was, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := next.append(first); err != nil {
-		t.Errorf("the only one that has it open cannot write: %v", err)
+	j := openTest(t, path)
+	holds(t, path, slices.Concat(records...))
+	last, next := record(39), record(41)
+	if j.lastTime() != last.At.UnixMilli() {
+		t.Errorf("the last record is of %d, want %d", j.lastTime(), last.At.UnixMilli())
 	}
-	holds(t, path, slices.Concat(first.Marshal(), second.Marshal(), third.Marshal(), first.Marshal()))
+	if err := j.append(next); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, path, slices.Concat(slices.Concat(records...), next.Marshal()))
+}
+
+func openTest(t *testing.T, path string) *journal {
+	t.Helper()
+	j, err := openJournal(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.close() })
+	return j
 }
 
 func holds(t *testing.T, path string, want []byte) {
