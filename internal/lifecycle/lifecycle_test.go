@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"slices"
 	"testing"
 	"time"
 
@@ -286,5 +287,22 @@ func TestRevokeTimes(t *testing.T) {
 			Issuer: w.active(t, "tls-ec").ID, Revocation: telamon.Revocation{Reason: telamon.ReasonKeyCompromise, CompromisedAt: tt.at},
 		})
 		mustBe(t, err, tt.kind, tt.code)
+	}
+}
+
+// TestRevokeReasons refuses the reasons that a CRL does not give of a CA (BR 7.2.2).
+func TestRevokeReasons(t *testing.T) {
+	w := newWorldSQLite(t)
+	w.turn(t, start)
+	given := []telamon.RevocationReason{telamon.ReasonKeyCompromise, telamon.ReasonSuperseded, telamon.ReasonCessationOfOperation}
+	for _, reason := range append(slices.Clone(telamon.RevocationReasons), "") {
+		kind, code := fault.Invalid, "revocation_reason"
+		if slices.Contains(given, reason) {
+			kind, code = fault.Conflict, "issuer_state" // the reason is good, but the CA is active
+		}
+		_, err := w.Revoke(t.Context(), operator, lifecycle.RevokeRequest{
+			Issuer: w.active(t, "tls-ec").ID, Revocation: telamon.Revocation{Reason: reason},
+		})
+		mustBe(t, err, kind, code)
 	}
 }

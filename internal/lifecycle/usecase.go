@@ -552,12 +552,12 @@ func (l *Life) Revoke(ctx context.Context, actor telamon.Actor, req RevokeReques
 		return nil, err
 	}
 	reasons := []telamon.RevocationReason{
-		telamon.ReasonUnspecified, telamon.ReasonKeyCompromise, telamon.ReasonSuperseded, telamon.ReasonCessationOfOperation,
+		telamon.ReasonKeyCompromise, telamon.ReasonSuperseded, telamon.ReasonCessationOfOperation, // BR 7.2.2 wants one of a CA
 	}
 	serial, ours := telamon.SerialFromInt(issuer.Certificate.SerialNumber)
 	switch {
 	case !slices.Contains(reasons, req.Reason):
-		return nil, invalid("revocation_reason", "is none of unspecified, keyCompromise, superseded, cessationOfOperation")
+		return nil, invalid("revocation_reason", "is none of keyCompromise, superseded, cessationOfOperation")
 	case !req.CompromisedAt.IsZero() && (req.CompromisedAt.Before(telamon.FirstCompromise) || req.CompromisedAt.After(s.now.Add(futureTolerance))):
 		return nil, invalid("compromised_at", "is before 2000 or in the future")
 	case issuer.Role != telamon.RoleIssuing || !ours:
