@@ -70,6 +70,8 @@ const (
 	// that at which all wait for it.
 	lookAfter  = checkEvery / 2
 	checkEvery = time.Second
+	// lookRetry is when revisions are read again that could not be read.
+	lookRetry = time.Second
 	// readEvery is how long a row is believed if its shard's revision stays: release N-1
 	// revokes without raising it.
 	readEvery = 20 * time.Second
@@ -97,7 +99,8 @@ type Responder struct {
 	stats   Stats
 
 	revisions   atomic.Pointer[revisions] // the last that were read
-	looking     atomic.Bool               // whether a request reads them ahead of time
+	looking     atomic.Bool               // whether a request reads them that need not
+	lookFailed  atomic.Pointer[time.Time] // when they could not be read; nil if they could since
 	revocations atomic.Int64              // how many this process has made
 	issuers     sync.Map                  // telamon.IssuerID: *ocsp.Issuer
 	signers     atomic.Pointer[map[telamon.IssuerID]*signer]
@@ -240,8 +243,11 @@ func (r *Responder) forget(serial telamon.Serial) {
 // ready returns the answer that is ready, or has one made. Of those that ask for the
 // same at once, one does the work.
 func (r *Responder) ready(ctx context.Context, issuer *telamon.Issuer, k key) *Answer {
-	rev := r.look(ctx)
-	if e := r.cache.get(k); e != nil && e.status.Issuer == issuer.ID && e.fresh(r.cfg.Clock.Now(), rev) {
+	rev, e := r.look(ctx), r.cache.get(k)
+	if rev == nil {
+		return r.blind(e, issuer, r.cfg.Clock.Now())
+	}
+	if e != nil && e.status.Issuer == issuer.ID && e.fresh(r.cfg.Clock.Now(), rev) {
 		r.stats.Ready.Add(1)
 		return e.answer
 	}
@@ -255,15 +261,25 @@ func (r *Responder) ready(ctx context.Context, issuer *telamon.Issuer, k key) *A
 }
 
 // look returns the revisions of all CRL shards, not older than checkEvery; nil if the
-// database cannot be read.
+// database cannot be read. After a failure it answers at once, but for one request each
+// lookRetry that tries again: a database that hangs keeps nobody else waiting.
 func (r *Responder) look(ctx context.Context) *revisions {
-	rev := r.revisions.Load()
-	switch age := r.cfg.Clock.Now().Sub(rev.at); {
-	case age >= 0 && age < lookAfter:
+	rev, now := r.revisions.Load(), r.cfg.Clock.Now()
+	age := now.Sub(rev.at)
+	if age >= 0 && age < lookAfter {
 		return rev
-	case age >= 0 && age < checkEvery && !r.looking.CompareAndSwap(false, true):
+	}
+	if age < 0 || age >= checkEvery {
+		rev = nil
+	}
+	failed := r.lookFailed.Load()
+	if failed != nil && !now.Before(*failed) && now.Before(failed.Add(lookRetry)) {
 		return rev
-	case age >= 0 && age < checkEvery:
+	}
+	if rev != nil || failed != nil {
+		if !r.looking.CompareAndSwap(false, true) {
+			return rev
+		}
 		defer r.looking.Store(false)
 	}
 	read, err, _ := r.flights.Do("revisions", func() (any, error) {
@@ -272,9 +288,12 @@ func (r *Responder) look(ctx context.Context) *revisions {
 		next := &revisions{at: r.cfg.Clock.Now()}
 		var err error
 		if next.of, err = r.cfg.Store.Revisions(ctx); err != nil {
+			at := r.cfg.Clock.Now()
+			r.lookFailed.Store(&at)
 			return nil, r.failed(ctx, "read revisions for OCSP", err)
 		}
 		r.revisions.Store(next)
+		r.lookFailed.Store(nil)
 		return next, nil
 	})
 	if err != nil {

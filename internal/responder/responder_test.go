@@ -245,6 +245,32 @@ func TestDatabaseDown(t *testing.T) {
 	})
 }
 
+// TestDatabaseIsNotAskedAgain asks a lot while the database cannot be read: it is tried
+// once a second, and answers that still hold are given out meanwhile.
+func TestDatabaseIsNotAskedAgain(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		db, err := store.Open(t.Context(), store.Config{URL: w.database, Clock: w.clock})
+		must(t, err)
+		w.config.Store = db
+		r := responder.New(w.config)
+		cert, other := w.issue(t, 30), w.issue(t, 30)
+		w.ask(t, r, cert)
+		must(t, db.Close())
+		for second := range int64(3) {
+			w.clock.Advance(time.Second)
+			for range 20 {
+				if got := w.ask(t, r, cert); got.Status != ocsp.Good {
+					t.Fatalf("it is %+v", got)
+				}
+				mustRefuse(t, r.Answer(t.Context(), w.issuer.ID, w.request(t, other), never), ocsp.TryLater)
+			}
+			if n := r.Stats().Failed.Load(); n != second+1 {
+				t.Errorf("in second %d the database was tried %d times", second, n)
+			}
+		}
+	})
+}
+
 // TestCacheIsBounded asks for more than fits.
 func TestCacheIsBounded(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t), "EC-P256")
