@@ -93,9 +93,10 @@ type extensionRule struct {
 }
 
 // reservedArcs are those under which a custom extension could forge what a CA
-// says: certificate extensions, PKIX access and extensions, and Certificate
-// Transparency.
-var reservedArcs = []string{"2.5.29", "1.3.6.1.5.5.7.1", "1.3.6.1.4.1.11129.2.4"}
+// says: certificate extensions, PKIX extensions and access methods, of which
+// id-pkix-ocsp-nocheck makes a responder (RFC 6960, Section 4.2.2.2.1), and
+// Certificate Transparency.
+var reservedArcs = []string{"2.5.29", "1.3.6.1.5.5.7.1", "1.3.6.1.5.5.7.48", "1.3.6.1.4.1.11129.2.4"}
 
 // oidMicrosoftTemplate belongs to ms_extension_template.
 const oidMicrosoftTemplate = "1.3.6.1.4.1.311.21.7"

@@ -40,6 +40,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"an algorithm of another key", func(m *policy.Model) { m.Signature.Algorithm.List = []string{"ECDSA"} }, "signature.algorithm.list"},
 		{"extension under 2.5.29", ext("2.5.29.19", text), "custom_extensions.2.5.29.19"},
 		{"extension under PKIX", ext("1.3.6.1.5.5.7.1.1", text), "custom_extensions.1.3.6.1.5.5.7.1.1"},
+		{"no check by OCSP", ext("1.3.6.1.5.5.7.48.1.5", text), "custom_extensions.1.3.6.1.5.5.7.48.1.5"},
 		{"extension of CT", ext("1.3.6.1.4.1.11129.2.4.2", text), "custom_extensions.1.3.6.1.4.1.11129.2.4.2"},
 		{"extension of the template", ext("1.3.6.1.4.1.311.21.7", text), "custom_extensions.1.3.6.1.4.1.311.21.7"},
 		{"extension without an OID", ext("one.two", text), "custom_extensions.one.two"},
