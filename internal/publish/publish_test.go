@@ -7,6 +7,7 @@ import (
 	"encoding/asn1"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -201,6 +202,43 @@ func TestServedAtOnce(t *testing.T) {
 	w.turn(t)
 	if !slices.Equal(served, []int{0, 1, 2, 3, 4, 5, 6}) {
 		t.Errorf("of seven CRLs, so many are served while the next one is built: %v", served)
+	}
+}
+
+// writer gives what is written to it to a function.
+type writer func(b []byte)
+
+func (w writer) Write(b []byte) (int, error) {
+	w(b)
+	return len(b), nil
+}
+
+// TestOneCopyInMemory has many clients ask for a CRL at once, before it is in memory:
+// they are given the same bytes.
+func TestOneCopyInMemory(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t))
+	w.turn(t)
+	crl := w.publisher.Newest(w.issuers[single].ID, 0)
+	given := make(chan *byte, 20)
+	var clients sync.WaitGroup
+	for range cap(given) {
+		clients.Go(func() {
+			if err := w.publisher.Write(t.Context(), writer(func(b []byte) { given <- &b[0] }), crl); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	clients.Wait()
+	close(given)
+	first, n := <-given, 1
+	for b := range given {
+		if b != first {
+			t.Fatal("a CRL is in memory twice")
+		}
+		n++
+	}
+	if n != cap(given) {
+		t.Errorf("the CRL was written %d times, want %d", n, cap(given))
 	}
 }
 

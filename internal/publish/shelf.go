@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -22,7 +24,8 @@ const (
 // and the bytes of small ones. While the database is away, what is in memory is served
 // on.
 type shelf struct {
-	newest atomic.Pointer[map[shard]*store.CRL] // nil before the first turn
+	newest  atomic.Pointer[map[shard]*store.CRL] // nil before the first turn
+	reading singleflight.Group                   // of bytes that are not here, by CRL
 
 	mu    sync.Mutex
 	bytes map[telamon.CRLID][]byte // guarded by mu
@@ -76,18 +79,46 @@ func (p *Publisher) Newest(issuer telamon.IssuerID, n int) *store.CRL {
 // Loaded reports whether a turn has read what is published.
 func (p *Publisher) Loaded() bool { return p.shelf.newest.Load() != nil }
 
-// Write writes the bytes of a CRL. It holds a chunk of a large one at a time. It
-// reports NotFound, before anything was written, if the CRL was dropped meanwhile.
+// Write writes the bytes of a CRL. A small one is in memory once, however many are
+// written; of a large one a chunk at a time is. It reports NotFound, before anything was
+// written, if the CRL was dropped meanwhile.
 func (p *Publisher) Write(ctx context.Context, w io.Writer, crl *store.CRL) error {
-	if b := p.shelf.get(crl.ID); b != nil {
-		_, err := w.Write(b)
-		return err
+	if crl.Size > shelfItem {
+		return p.writeChunks(ctx, w, crl)
 	}
-	var kept *bytes.Buffer
-	if crl.Size <= shelfItem {
-		kept = bytes.NewBuffer(make([]byte, 0, crl.Size))
-		w = io.MultiWriter(w, kept)
+	b := p.shelf.get(crl.ID)
+	if b == nil {
+		read := p.shelf.reading.DoChan(crl.ID.String(), func() (any, error) { return p.read(context.WithoutCancel(ctx), crl) })
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case result := <-read:
+			if result.Err != nil {
+				return result.Err
+			}
+			b = result.Val.([]byte)
+		}
 	}
+	if _, err := w.Write(b); err != nil {
+		return fmt.Errorf("write CRL: %w", err)
+	}
+	return nil
+}
+
+// read returns the bytes of a small CRL, and keeps them.
+func (p *Publisher) read(ctx context.Context, crl *store.CRL) ([]byte, error) {
+	if b := p.shelf.get(crl.ID); b != nil { // since the caller looked
+		return b, nil
+	}
+	b := bytes.NewBuffer(make([]byte, 0, crl.Size))
+	if err := p.writeChunks(ctx, b, crl); err != nil {
+		return nil, err
+	}
+	p.shelf.put(crl.ID, b.Bytes())
+	return b.Bytes(), nil
+}
+
+func (p *Publisher) writeChunks(ctx context.Context, w io.Writer, crl *store.CRL) error {
 	for n := range crl.Chunks() {
 		chunk, err := p.cfg.Store.CRLChunk(ctx, crl.ID, n)
 		if err != nil {
@@ -96,9 +127,6 @@ func (p *Publisher) Write(ctx context.Context, w io.Writer, crl *store.CRL) erro
 		if _, err := w.Write(chunk); err != nil {
 			return fmt.Errorf("write CRL: %w", err)
 		}
-	}
-	if kept != nil {
-		p.shelf.put(crl.ID, kept.Bytes())
 	}
 	return nil
 }

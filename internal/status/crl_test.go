@@ -183,6 +183,35 @@ func TestServeCRLFails(t *testing.T) {
 	}
 }
 
+// patient counts the deadlines that an answer is given, and the most octets between two.
+type patient struct {
+	*httptest.ResponseRecorder
+	deadlines, since, most int
+}
+
+func (p *patient) SetWriteDeadline(time.Time) error {
+	p.deadlines, p.since = p.deadlines+1, 0
+	return nil
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	p.since += len(b)
+	p.most = max(p.most, p.since)
+	return p.ResponseRecorder.Write(b)
+}
+
+// TestServeCRLSlowly holds that a client has a time for each part of a CRL that is in
+// memory as a whole.
+func TestServeCRLSlowly(t *testing.T) {
+	clock := testkit.NewClock(t, "2026-11-30T10:00:00Z")
+	s := newShelf(clock)
+	w := &patient{ResponseRecorder: httptest.NewRecorder()}
+	handler(clock, nil, s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, fmt.Sprintf("/crl/%s/3.crl", s.crl.Issuer), nil))
+	if w.deadlines != 2 || w.most != 64<<10 || !bytes.Equal(w.Body.Bytes(), s.bytes) {
+		t.Errorf("%d deadlines for %d octets, %d octets to one of them", w.deadlines, w.Body.Len(), w.most)
+	}
+}
+
 // TestServePKCS7 asks for an issuer with its cross certificates.
 func TestServePKCS7(t *testing.T) {
 	id := telamon.NewIssuerID()
