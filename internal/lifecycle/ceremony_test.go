@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"strings"
 	"testing"
@@ -19,6 +20,8 @@ import (
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/lifecycle"
+	"github.com/telamon-ca/telamon/internal/rules"
+	"github.com/telamon-ca/telamon/internal/store"
 )
 
 func pemOf(der []byte) string {
@@ -308,6 +311,89 @@ func TestRotate(t *testing.T) {
 		ok(t, w.Enforce(ctx))
 		if _, err := w.keys.Public(key); err == nil {
 			t.Error("the key of an issuing CA that never starts is kept")
+		}
+	})
+}
+
+// keysOf returns the names of the keys that wait for a series, with and without a certificate.
+func (w *world) keysOf(t *testing.T, series string) map[telamon.IssuerID]string {
+	t.Helper()
+	names := map[telamon.IssuerID]string{}
+	for _, i := range w.line(t, series) {
+		names[i.ID] = i.KeyName
+	}
+	for _, p := range must(w.db.IssuerPlans(t.Context()))(t) {
+		names[p.ID] = p.KeyName
+	}
+	return names
+}
+
+// TestRotateNowPastRequests has a request wait for its root, which is away, in front of an
+// issuing CA that has its certificate: the emergency takes that one, if its key is here.
+func TestRotateNowPastRequests(t *testing.T) {
+	each(t, start, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		signed := must(w.Plan(ctx, operator, lifecycle.PlanRequest{Series: "tls-ec", Ahead: 1}))(t)[0]
+		must(w.Rotate(ctx, operator, lifecycle.RotateRequest{Series: "tls-ec", At: instant(t, "2027-10-11T09:00:00Z")}))(t)
+		w.takeRoot(t, "tls-root")
+		root := must(w.engine.Issuer(w.active(t, "tls-ec").Parent))(t)
+		series := must(w.engine.SeriesNamed("tls-ec"))(t)
+		plan := store.IssuerPlan{
+			ID: telamon.NewIssuerID(), Series: series.ID, Parent: root.ID, KeyName: "tls-ec-asked", ActivateAt: instant(t, "2027-04-12T09:00:00Z"),
+		}
+		request := must(w.engine.RequestCA(issuance.NewCA{
+			ID: plan.ID, Root: root, Hierarchy: telamon.HierarchyTLS, Series: series, KeyName: plan.KeyName, CommonName: "Asked", NotAfter: root.Certificate.NotAfter,
+		}))(t)
+		plan.Request = must(json.Marshal(request))(t)
+		ok(t, w.db.PlanIssuer(ctx, operator, plan))
+
+		keys := &ledger{Keys: w.keys, root: w.keysOf(t, "tls-ec")[signed.ID]}
+		elsewhere := lifecycle.New(lifecycle.Config{Store: w.db, Issuance: w.engine, Keys: keys, Clock: w.clock, Rules: rules.Default()})
+		keys.away.Store(true)
+		for _, dry := range []bool{true, false} {
+			_, err := elsewhere.Rotate(ctx, operator, lifecycle.RotateRequest{Series: "tls-ec", Now: true, DryRun: dry})
+			mustBe(t, err, fault.NotReady, "key_missing")
+		}
+		if got := must(w.Rotate(ctx, operator, lifecycle.RotateRequest{Series: "tls-ec", Now: true}))(t); got.Next != signed.ID {
+			t.Errorf("the switch is to %s, want %s", got.Next, signed.ID)
+		}
+
+		// A request that is given up leaves no key.
+		must(w.keys.Public(plan.KeyName))(t)
+		must(w.Retire(ctx, operator, lifecycle.RetireRequest{Issuer: plan.ID}))(t)
+		if _, err := w.keys.Public(plan.KeyName); !errors.Is(err, keystore.ErrNoKey) {
+			t.Errorf("the key of a request that was given up: %v", err)
+		}
+	})
+}
+
+// TestRotateSoon sets a switch for so soon an instant that the issuing CA has hardly been
+// made: what is said is what is stored.
+func TestRotateSoon(t *testing.T) {
+	each(t, start, func(t *testing.T, w *world) {
+		at := w.clock.Now().Add(3*time.Minute + 1500*time.Microsecond)
+		got := must(w.Rotate(t.Context(), operator, lifecycle.RotateRequest{Series: "tls-ec", At: at}))(t)
+		if stored := w.line(t, "tls-ec")[1].ActivateAt; !got.At.Equal(stored) || !stored.Equal(at.Truncate(time.Millisecond)) {
+			t.Errorf("the switch is said to be at %s and stored for %s, want %s", got.At, stored, at)
+		}
+	})
+}
+
+// TestRevokeRetiredAlone has no CA revoked that signs, or will.
+func TestRevokeRetiredAlone(t *testing.T) {
+	each(t, start, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		superseded := telamon.Revocation{Reason: telamon.ReasonSuperseded}
+		planned := must(w.Plan(ctx, operator, lifecycle.PlanRequest{Series: "tls-ec", Ahead: 1}))(t)[0]
+		for _, id := range []telamon.IssuerID{planned.ID, w.active(t, "tls-ec").ID} {
+			for _, dry := range []bool{true, false} {
+				_, err := w.Revoke(ctx, operator, lifecycle.RevokeRequest{Issuer: id, Revocation: superseded, DryRun: dry})
+				mustBe(t, err, fault.Conflict, "issuer_state")
+			}
+		}
+		must(w.Retire(ctx, operator, lifecycle.RetireRequest{Issuer: planned.ID}))(t)
+		if got := must(w.Revoke(ctx, operator, lifecycle.RevokeRequest{Issuer: planned.ID, Revocation: superseded}))(t); got.Was != telamon.IssuerRetired {
+			t.Errorf("what was revoked is %+v", got)
 		}
 	})
 }

@@ -146,6 +146,13 @@ type link struct {
 	plan   *store.IssuerPlan // nil: it has one
 }
 
+func (k link) keyName() string {
+	if k.issuer != nil {
+		return k.issuer.KeyName
+	}
+	return k.plan.KeyName
+}
+
 // line returns the issuing CA that is active in a series now, if there is one, and those
 // that follow, in the order in which they start.
 func (s *state) line(series telamon.SeriesID) []link {

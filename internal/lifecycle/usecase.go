@@ -280,6 +280,7 @@ func (l *Life) Rotate(ctx context.Context, actor telamon.Actor, req RotateReques
 	case !req.At.IsZero() && !req.At.After(s.now):
 		return nil, invalid("rotate_at", "is not in the future")
 	}
+	req.At = req.At.Truncate(time.Millisecond) // as the store keeps it
 	out := &Rotation{Series: series.Name, At: req.At, Now: req.Now, EndTokens: req.EndTokens}
 	line := s.line(series.ID)
 	if active := telamon.NewSuccession(s.issuers).Active(series.ID, s.now); active != nil {
@@ -302,10 +303,18 @@ func (l *Life) Rotate(ctx context.Context, actor telamon.Actor, req RotateReques
 	return out, l.start(ctx, actor, series, next, req)
 }
 
-// next returns the issuing CA that is to start, made and signed if none waits.
+// next returns the issuing CA that is to start, made and signed if none waits. One that is
+// to start now can sign here, and one that has its certificate comes before requests that
+// wait for their root.
 func (l *Life) next(ctx context.Context, actor telamon.Actor, s *state, series telamon.Series, line []link, req RotateRequest) (*Planned, error) {
 	if waiting := s.waiting(line); len(waiting) > 0 {
 		k := waiting[0]
+		if req.Now {
+			k = waiting[max(0, slices.IndexFunc(waiting, func(k link) bool { return k.issuer != nil }))]
+			if _, err := l.Keys.Public(k.keyName()); err != nil {
+				return nil, keyFault(err)
+			}
+		}
 		p, err := l.describe(k, series)
 		if err != nil {
 			return nil, err
@@ -415,7 +424,7 @@ func (l *Life) Retire(ctx context.Context, actor telamon.Actor, req RetireReques
 	return out, nil
 }
 
-// retirePlan gives a plan up.
+// retirePlan gives a plan up, and destroys its key if it is here.
 func (l *Life) retirePlan(ctx context.Context, actor telamon.Actor, plan *store.IssuerPlan, dry bool) (*Retirement, error) {
 	request, err := requestOf(plan)
 	if err != nil {
@@ -425,7 +434,12 @@ func (l *Life) retirePlan(ctx context.Context, actor telamon.Actor, plan *store.
 	if dry {
 		return out, nil
 	}
-	return out, l.Store.DropIssuerPlan(ctx, actor, plan.ID)
+	return out, l.alone(ctx, func() error {
+		if err := l.Store.DropIssuerPlan(ctx, actor, plan.ID); err != nil {
+			return err
+		}
+		return l.destroy(plan.KeyName)
+	})
 }
 
 // SetSchedule changes how a series is rotated. What is planned already stays.
@@ -534,11 +548,12 @@ type RevokeRequest struct {
 const futureTolerance = 300 * time.Second
 
 // Revoke has the root's next CRL name the certificate of an issuing CA: every certificate
-// that it issued is refused by who looks at that CRL. It does not retire the CA.
+// that it issued is refused by who looks at that CRL. Only a CA that is
+// retired, and so starts no more, can be revoked.
 //
 // It reports NotFound; Invalid with revocation_reason, and with compromised_at for a
 // time to come or before [telamon.FirstCompromise]; Conflict with issuer_state for a root
-// or one that is still active, and with already_revoked.
+// or one that is active or planned, and with already_revoked.
 func (l *Life) Revoke(ctx context.Context, actor telamon.Actor, req RevokeRequest) (*Retirement, error) {
 	if err := authz.Check(actor, authz.IssuerRevoke, ""); err != nil {
 		return nil, err
@@ -564,6 +579,8 @@ func (l *Life) Revoke(ctx context.Context, actor telamon.Actor, req RevokeReques
 		return nil, fault.New(fault.Conflict, "issuer_state", "A root is not revoked: take it out of trust stores.")
 	case issuer == telamon.NewSuccession(s.issuers).Active(issuer.Series, s.now):
 		return nil, fault.New(fault.Conflict, "issuer_state", "It is the active one: rotate the series first.")
+	case issuer.Status != telamon.IssuerRetired && issuer.Status != telamon.IssuerExpired:
+		return nil, fault.New(fault.Conflict, "issuer_state", "It is not retired, and would start, or has not ended: retire it first.")
 	}
 	out := &Retirement{Issuer: issuer.ID, CommonName: issuer.Certificate.Subject.CommonName, Was: issuer.Status}
 	if req.DryRun {
