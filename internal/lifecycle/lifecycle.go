@@ -81,14 +81,17 @@ type state struct {
 }
 
 func (l *Life) read(ctx context.Context) (*state, error) {
+	plans, err := l.Store.IssuerPlans(ctx) // before issuers: what becomes one meanwhile is not missed
+	if err != nil {
+		return nil, err
+	}
 	issuers, series, err := l.Store.Issuers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	plans, err := l.Store.IssuerPlans(ctx)
-	if err != nil {
-		return nil, err
-	}
+	plans = slices.DeleteFunc(plans, func(p store.IssuerPlan) bool {
+		return slices.ContainsFunc(issuers, func(i telamon.Issuer) bool { return i.ID == p.ID })
+	})
 	hierarchies, err := l.Store.Hierarchies(ctx)
 	if err != nil {
 		return nil, err
