@@ -54,7 +54,7 @@ func newProve() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			db, err := app.OpenDatabase(cmd.Context(), cfg)
+			db, err := app.ReadDatabase(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -141,7 +141,7 @@ func newExport() *cobra.Command {
 				}
 				first = kept.Tree.Size
 			}
-			db, err := app.OpenDatabase(cmd.Context(), cfg)
+			db, err := app.ReadDatabase(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}
@@ -220,7 +220,7 @@ func verifyDatabase(ctx context.Context, config, key string, in admin.Verify) (*
 	if err != nil {
 		return nil, usagef("--verifier: %w", err)
 	}
-	db, err := app.OpenDatabase(ctx, cfg)
+	db, err := app.ReadDatabase(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

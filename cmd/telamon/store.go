@@ -20,7 +20,7 @@ func newStore() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			db, err := app.OpenDatabase(cmd.Context(), cfg)
+			db, err := app.ReadDatabase(cmd.Context(), cfg)
 			if err != nil {
 				return err
 			}

@@ -226,7 +226,27 @@ func (c KeysConfig) kek() (keystore.KEK, error) {
 	return keystore.ReadKEK(c.KEKFile)
 }
 
-// OpenDatabase opens the database that the configuration names, for tools. The
+// ReadDatabase opens the database that the configuration names for tools that only look:
+// it may be a copy that is evidence, or one that a server of another release uses. It
+// reports an error if migrations are missing. The caller closes it.
+func ReadDatabase(ctx context.Context, cfg Config) (*store.DB, error) {
+	db, err := store.Open(ctx, store.Config{URL: cfg.Database, Clock: telamon.SystemClock{}, Log: slog.New(slog.DiscardHandler), ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	missing, _, err := db.Migrations(ctx)
+	if err != nil {
+		err = fmt.Errorf("it is no database of an installation: %w", err)
+	} else if len(missing) > 0 {
+		err = fmt.Errorf("the database is of an earlier release: the migrations %v are pending\nhint: use the telamon of that release, or have the server of this one migrate the database", missing)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// OpenDatabase opens the database that the configuration names, and migrates it. The
 // caller closes it.
 func OpenDatabase(ctx context.Context, cfg Config) (*store.DB, error) {
 	return store.Open(ctx, store.Config{URL: cfg.Database, Clock: telamon.SystemClock{}, Log: slog.New(slog.DiscardHandler)})
