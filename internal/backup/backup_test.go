@@ -96,6 +96,16 @@ func TestRestoreOlder(t *testing.T) {
 			w.serve(w.record("second"))
 			exported := w.exported()
 			w.lose(!keep)
+			var place os.FileInfo
+			if !keep { // an empty directory stays: it may be where a file system is mounted
+				err := os.Mkdir(w.cfg.Keys.Dir, 0o755)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if place, err = os.Stat(w.cfg.Keys.Dir); err != nil {
+					t.Fatal(err)
+				}
+			}
 
 			o := backup.Options{Archive: archive, KeepKeys: keep, Evidence: exported, Act: true}
 			refused, err := w.restore(o)
@@ -111,6 +121,9 @@ func TestRestoreOlder(t *testing.T) {
 			o.AcceptLoss = true
 			if _, err := w.restore(o); err != nil {
 				t.Fatal(err)
+			}
+			if now, err := os.Stat(w.cfg.Keys.Dir); err != nil || !keep && (now.Mode().Perm() != 0o700 || !os.SameFile(place, now)) {
+				t.Errorf("the directory of the keys is another one, or open to others: %v, %v", now, err)
 			}
 			w.serve(func(a *app.App) { // it starts although the kept checkpoint is newer
 				page, err := a.Store.AuditEvents(t.Context(), store.AuditFilter{Action: "epoch.open"})

@@ -314,10 +314,21 @@ func (r *restoring) keysFor(e *extracted) (*keystore.Inspection, error) {
 	return kept, nil
 }
 
-// placeKeys moves the archive's keystore to its place, whole, unless one is kept.
+// placeKeys moves the archive's keystore to its place, whole, unless one is kept. Into a
+// directory that is there already, which may be a mount point, it is copied, the master
+// key last: without that no keystore opens.
 func (r *restoring) placeKeys(e *extracted) error {
 	if r.options.KeepKeys {
 		return nil
+	}
+	files := slices.Sorted(slices.Values(e.keys.Files))
+	if info, err := os.Stat(r.cfg.KeysDir); err == nil {
+		if info.Mode().Perm()&0o077 != 0 {
+			if err := os.Chmod(r.cfg.KeysDir, 0o700); err != nil {
+				return err
+			}
+		}
+		return copyKeys(e.keysDir(), r.cfg.KeysDir, files)
 	}
 	staged, err := r.stage(r.cfg.KeysDir)
 	if err != nil {
@@ -327,18 +338,30 @@ func (r *restoring) placeKeys(e *extracted) error {
 	if err := os.Mkdir(whole, 0o700); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(slices.Values(e.keys.Files)) {
-		if err := copyFile(filepath.Join(e.keysDir(), name), filepath.Join(whole, name)); err != nil {
-			return err
-		}
-	}
-	if err := syncDir(whole); err != nil {
+	if err := copyKeys(e.keysDir(), whole, files); err != nil {
 		return err
 	}
-	if err := os.Rename(whole, r.cfg.KeysDir); err != nil { // replaces an empty directory, and no other
+	if err := os.Rename(whole, r.cfg.KeysDir); err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(r.cfg.KeysDir))
+}
+
+// copyKeys copies the files of a keystore durably.
+func copyKeys(from, to string, files []string) error {
+	master := func(name string) bool { return name == keystore.MasterFile }
+	for _, name := range slices.DeleteFunc(slices.Clone(files), master) {
+		if err := copyFile(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(to); err != nil {
+		return err
+	}
+	if err := copyFile(filepath.Join(from, keystore.MasterFile), filepath.Join(to, keystore.MasterFile)); err != nil {
+		return err
+	}
+	return syncDir(to)
 }
 
 // copyFile copies a file durably. The two may be on different file systems.
