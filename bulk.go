@@ -50,7 +50,7 @@ type BulkRevocation struct {
 	CompromisedAt time.Time // zero if not told
 	State         BulkState
 	AsOf          time.Time // what was issued later is left alone
-	Cursor        Serial    // the last serial number that was read, zero at the start
+	Cursor        Serial    // the last serial number that was read, zero at the start; goes back to the last hours at the end
 	Examined      int64     // certificates that were read in this state, at least
 	Matched       int64     // that were counted
 	Revoked       int64

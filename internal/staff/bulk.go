@@ -120,11 +120,12 @@ func (s *Staff) BulkRevocations(ctx context.Context, actor telamon.Actor, page s
 // runBulk does the job of a bulk revocation: it counts or revokes step by step until the
 // state is over. Each step is written once, whoever does it, so that a process which
 // dies leaves nothing half done, and another one goes on where it was.
-func (s *Staff) runBulk(ctx context.Context, job store.Job) (time.Time, error) {
+func (s *Staff) runBulk(ctx context.Context, job store.Job) (again time.Time, err error) {
 	id, err := telamon.ParseBulkID(job.Key)
 	if err != nil {
 		return time.Time{}, err
 	}
+	var last pass
 	for ctx.Err() == nil {
 		b, err := s.store.Bulk(ctx, id)
 		if err != nil {
@@ -134,12 +135,12 @@ func (s *Staff) runBulk(ctx context.Context, job store.Job) (time.Time, error) {
 		case telamon.BulkCounting:
 			err = s.count(ctx, &b)
 		case telamon.BulkRevoking:
-			err = s.revoke(ctx, &b)
+			again, err = s.revoke(ctx, &b, &last)
 		default:
 			return time.Time{}, nil
 		}
-		if err != nil {
-			return time.Time{}, err
+		if err != nil || !again.IsZero() {
+			return again, err
 		}
 	}
 	return time.Time{}, ctx.Err()
@@ -166,26 +167,47 @@ func (s *Staff) count(ctx context.Context, b *telamon.BulkRevocation) error {
 	return s.store.CountBulk(ctx, b, step, sample)
 }
 
+// A pass is what this process knows of how a revocation goes through the last hours.
+type pass struct {
+	begun bool
+	early bool // certificates may have appeared behind it
+}
+
 // revoke reads a step of a revocation and revokes what it found, some in each
-// transaction.
-func (s *Staff) revoke(ctx context.Context, b *telamon.BulkRevocation) error {
+// transaction. It returns when it must go on if that is later.
+func (s *Staff) revoke(ctx context.Context, b *telamon.BulkRevocation, p *pass) (again time.Time, err error) {
+	late, settled := store.LateBulk(b)
+	if !p.begun { // somebody else may have read behind late, and nobody knows when
+		p.begun, p.early = true, bytes.Compare(b.Cursor[:], late[:]) > 0
+	}
+	p.early = p.early || s.clock.Now().Before(settled)
 	size := countStep
 	if b.Filter.Domain != "" {
 		size = nameStep
 	}
 	step, err := s.scan(ctx, b, size)
 	if err != nil {
-		return err
+		return again, err
+	}
+	if step.Done && p.early {
+		step.Done, step.Next = false, late
+		*p = pass{begun: true}
+		if s.clock.Now().Before(settled) {
+			again = settled
+		}
 	}
 	for len(step.Found) > revokeStep {
 		part := store.Step{Found: step.Found[:revokeStep], Next: step.Found[revokeStep-1].Serial, Examined: revokeStep}
 		if err := s.store.RevokeBulk(ctx, system, b, &part); err != nil {
-			return err
+			return time.Time{}, err
 		}
 		b.Cursor, step.Found = part.Next, step.Found[revokeStep:]
 		step.Examined -= revokeStep
 	}
-	return s.store.RevokeBulk(ctx, system, b, step)
+	if err := s.store.RevokeBulk(ctx, system, b, step); err != nil {
+		return time.Time{}, err
+	}
+	return again, nil
 }
 
 // system does what was begun by somebody.

@@ -65,6 +65,7 @@ func TestRequirement98BulkRevocation(t *testing.T) {
 		must(t, w.db.Close())
 		w.db = dbtest.Open(t, w.url, w.clock)
 		w.start()
+		w.clock.Advance(2 * time.Minute)
 		done := w.work(t, plan.ID)
 		if done.State != telamon.BulkDone || done.Revoked != n || done.Examined < n || done.Examined > n+300+1 || !done.FinishedAt.Equal(w.clock.Now()) {
 			t.Errorf("at its end it is %s with %d revoked of %d examined, at %s", done.State, done.Revoked, done.Examined, done.FinishedAt)
@@ -88,6 +89,40 @@ func TestRequirement98BulkRevocation(t *testing.T) {
 			if times != 1 {
 				t.Errorf("%s has %d events", serial, times)
 			}
+		}
+	})
+}
+
+// TestRequirement98LateCertificate writes a certificate that a bulk revocation selects when
+// its scan has passed it: the revocation is not done before it has that one, too.
+func TestRequirement98LateCertificate(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		c := w.customer(t, "Acme")
+		c.have(t, order{n: 300, key: "late"})
+		plan := w.plan(t, telamon.RevocationFilter{Key: hashOf("late")}, telamon.ReasonSuperseded)
+		_, err := w.BeginRevocation(t.Context(), ada, plan.ID)
+		must(t, err)
+		mustWait := func() {
+			t.Helper()
+			job := store.Job{Kind: store.JobBulkRevocation, Key: plan.ID.String()}
+			again, err := w.Handlers()[store.JobBulkRevocation].Run(t.Context(), job)
+			must(t, err)
+			if want := plan.AsOf.Add(2 * time.Minute); !again.Equal(want) {
+				t.Errorf("it goes on at %s, want %s", again, want)
+			}
+			b, err := w.BulkRevocation(t.Context(), ada, plan.ID)
+			if err != nil || b.State != telamon.BulkRevoking || b.Revoked != 300 || c.revoked(t) != 300 {
+				t.Errorf("meanwhile it is %s with %d revoked, %v", b.State, b.Revoked, err)
+			}
+		}
+		mustWait()
+		w.clock.Advance(time.Minute)
+		mustWait()
+		c.have(t, order{n: 1, key: "late", from: plan.AsOf, until: plan.AsOf})
+		c.have(t, order{n: 1, key: "late", from: w.clock.Now(), until: w.clock.Now()}) // accepted after the plan
+		w.clock.Advance(time.Minute)
+		if done := w.work(t, plan.ID); done.State != telamon.BulkDone || done.Revoked != 301 || c.revoked(t) != 301 {
+			t.Errorf("at its end it is %s with %d revoked", done.State, done.Revoked)
 		}
 	})
 }
@@ -151,6 +186,7 @@ func TestFilters(t *testing.T) {
 			plan := w.plan(t, telamon.RevocationFilter{Domain: "example.com", Tree: true}, telamon.ReasonSuperseded)
 			_, err := w.BeginRevocation(t.Context(), ada, plan.ID)
 			must(t, err)
+			w.clock.Advance(2 * time.Minute)
 			if done := w.work(t, plan.ID); done.Revoked != 23 {
 				t.Errorf("%d are revoked, want 23", done.Revoked)
 			}

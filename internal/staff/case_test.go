@@ -140,6 +140,7 @@ func TestRequirement96Backdated(t *testing.T) {
 		}
 		_, err = w.BeginRevocation(ctx, ada, siblings.ID)
 		must(t, err)
+		w.clock.Advance(2 * time.Minute)
 		if done := w.work(t, siblings.ID); done.Revoked != 4 || c.revoked(t) != 3 || other.revoked(t) != 2 {
 			t.Errorf("%d are revoked: %d and %d", done.Revoked, c.revoked(t), other.revoked(t))
 		}

@@ -177,6 +177,22 @@ func (db *DB) ScanBulk(ctx context.Context, b *telamon.BulkRevocation, n int) (*
 	return step, nil
 }
 
+// bulkSettles is how long after a bulk revocation's end a certificate may still be written
+// whose request was accepted before it: that of checks, logs and the transaction.
+const bulkSettles = 2 * time.Minute
+
+// LateBulk returns from where on, as a serial number, certificates may still appear that
+// a bulk revocation selects, and when none does any more: the requests that were being
+// worked on at its end. Until then a scan may have passed them.
+func LateBulk(b *telamon.BulkRevocation) (from telamon.Serial, settled time.Time) {
+	until := b.AsOf
+	if b.Filter.Until != nil && b.Filter.Until.Before(until) {
+		until = *b.Filter.Until
+	}
+	copy(from[:], firstSerial(max(0, floorDiv(until.UnixMilli(), 3_600_000)-1)))
+	return from, until.Add(bulkSettles)
+}
+
 // scanBounds returns where a scan goes on and ends, exclusively, as serial numbers, and
 // the times between which a certificate was accepted, inclusively. A serial number holds
 // the hour in which it was signed: that in which the request was accepted, or the next.
