@@ -189,7 +189,7 @@ func (p *Publisher) Publish(ctx context.Context, actor telamon.Actor, id telamon
 	if issuer.Status == telamon.IssuerExpired || p.cfg.Clock.Now().After(issuer.Certificate.NotAfter) {
 		return nil, fault.New(fault.Conflict, "issuer_expired", "The issuer has expired and signs nothing any more.")
 	}
-	if !p.hasKey(issuer) {
+	if p.isOffline(issuer) {
 		return nil, fault.New(fault.Conflict, "crl_offline", "The issuer's key is not here: its CRLs are signed elsewhere and imported.")
 	}
 	var out []*store.CRL
@@ -290,6 +290,12 @@ func (p *Publisher) hasKey(issuer *telamon.Issuer) bool {
 	return known.here
 }
 
+// isOffline reports whether the issuer's CRLs are signed elsewhere. Those of an issuing CA
+// that has certificates never are: without its key they fail.
+func (p *Publisher) isOffline(issuer *telamon.Issuer) bool {
+	return (issuer.Role == telamon.RoleRoot || issuer.Status == telamon.IssuerPlanned) && !p.hasKey(issuer)
+}
+
 // holding is whether a key is here.
 type holding struct {
 	here  bool
@@ -301,7 +307,7 @@ func (p *Publisher) judge(states []State) {
 	health := &Health{}
 	now := p.cfg.Clock.Now()
 	for _, s := range states {
-		if s.Done || s.Offline {
+		if s.Done {
 			continue
 		}
 		if s.Failures > 0 {
@@ -316,6 +322,9 @@ func (p *Publisher) judge(states []State) {
 		if health.NextUpdate.IsZero() || s.CRL.NextUpdate.Before(health.NextUpdate) {
 			health.NextUpdate = s.CRL.NextUpdate
 		}
+		if !s.Offline && (health.ours.IsZero() || s.CRL.NextUpdate.Before(health.ours)) {
+			health.ours = s.CRL.NextUpdate
+		}
 	}
 	for _, c := range p.copies {
 		health.Uncopied += len(p.missing(c))
@@ -323,12 +332,14 @@ func (p *Publisher) judge(states []State) {
 	p.health.Store(health)
 }
 
-// Health is how publishing does, as of the last turn.
+// Health is how publishing does, as of the last turn. The CRLs of offline roots count.
 type Health struct {
 	NextUpdate time.Time     // of the CRL that expires first and must be renewed; zero if there is none
 	Waiting    time.Duration // of the oldest revocation that no CRL holds
 	Failing    int           // CRLs whose last attempt by this process failed
 	Uncopied   int           // CRLs that a target has not
+
+	ours time.Time // as NextUpdate, of CRLs that are signed here
 }
 
 // Health returns how publishing does. It answers from memory.
@@ -338,9 +349,10 @@ func (p *Publisher) Health() Health { return *p.health.Load() }
 // what it issues could soon not be checked.
 const notReadyBefore = time.Hour
 
-// Ready reports that a CRL is about to expire or has expired. It answers from memory.
+// Ready reports that a CRL that is signed here is about to expire or has expired. It
+// answers from memory.
 func (p *Publisher) Ready() error {
-	next := p.Health().NextUpdate
+	next := p.Health().ours
 	if next.IsZero() || p.cfg.Clock.Now().Before(next.Add(-notReadyBefore)) {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/publish"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
@@ -560,6 +562,33 @@ func TestOffline(t *testing.T) {
 	w.engine.Load(w.issuers, w.series)
 	if _, err := w.publisher.Publish(t.Context(), operator, w.issuers[single].ID); fault.From(err).Code != "issuer_expired" {
 		t.Errorf("of an expired issuer: %v", err)
+	}
+}
+
+// TestOfflineHealth has an offline root's CRL be overdue, which metrics tell of and
+// readiness does not, and then takes the key of an issuing CA away, which fails.
+func TestOfflineHealth(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t))
+	from := w.clock.Now().Truncate(time.Second)
+	der := w.sign(t, root, 1, from, from.Add(2*time.Hour))
+	w.issuers[root].KeyName = "elsewhere"
+	w.engine.Load(w.issuers, w.series)
+	_, err := w.publisher.Import(t.Context(), operator, der)
+	must(t, err)
+	must(t, w.db.RevokeCA(t.Context(), operator, store.RevokedCA{
+		Parent: w.issuers[root].ID, Issuer: w.issuers[single].ID, Serial: telamon.Serial{1}, NotAfter: from.Add(day),
+	}, telamon.Revocation{Reason: telamon.ReasonSuperseded}))
+	w.clock.Advance(90 * time.Minute)
+	w.turn(t)
+	h := w.publisher.Health()
+	if h.Waiting != 90*time.Minute || !h.NextUpdate.Equal(from.Add(2*time.Hour)) || h.Failing != 0 || w.publisher.Ready() != nil {
+		t.Errorf("with an offline root: %+v, ready: %v", h, w.publisher.Ready())
+	}
+	w.issuers[single].KeyName = "lost"
+	w.engine.Load(w.issuers, w.series)
+	w.clock.Advance(day)
+	if err := w.publisher.Turn(t.Context()); !errors.Is(err, keystore.ErrNoKey) || w.publisher.Health().Failing != 1 {
+		t.Errorf("without the key of an issuing CA: %v, %d failing; want 1", err, w.publisher.Health().Failing)
 	}
 }
 

@@ -67,7 +67,7 @@ func (s Schedule) of(issuer *telamon.Issuer) (every, lifetime time.Duration) {
 type State struct {
 	store.CRLShard
 	Due      time.Time // zero if Done or Offline
-	Offline  bool      // the key is not here: CRLs are imported
+	Offline  bool      // the root's key is not here: CRLs are imported
 	Done     bool      // the last CRL is out, or the issuer has expired
 	Failures int       // attempts in a row that failed, of this process
 	Problem  string    // of the last one
@@ -140,7 +140,7 @@ func (p *Publisher) plan(s *State, issuer *telamon.Issuer, end, now time.Time) {
 	case issuer.Status == telamon.IssuerExpired || now.After(issuer.Certificate.NotAfter):
 		s.Done = true
 		return
-	case !p.hasKey(issuer):
+	case p.isOffline(issuer):
 		s.Offline = true
 		return
 	case s.CRL == nil:
