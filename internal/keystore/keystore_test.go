@@ -68,14 +68,13 @@ func (s *store) template(t *testing.T, name string, issuer *x509.Certificate, ca
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer := public
+	signer, content := public, telamon.Content{Subject: commonName(t, name), KeyUsage: x509.KeyUsageCertSign}
 	if issuer != nil {
-		signer = issuer.PublicKey
+		signer, content.ExtKeyUsage.OIDs = issuer.PublicKey, telamon.EKUTLS.OIDs()
 	}
 	return build(t, &tbs.Template{
 		Serial: telamon.NewSerial(s.clock.Now()), Issuer: issuer, NotBefore: s.clock.Now(), NotAfter: s.clock.Now().AddDate(5, 0, 0),
-		Content:   telamon.Content{Subject: commonName(t, name), KeyUsage: x509.KeyUsageCertSign},
-		PublicKey: spki(t, public), CA: ca, Signature: signature(t, signer),
+		Content: content, PublicKey: spki(t, public), CA: ca, Signature: signature(t, signer),
 	})
 }
 
@@ -125,6 +124,15 @@ func commonName(t *testing.T, text string) []telamon.Attribute {
 
 func (s *store) bind(t *testing.T, name string, tbsDER, sig []byte, purpose keystore.Purpose) *x509.Certificate {
 	t.Helper()
+	purpose.Certificate = assemble(t, tbsDER, sig)
+	if err := s.Bind(name, purpose); err != nil {
+		t.Fatal(err)
+	}
+	return purpose.Certificate
+}
+
+func assemble(t *testing.T, tbsDER, sig []byte) *x509.Certificate {
+	t.Helper()
 	facts, err := tbs.Inspect(tbsDER)
 	if err != nil {
 		t.Fatal(err)
@@ -133,13 +141,11 @@ func (s *store) bind(t *testing.T, name string, tbsDER, sig []byte, purpose keys
 	if err != nil {
 		t.Fatal(err)
 	}
-	if purpose.Certificate, err = x509.ParseCertificate(der); err != nil {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Bind(name, purpose); err != nil {
-		t.Fatal(err)
-	}
-	return purpose.Certificate
+	return cert
 }
 
 // leaf is a template that the CA's purpose allows.
@@ -240,6 +246,34 @@ func TestBindIsForGood(t *testing.T) {
 	if _, err := s.Generate("other", tbs.ECP256); !errors.Is(err, keystore.ErrExists) {
 		t.Errorf("a second key of the name reports %v, want ErrExists", err)
 	}
+}
+
+// TestBindWantsTheRole binds a key to a certificate of its own that is not of the role.
+func TestBindWantsTheRole(t *testing.T) {
+	s := newStore(t)
+	root, err := s.Certificate("root")
+	if err != nil {
+		t.Fatal(err)
+	}
+	der := s.template(t, "next", root, &tbs.CAConstraints{MaxPathLen: 0})
+	sig, err := s.SignCertificate("root", der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, purpose := range []keystore.Purpose{
+		{Role: telamon.RoleRoot},
+		{Role: telamon.RoleResponder},
+		{Role: "ca"},
+		{Role: telamon.RoleIssuing},
+		{Role: telamon.RoleIssuing, EKUFamily: telamon.EKUServerAuth},
+		{Role: telamon.RoleIssuing, EKUFamily: telamon.EKUSigning},
+	} {
+		purpose.Certificate = assemble(t, der, sig)
+		if err := s.Bind("next", purpose); !errors.Is(err, keystore.ErrPurpose) {
+			t.Errorf("role %q, family %q: %v, want ErrPurpose", purpose.Role, purpose.EKUFamily, err)
+		}
+	}
+	s.bind(t, "next", der, sig, keystore.Purpose{Role: telamon.RoleIssuing, EKUFamily: telamon.EKUTLS})
 }
 
 func TestRetireAndDestroy(t *testing.T) {

@@ -66,7 +66,9 @@ func parseKey(name string, plain []byte, device Device) (*key, error) {
 }
 
 // Bind gives a key its purpose, once and for good: the certificate, of a CA or of
-// an OCSP responder, must be of this very key. When it returns nil, that is durable.
+// an OCSP responder, must be of this very key and of the role: a root's is by itself,
+// and an issuing CA's has the extended key usages of its family. When it returns nil,
+// that is durable.
 func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -74,18 +76,15 @@ func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	if err != nil {
 		return err
 	}
+	problem := purpose.misfit()
 	switch {
 	case k.purpose.Certificate != nil:
-		return fmt.Errorf("bind key %s: it has a purpose: %w", name, ErrPurpose)
-	case purpose.Role != telamon.RoleRoot && purpose.Role != telamon.RoleIssuing && purpose.Role != telamon.RoleResponder:
-		return fmt.Errorf("bind key %s: unknown role %q: %w", name, purpose.Role, ErrPurpose)
-	case purpose.Certificate == nil || purpose.Certificate.IsCA != (purpose.Role != telamon.RoleResponder):
-		return fmt.Errorf("bind key %s: it is not the certificate of a %s: %w", name, purpose.Role, ErrPurpose)
-	case purpose.Role == telamon.RoleResponder && !slices.Equal(purpose.Certificate.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}):
-		return fmt.Errorf("bind key %s: the certificate is of no OCSP responder: %w", name, ErrPurpose)
+		problem = "it has a purpose"
+	case problem == "" && !sameKey(k.signer.Public(), purpose.Certificate.PublicKey):
+		problem = "the certificate is of another key"
 	}
-	if !sameKey(k.signer.Public(), purpose.Certificate.PublicKey) {
-		return fmt.Errorf("bind key %s: the certificate is of another key: %w", name, ErrPurpose)
+	if problem != "" {
+		return fmt.Errorf("bind key %s: %s: %w", name, problem, ErrPurpose)
 	}
 	old := k.purpose
 	k.purpose = purpose
@@ -94,6 +93,48 @@ func (ks *Keystore) Bind(name string, purpose Purpose) error {
 		return err
 	}
 	return nil
+}
+
+// misfit returns why the certificate is not one of the role, or "".
+func (p *Purpose) misfit() string {
+	cert := p.Certificate
+	switch {
+	case p.Role != telamon.RoleRoot && p.Role != telamon.RoleIssuing && p.Role != telamon.RoleResponder:
+		return fmt.Sprintf("unknown role %q", p.Role)
+	case cert == nil || cert.IsCA != (p.Role != telamon.RoleResponder):
+		return "it is not the certificate of a " + string(p.Role)
+	case p.Role == telamon.RoleResponder && !slices.Equal(cert.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}):
+		return "the certificate is of no OCSP responder"
+	case p.Role == telamon.RoleRoot && !bytes.Equal(cert.RawIssuer, cert.RawSubject):
+		return "the certificate of a root is by another CA"
+	case p.Role == telamon.RoleIssuing && p.EKUFamily != telamon.EKUAny:
+		return p.misfitsFamily()
+	}
+	return ""
+}
+
+// misfitsFamily returns why the certificate's extended key usages are not those of the
+// family, or "".
+func (p *Purpose) misfitsFamily() string {
+	facts, err := tbs.Inspect(p.Certificate.RawTBSCertificate)
+	if err != nil {
+		return err.Error()
+	}
+	has, want := texts(facts.ExtKeyUsage), texts(p.EKUFamily.OIDs())
+	if !slices.Equal(has, want) {
+		return fmt.Sprintf("the certificate has the extended key usages %q, and the family %q has %q", has, p.EKUFamily, want)
+	}
+	return ""
+}
+
+// texts returns identifiers in dotted form and in order.
+func texts(ids []x509.OID) []string {
+	var dotted []string
+	for _, id := range ids {
+		dotted = append(dotted, id.String())
+	}
+	slices.Sort(dotted)
+	return dotted
 }
 
 // Retire ends a CA key's signing of certificates for good, but for that of its OCSP
