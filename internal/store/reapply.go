@@ -39,7 +39,8 @@ type Reapplied struct {
 // database does not know to be revoked, with the CRL's dates and reasons and with audit
 // events, in one transaction: a caller gives some hundreds of entries at a time. Those
 // that are in no ledger are kept as revoked until the issuer expires, which NotAfter of
-// an entry need not say. Entries may be given again.
+// an entry need not say. The key of an account's certificate that is compromised is blocked
+// for that account. Entries may be given again.
 func (db *DB) ReapplyRevocations(ctx context.Context, actor telamon.Actor, issuer *telamon.Issuer, shard int, entries []RevokedEntry) (Reapplied, error) {
 	var done Reapplied
 	err := db.update(ctx, func(t *txn) error {
@@ -102,6 +103,16 @@ func (t *txn) reapply(ctx context.Context, actor telamon.Actor, issuer *telamon.
 			return 0, err
 		}
 		event.Account = telamon.AccountID(account)
+		if e.Reason == telamon.ReasonKeyCompromise { // who blocked the key for everybody is not known
+			row, err := t.Certificate(ctx, queries.CertificateParams{PairID: rows[0], Serial: e.Serial[:]})
+			if err != nil {
+				return 0, err
+			}
+			block := &telamon.KeyBlock{SPKIHash: [32]byte(row.SpkiHash), Account: event.Account, Source: telamon.BlockedByAccount, Serial: &e.Serial}
+			if _, err := t.blockKey(ctx, block); err != nil {
+				return 0, err
+			}
+		}
 		return reapplied, t.audit(ctx, event)
 	}
 	clients, err := t.RestoreClientRevocation(ctx, queries.RestoreClientRevocationParams{

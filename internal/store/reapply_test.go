@@ -70,6 +70,9 @@ func TestReapplyRevocations(t *testing.T) {
 		if shard := w.shard(t); !shard.IsDirty() {
 			t.Error("no new CRL is due")
 		}
+		if n := w.number(t, "SELECT count(*) FROM blocked_key WHERE spki_hash = $1 AND account_id = $2 AND serial = $3", known.SPKIHash[:], w.account.String(), known.Serial[:]); n != 1 {
+			t.Errorf("%d blocks of the compromised key were brought back, want one", n)
+		}
 		if n := w.number(t, "SELECT n FROM counter WHERE pair_id = $1 AND kind = 'revoked'", int64(w.pair)); n != 1 {
 			t.Errorf("%d revocations of the pair are counted, want 1", n)
 		}
