@@ -33,8 +33,9 @@ type copier struct {
 	failed int       // turns in a row
 	until  time.Time // when the target is tried again
 
-	mu  sync.Mutex
-	has map[shard]int64 // numbers; guarded by mu
+	mu        sync.Mutex
+	has       map[shard]int64 // numbers; guarded by mu
+	elsewhere bool            // another process copies to the target; guarded by mu
 }
 
 func newCopier(target Target) *copier { return &copier{target: target, has: map[shard]int64{}} }
@@ -64,10 +65,11 @@ func (p *Publisher) copyTo(ctx context.Context, c *copier) error {
 			return err
 		}
 		if !held { // whoever takes over copies everything
-			c.forget()
+			c.yield()
 			c.until = now.Add(copyingTime / 4)
 			return nil
 		}
+		c.take()
 	}
 	limited, cancel := context.WithTimeout(ctx, copyLimit)
 	defer cancel()
@@ -101,14 +103,34 @@ func (p *Publisher) missing(c *copier) map[shard]*store.CRL {
 	return missing
 }
 
+// uncopied returns how many CRLs the target has not, as far as that is ours to know.
+func (p *Publisher) uncopied(c *copier) int {
+	missing := p.missing(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.elsewhere {
+		return 0
+	}
+	return len(missing)
+}
+
 func (c *copier) note(key shard, number int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.has[key] = number
 }
 
-func (c *copier) forget() {
+// take has this process copy to the target.
+func (c *copier) take() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.elsewhere = false
+}
+
+// yield leaves the target to another process.
+func (c *copier) yield() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.elsewhere = true
 	clear(c.has)
 }

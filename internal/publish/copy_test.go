@@ -188,6 +188,10 @@ func TestBucketOfOne(t *testing.T) {
 		if b.puts != 7 {
 			t.Errorf("%d objects were put, want 7", b.puts)
 		}
+		other.turn(t)
+		if n := other.publisher.Health().Uncopied; n != 0 {
+			t.Errorf("%d CRLs are not copied by who need not", n)
+		}
 		w.clock.Advance(10 * time.Minute) // the first one has died
 		must(t, other.publisher.Copy(t.Context()))
 		if b.puts != 14 {

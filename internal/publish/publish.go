@@ -327,7 +327,7 @@ func (p *Publisher) judge(states []State) {
 		}
 	}
 	for _, c := range p.copies {
-		health.Uncopied += len(p.missing(c))
+		health.Uncopied += p.uncopied(c)
 	}
 	p.health.Store(health)
 }
