@@ -249,10 +249,18 @@ func (e *Engine) AdoptCA(keyName string, family telamon.EKUFamily, cert *x509.Ce
 	return e.keys.Bind(keyName, keystore.Purpose{Role: telamon.RoleIssuing, EKUFamily: family, Certificate: cert})
 }
 
+// A CrossSpec says what a root of ours is to sign for another root, ours or a foreign one.
+type CrossSpec struct {
+	Signer    *telamon.Issuer
+	Hierarchy telamon.HierarchyKind // the signer's
+	Subject   *x509.Certificate
+	NotAfter  time.Time
+}
+
 // crossTemplate returns the template of a certificate by a root for the name and key of
 // another one, which stays within the validity of both.
-func (e *Engine) crossTemplate(signer *telamon.Issuer, subject *x509.Certificate, now, notAfter time.Time) (*tbs.Template, error) {
-	root := signer.Certificate
+func (e *Engine) crossTemplate(spec CrossSpec, now time.Time) (*tbs.Template, error) {
+	root, subject, notAfter := spec.Signer.Certificate, spec.Subject, spec.NotAfter
 	switch {
 	case root.MaxPathLen >= 0 && root.MaxPathLen < 2 && (root.MaxPathLen > 0 || root.MaxPathLenZero):
 		return nil, fault.New(fault.Invalid, "path_length", "The signing root allows only one CA below it: no chain through a cross certificate would verify.")
@@ -269,32 +277,42 @@ func (e *Engine) crossTemplate(signer *telamon.Issuer, subject *x509.Certificate
 	}
 	t := caTemplateUntil(nil, key, now, notAfter)
 	t.Issuer, t.CA = root, &tbs.CAConstraints{MaxPathLen: 1, Subject: subject.RawSubject, KeyID: subject.SubjectKeyId}
-	t.CRLURLs, t.CAIssuersURLs = []string{e.crlURL(signer.ID, 0)}, []string{e.issuerURL(signer.ID)}
+	if spec.Hierarchy == telamon.HierarchyStrictTLS {
+		t.PolicyOIDs = []x509.OID{oidAnyPolicy} // BR 7.1.2.10.5: right for a root of the same operator
+	}
+	t.CRLURLs, t.CAIssuersURLs = []string{e.crlURL(spec.Signer.ID, 0)}, []string{e.issuerURL(spec.Signer.ID)}
 	t.Signature, err = tbs.SignatureFor(root.PublicKey, "", "")
 	return t, err
 }
 
-// CheckCrossSign reports what CrossSign would, and signs nothing.
-func (e *Engine) CheckCrossSign(signer *telamon.Issuer, subject *x509.Certificate, notAfter time.Time) error {
-	_, err := e.crossTemplate(signer, subject, e.clock.Now().Truncate(time.Second), notAfter)
-	return err
-}
-
-// CrossSign has a root sign the name and key of another root, ours or a foreign one. It
-// reports Invalid if no chain through the certificate would verify.
-func (e *Engine) CrossSign(ctx context.Context, signer *telamon.Issuer, subject *x509.Certificate, notAfter time.Time) (*x509.Certificate, error) {
-	template, err := e.crossTemplate(signer, subject, e.clock.Now().Truncate(time.Second), notAfter)
+// buildCross returns the template of a cross certificate and what is to be signed, which
+// has passed the lints.
+func (e *Engine) buildCross(ctx context.Context, spec CrossSpec) (*tbs.Template, []byte, error) {
+	template, err := e.crossTemplate(spec, e.clock.Now().Truncate(time.Second))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tbsDER, err := tbs.Build(template)
 	if err != nil {
+		return nil, nil, err
+	}
+	return template, tbsDER, e.mustPass(ctx, profileOfCA(spec.Hierarchy), tbsDER)
+}
+
+// CheckCrossSign reports what CrossSign would, and signs nothing.
+func (e *Engine) CheckCrossSign(ctx context.Context, spec CrossSpec) error {
+	_, _, err := e.buildCross(ctx, spec)
+	return err
+}
+
+// CrossSign has a root sign the name and key of another root. It reports Invalid if no
+// chain through the certificate would verify, or with lint if it would break a rule.
+func (e *Engine) CrossSign(ctx context.Context, spec CrossSpec) (*x509.Certificate, error) {
+	template, tbsDER, err := e.buildCross(ctx, spec)
+	if err != nil {
 		return nil, err
 	}
-	if err := e.mustPass(ctx, telamon.ProfileCA, tbsDER); err != nil {
-		return nil, err
-	}
-	return signCA(e.keys, signer.KeyName, signer.Certificate, template.Signature, tbsDER)
+	return signCA(e.keys, spec.Signer.KeyName, spec.Signer.Certificate, template.Signature, tbsDER)
 }
 
 // CheckCross reports Invalid, with a field for each thing that is wrong, unless cert is

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -161,9 +162,10 @@ func (e *Engine) Chain(id telamon.IssuerID) ([]*x509.Certificate, error) {
 }
 
 // Chains returns every chain of an issuer, that to its own root first. Exactly one is
-// active. It reports NotFound.
+// active: that to its own root, if the cross certificate that was chosen or its signer is
+// not valid now. It reports NotFound.
 func (e *Engine) Chains(id telamon.IssuerID) ([]Chain, error) {
-	snapshot := e.issuers.Load()
+	snapshot, now := e.issuers.Load(), e.clock.Now()
 	own := Chain{Active: true}
 	var root *telamon.Issuer
 	for issuer := snapshot.byID[id]; issuer != nil; issuer = snapshot.byID[issuer.Parent] {
@@ -178,14 +180,19 @@ func (e *Engine) Chains(id telamon.IssuerID) ([]Chain, error) {
 		if root.ID == id {
 			break // a root's own chain is itself
 		}
+		active := cross.Active && validAt(cross.Certificate, now) && validAt(cross.SignerCertificate, now)
 		chains = append(chains, Chain{
-			Certificates: append(slices.Clone(below), cross.Certificate, cross.SignerCertificate), Through: cross.ID, Active: cross.Active,
+			Certificates: append(slices.Clone(below), cross.Certificate, cross.SignerCertificate), Through: cross.ID, Active: active,
 		})
-		if cross.Active {
+		if active {
 			chains[0].Active = false
 		}
 	}
 	return chains, nil
+}
+
+func validAt(cert *x509.Certificate, at time.Time) bool {
+	return !at.Before(cert.NotBefore) && !at.After(cert.NotAfter)
 }
 
 // crlURL is where the CRL of a shard is. Like issuerURL it stands in certificates,

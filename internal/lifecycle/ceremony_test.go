@@ -421,7 +421,7 @@ func TestCrossSign(t *testing.T) {
 		mustBe(t, err, fault.Conflict, "issuer_state")
 		_, err = w.CrossSign(ctx, operator, lifecycle.CrossRequest{Signer: authRoot.ID, Root: tlsRoot.ID, NotAfter: w.clock.Now().AddDate(40, 0, 0)})
 		mustBe(t, err, fault.Invalid, "cross_validity")
-		cross := must(w.CrossSign(ctx, operator, lifecycle.CrossRequest{Signer: authRoot.ID, Root: tlsRoot.ID}))(t)
+		cross := must(w.CrossSign(ctx, operator, lifecycle.CrossRequest{Signer: authRoot.ID, Root: tlsRoot.ID, NotAfter: w.clock.Now().AddDate(0, 1, 0)}))(t)
 		w.verifyTo(t, signed.DER, must(w.engine.Chain(ca.ID))(t), tlsRoot.Certificate)
 		chains := must(w.engine.Chains(ca.ID))(t)
 		if len(chains) != 2 || !chains[0].Active || chains[1].Active || chains[1].Through != cross.ID {
@@ -440,6 +440,14 @@ func TestCrossSign(t *testing.T) {
 		mustBe(t, err, fault.Invalid, "cross_certificate")
 		_, err = w.ImportCross(ctx, operator, tlsRoot.ID, pemOf(cross.Certificate.Raw), pemOf(authRoot.Certificate.Raw), false)
 		mustBe(t, err, fault.Conflict, "cross_known")
+
+		// One that has expired is shown to nobody, whoever chose it.
+		ok(t, w.UseChain(ctx, operator, tlsRoot.ID, cross.ID))
+		w.clock.Advance(cross.NotAfter.Add(time.Second).Sub(w.clock.Now()))
+		chains = must(w.engine.Chains(ca.ID))(t)
+		if last := must(w.engine.Chain(ca.ID))(t)[1]; !last.Equal(tlsRoot.Certificate) || !chains[0].Active || chains[1].Active {
+			t.Errorf("with an expired cross certificate the chain ends with %s", last.Subject)
+		}
 	})
 }
 

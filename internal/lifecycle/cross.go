@@ -9,6 +9,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 )
 
@@ -37,7 +38,7 @@ type CrossResult struct {
 // only returned.
 //
 // It reports NotFound; Malformed with certificate_unreadable; Invalid with path_length,
-// cross_subject or cross_validity; NotReady with root_offline; Conflict with cross_known.
+// cross_subject, cross_validity or lint; NotReady with root_offline; Conflict with cross_known.
 func (l *Life) CrossSign(ctx context.Context, actor telamon.Actor, req CrossRequest) (*CrossResult, error) {
 	if err := authz.Check(actor, authz.IssuerCrossSign, ""); err != nil {
 		return nil, err
@@ -64,7 +65,8 @@ func (l *Life) CrossSign(ctx context.Context, actor telamon.Actor, req CrossRequ
 		}
 	}
 	out := &CrossResult{Subject: subject.Subject.String(), Signer: signer.Certificate.Subject.String(), NotAfter: notAfter}
-	if err := l.Issuance.CheckCrossSign(signer, subject, notAfter); err != nil {
+	spec := issuance.CrossSpec{Signer: signer, Hierarchy: s.kinds[signer.Hierarchy], Subject: subject, NotAfter: notAfter}
+	if err := l.Issuance.CheckCrossSign(ctx, spec); err != nil {
 		return nil, err
 	}
 	if _, err := l.Keys.Public(signer.KeyName); errors.Is(err, keystore.ErrNoKey) {
@@ -73,7 +75,7 @@ func (l *Life) CrossSign(ctx context.Context, actor telamon.Actor, req CrossRequ
 	if req.DryRun {
 		return out, nil
 	}
-	if out.Certificate, err = l.Issuance.CrossSign(ctx, signer, subject, notAfter); err != nil || req.Root == "" {
+	if out.Certificate, err = l.Issuance.CrossSign(ctx, spec); err != nil || req.Root == "" {
 		return out, err
 	}
 	return out, l.keepCross(ctx, actor, req.Root, signer.ID, signer.Certificate, out)
