@@ -190,7 +190,11 @@ func (db *DB) countExpiry(ctx context.Context, issuer telamon.IssuerID, from, to
 	if err != nil {
 		return 0, err
 	}
-	last = max(last, pre)
+	lost, err := db.lastLost(ctx, issuer)
+	if err != nil {
+		return 0, err
+	}
+	last = max(last, pre, lost)
 	for hour := from.Add(-LateSigning).Unix() / 3600; hour <= to.Add(LateSigning).Unix()/3600; hour++ {
 		n, err := q.LastExpiryOfHour(ctx, queries.LastExpiryOfHourParams{
 			First: firstSerial(hour), Past: firstSerial(hour + 1), IssuerID: issuer.String(),
@@ -201,6 +205,15 @@ func (db *DB) countExpiry(ctx context.Context, issuer telamon.IssuerID, from, to
 		last = max(last, n)
 	}
 	return last, nil
+}
+
+// lastLost returns the greatest notAfter of serial numbers that are revoked without their
+// certificates, as after a restore; 0 for none.
+func (db *DB) lastLost(ctx context.Context, issuer telamon.IssuerID) (int64, error) {
+	var last int64
+	err := db.reader.QueryRowContext(ctx, "SELECT CAST(coalesce(max(not_after), 0) AS BIGINT) FROM ca_revocation WHERE issuer_id = $1",
+		issuer.String()).Scan(&last)
+	return last, err
 }
 
 // firstSerial returns the least serial number of a Unix hour: see [telamon.Serial].
