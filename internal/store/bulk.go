@@ -178,8 +178,9 @@ func (db *DB) ScanBulk(ctx context.Context, b *telamon.BulkRevocation, n int) (*
 }
 
 // bulkSettles is how long after a bulk revocation's end a certificate may still be written
-// whose request was accepted before it: that of checks, logs and the transaction.
-const bulkSettles = 2 * time.Minute
+// whose request was accepted before it: longer than a request may take by default, with
+// its transaction.
+const bulkSettles = 45 * time.Second
 
 // LateBulk returns from where on, as a serial number, certificates may still appear that
 // a bulk revocation selects, and when none does any more: the requests that were being

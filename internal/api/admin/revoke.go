@@ -200,7 +200,7 @@ func (s *server) revokeRoutes() {
 			return nil, err
 		}
 		if planned.State != telamon.BulkPlanned { // what is approved must be counted
-			return nil, fault.New(fault.Conflict, "wrong_state", "The bulk revocation is "+string(planned.State)+", and not planned.")
+			return nil, fault.New(fault.Conflict, "wrong_state", "The bulk revocation is "+string(planned.State)+"; only a planned one can begin.")
 		}
 		if err := c.approve(ctx, authz.BulkExecute, fmt.Sprintf("revoke the %d certificates of %s", planned.Matched, id)); err != nil {
 			return nil, err
