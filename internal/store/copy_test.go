@@ -145,3 +145,22 @@ func oldDatabase(t *testing.T, url string, version int64) string {
 	}
 	return url
 }
+
+// TestReadOnlyOfThePrimary opens for reading alone what a connection string asks to be a
+// server that takes writes, as one with several hosts does.
+func TestReadOnlyOfThePrimary(t *testing.T) {
+	clock := testkit.NewClock(t, testTime)
+	db, err := store.Open(t.Context(), store.Config{
+		URL: dbtest.Postgres(t) + " target_session_attrs=read-write", Clock: clock, ReadOnly: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.SchemaVersion(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := db.RecordEvent(t.Context(), telamon.Event{Actor: operator, Action: "identity.read", Result: "ok"}); err == nil {
+		t.Error("a database that is open for reading alone is written to")
+	}
+}

@@ -222,12 +222,18 @@ func openPostgres(ctx context.Context, url string, readOnly bool) (write, read *
 	if err := pinDurability(config.RuntimeParams); err != nil {
 		return nil, nil, err
 	}
+	var options []stdlib.OptionOpenDB
 	if readOnly {
-		config.RuntimeParams["default_transaction_read_only"] = "on"
+		// When it is connected: target_session_attrs=read-write takes a session that is
+		// read-only from the start for a standby.
+		options = append(options, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "SET default_transaction_read_only = on")
+			return err
+		}))
 	}
 	config.OnNotice = noteWarning
 	open := func(connections int) *sql.DB {
-		pool := stdlib.OpenDB(*config)
+		pool := stdlib.OpenDB(*config, options...)
 		pool.SetMaxOpenConns(connections)
 		pool.SetMaxIdleConns(connections)
 		pool.SetConnMaxLifetime(time.Hour)
