@@ -2,6 +2,7 @@ package crl
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ func (b *Builder) Finish() (*Draft, error) {
 	}
 	return &Draft{
 		head: append(appendHeader(nil, asn1.SEQUENCE, body), first...), tail: last, spool: &b.spool,
-		algorithm: b.template.Signature.Identifier(), Entries: b.entries,
+		algorithm: b.template.Signature, key: b.template.Issuer.PublicKey, Entries: b.entries,
 	}, nil
 }
 
@@ -164,7 +165,8 @@ func addPointName(b *cryptobyte.Builder, url string) {
 // A Draft is a CRL without its signature.
 type Draft struct {
 	head, tail []byte // of the tbsCertList, around the entries
-	algorithm  []byte
+	algorithm  *tbs.SignatureAlgorithm
+	key        crypto.PublicKey // of the issuer
 	spool      *spool
 
 	Entries int64
@@ -175,11 +177,26 @@ func (d *Draft) TBS() io.Reader {
 	return io.MultiReader(bytes.NewReader(d.head), d.spool.reader(), bytes.NewReader(d.tail))
 }
 
+// Sign has sign make the signature over the tbsCertList, which it must read to its end,
+// verifies it by the issuer's key, and returns the CRL as Signed does. What does not
+// verify must not leave the platform: a fault attack or a broken key.
+func (d *Draft) Sign(sign func(tbsCertList io.Reader) ([]byte, error)) (crl io.Reader, size int64, err error) {
+	digest := d.algorithm.Hash().New()
+	signature, err := sign(io.TeeReader(d.TBS(), digest))
+	if err != nil {
+		return nil, 0, fmt.Errorf("sign: %w", err)
+	}
+	if err := d.algorithm.VerifyDigest(d.key, digest.Sum(nil), signature); err != nil {
+		return nil, 0, errors.New("the signer signed wrongly: a fault attack or a broken key")
+	}
+	return d.Signed(signature)
+}
+
 // Signed returns the CRL with a signature over TBS, from its beginning each time, and
 // its size in octets.
 func (d *Draft) Signed(signature []byte) (crl io.Reader, size int64, err error) {
 	var b cryptobyte.Builder
-	b.AddBytes(d.algorithm)
+	b.AddBytes(d.algorithm.Identifier())
 	b.AddASN1BitString(signature)
 	end, err := b.Bytes()
 	if err != nil {

@@ -73,33 +73,36 @@ func NewCeremony(keys *keystore.Keystore, now time.Time) *Ceremony { return &Cer
 // Root returns the name of the key and the certificate of the root that a request is
 // for. It reports an error if the keystore has it not, or would refuse the request.
 func (c *Ceremony) Root(r *issuance.CARequest) (string, *x509.Certificate, error) {
+	name, cert, err := c.root(r.Root, r.RootKeyID)
+	if err != nil {
+		return "", nil, err
+	}
+	_, err = r.Template(cert, c.now)
+	return name, cert, err
+}
+
+// root returns the name of the key and the certificate of the root with a subject key
+// identifier. Its ID is for the message alone.
+func (c *Ceremony) root(id, keyID string) (string, *x509.Certificate, error) {
 	for _, name := range c.keys.Names() {
 		cert, err := c.keys.Certificate(name)
 		if err != nil {
 			return "", nil, err
 		}
-		if cert == nil || !bytes.Equal(cert.RawIssuer, cert.RawSubject) || hex.EncodeToString(cert.SubjectKeyId) != r.RootKeyID {
-			continue
+		if cert != nil && bytes.Equal(cert.RawIssuer, cert.RawSubject) && hex.EncodeToString(cert.SubjectKeyId) == keyID {
+			return name, cert, nil
 		}
-		_, err = r.Template(cert, c.now)
-		return name, cert, err
 	}
-	return "", nil, fmt.Errorf("the keystore has no root %s (key %s)", r.Root, r.RootKeyID)
+	return "", nil, fmt.Errorf("the keystore has no root %s (key %s)", id, keyID)
 }
 
 // SignCRL returns the DER of the CRL that a request asks for, by the root that it names.
 func (c *Ceremony) SignCRL(r *crl.Request) ([]byte, error) {
-	for _, name := range c.keys.Names() {
-		cert, err := c.keys.Certificate(name)
-		if err != nil {
-			return nil, err
-		}
-		if cert == nil || !bytes.Equal(cert.RawIssuer, cert.RawSubject) || hex.EncodeToString(cert.SubjectKeyId) != r.KeyID {
-			continue
-		}
-		return r.Sign(cert, c.now, func(tbsCertList io.Reader) ([]byte, error) { return c.keys.SignCRL(name, tbsCertList) })
+	name, cert, err := c.root(r.Issuer.String(), r.KeyID)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("the keystore has no root %s (key %s)", r.Issuer, r.KeyID)
+	return r.Sign(cert, c.now, func(tbsCertList io.Reader) ([]byte, error) { return c.keys.SignCRL(name, tbsCertList) })
 }
 
 // Sign signs a request.

@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -63,15 +62,7 @@ func (p *Publisher) build(ctx context.Context, actor telamon.Actor, issuer *tela
 		return nil, err
 	}
 	next.Entries = draft.Entries
-	digest := algorithm.Hash().New()
-	signature, err := p.cfg.Keys.SignCRL(issuer.KeyName, io.TeeReader(draft.TBS(), digest))
-	if err != nil {
-		return nil, fmt.Errorf("sign: %w", err)
-	}
-	if err := algorithm.VerifyDigest(issuer.Certificate.PublicKey, digest.Sum(nil), signature); err != nil {
-		return nil, errors.New("the signer signed wrongly: a fault attack or a broken key")
-	}
-	body, _, err := draft.Signed(signature)
+	body, _, err := draft.Sign(func(list io.Reader) ([]byte, error) { return p.cfg.Keys.SignCRL(issuer.KeyName, list) })
 	if err != nil {
 		return nil, err
 	}
