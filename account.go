@@ -24,19 +24,94 @@ type Account struct {
 	Name      string
 	State     State
 	CreatedAt time.Time
+	// StartsAt and EndsAt are the first and the last instant of the service period; zero
+	// is no bound.
+	StartsAt, EndsAt time.Time
 }
 
-// A User is a person of an account.
+// Usable reports whether the account's users may act at t: it is active and in its
+// service period.
+func (a *Account) Usable(t time.Time) bool {
+	return a.State == Active && !t.Before(a.StartsAt) && !ended(a.EndsAt, t)
+}
+
+// ended reports whether the last instant of something, in whole seconds, which it
+// includes, has passed. The zero one never has.
+func ended(last, t time.Time) bool { return !last.IsZero() && !t.Before(last.Add(time.Second)) }
+
+// A UserKind tells people from machines.
+type UserKind string
+
+// The kinds of users.
+const (
+	StandardUser UserKind = "standard" // a person, who signs in
+	ServiceUser  UserKind = "service"  // a machine's login: tokens and client certificates, no sign-in
+)
+
+// A User is a person of an account, or a machine's login.
 type User struct {
-	ID           UserID
-	Account      AccountID
-	Email        string // lower case, unique on the platform
-	Name         string
+	ID      UserID
+	Account AccountID
+	Kind    UserKind
+	// Email is in lower case. A standard user's is unique on the platform; a service
+	// user's is that of the person responsible, to whom nothing is sent.
+	Email        string
+	Name         string // of a service user its friendly name, unique in the account
+	Description  string
+	Locale       string // such as "en_US"
 	PasswordHash string // argon2id in its PHC string; empty if none is set
 	Roles        []string
 	State        State
+	EndsAt       time.Time // the last second; zero: none
+	LockedAt     time.Time // zero: not locked
+	CreatedBy    UserID    // empty: an operator
 	CreatedAt    time.Time
 }
+
+// A UserStatus is what a user's state, lock and end come to at an instant.
+type UserStatus string
+
+// The statuses.
+const (
+	UserActive   UserStatus = "active"
+	UserLocked   UserStatus = "locked"
+	UserExpired  UserStatus = "expired"
+	UserDisabled UserStatus = "disabled"
+	UserDeleted  UserStatus = "deleted"
+)
+
+// Status returns the user's status at t. A user who is not active can do nothing, and
+// neither can a token or certificate of theirs.
+func (u *User) Status(t time.Time) UserStatus {
+	switch {
+	case u.State == Deleted:
+		return UserDeleted
+	case u.State != Active:
+		return UserDisabled
+	case ended(u.EndsAt, t):
+		return UserExpired
+	case !u.LockedAt.IsZero():
+		return UserLocked
+	}
+	return UserActive
+}
+
+// An APIToken is a secret by which a user's programs authenticate.
+type APIToken struct {
+	ID            APITokenID
+	Account       AccountID
+	User          UserID
+	Name          string // unique among the user's, without regard to case
+	Lookup        string // the token's left part: "01" and 24 hexadecimal digits, unique on the platform
+	SecretMAC     []byte // HMAC-SHA-256 of its right part under the pepper
+	PepperVersion int
+	State         State
+	EndsAt        time.Time // the last second; zero: none
+	CreatedAt     time.Time
+}
+
+// Usable reports whether the token, for its own part, is good at t.
+func (k *APIToken) Usable(t time.Time) bool { return k.State == Active && !ended(k.EndsAt, t) }
 
 // A Service is what an account subscribes to. A changed service gets a new
 // Version and never changes an issued certificate.
@@ -135,18 +210,56 @@ type Credential struct {
 	CreatedAt     time.Time
 }
 
-// A ClientCert is an mTLS certificate that the platform issued for API access.
+// A ClientCert is a client certificate that the platform issued for API access: one for
+// credentials, or one of a user.
 type ClientCert struct {
 	ID          ClientCertID
 	Account     AccountID
+	User        UserID   // empty: it is for credentials
+	Name        string   // of a user's: unique among those that are not deleted, without regard to case
 	Fingerprint [32]byte // SHA-256 of the DER
 	Serial      Serial
 	Issuer      IssuerID
 	Certificate *x509.Certificate // nil in what package directory returns
 	SPKIHash    [32]byte
 	CRLShard    int
+	NotBefore   time.Time // whole seconds; zero in what package directory returns of older ones
 	NotAfter    time.Time // whole seconds
 	State       State
+	FirstUsedAt time.Time      // of a user's; zero: never
+	DeletedAt   time.Time      // of a user's, which then is revoked too; zero: it is listed
 	Credentials []CredentialID // those that it is linked to, in order
 	CreatedAt   time.Time
+}
+
+// A KeyPair is a key pair of an account whose private half is in the keystore and signs
+// hashes for the account's users.
+type KeyPair struct {
+	ID          KeyPairID
+	Account     AccountID
+	Name        string            // unique in the account, without regard to case
+	KeyType     string            // of package tbs, such as "EC-P256"
+	KeyName     string            // in the keystore
+	SPKI        []byte            // DER of its SubjectPublicKeyInfo
+	Certificate *x509.Certificate // nil: none yet
+	Serial      Serial            // of the certificate
+	Issuer      IssuerID          // of the certificate
+	State       State
+	CreatedAt   time.Time
+}
+
+// An Activity is what an account sees of one event about its users and what they
+// authenticate by.
+type Activity struct {
+	ID           EventID
+	At           time.Time
+	Account      AccountID
+	User         UserID // empty: an operator or a stranger
+	UserName     string // as it was then
+	Action       string // such as "create" or "authenticate"
+	ResourceType string // such as "client_auth_cert"
+	Resource     string // its ID, or what was shown in its place
+	Failed       bool
+	Description  string // why it failed
+	Address      netip.Addr
 }

@@ -11,6 +11,7 @@ type ActorKind string
 // The kinds of actors.
 const (
 	ActorCredential ActorKind = "credential" // an API credential's token (Atlas)
+	ActorUser       ActorKind = "user"       // a user, by an API token, a client certificate or both
 	ActorOperator   ActorKind = "operator"   // the admin socket's owner
 	ActorSystem     ActorKind = "system"     // the platform itself: jobs, start-up
 	ActorAnonymous  ActorKind = "anonymous"  // nobody yet: a login that is being tried
@@ -26,16 +27,26 @@ type Actor struct {
 	// Operator is the name of an operator who has shown who it is; "" for others.
 	Operator string
 
-	// The following are set for ActorCredential only.
+	// The following are set for ActorUser only. Token or ClientCert or both are what the
+	// user showed.
+	User     UserID
+	UserName string
+	Roles    []string
+	Token    APITokenID
+
+	// The following are set for ActorCredential only, but for ClientCert.
 	Credential CredentialID
 	Pair       PairID       // the credential's subscription and identity at login
-	ClientCert ClientCertID // empty if the credential needs no client certificate
+	ClientCert ClientCertID // empty if none was needed or shown
 	Issuer     IssuerID     // bound at login: issuance and trust chain agree
 }
 
-// Subject names the actor in an audit event: the credential's ID, or the kind, with the
-// name of an operator who has one.
+// Subject names the actor in an audit event: the credential's or user's ID, or the kind,
+// with the name of an operator who has one.
 func (a Actor) Subject() string {
+	if a.User != "" {
+		return a.User.String()
+	}
 	if a.Credential != "" {
 		return a.Credential.String()
 	}

@@ -39,6 +39,8 @@ type (
 	caseKind         struct{}
 	crossKind        struct{}
 	crlKind          struct{}
+	apiTokenKind     struct{}
+	keyPairKind      struct{}
 )
 
 // ProcessKind is the kind of IDs that name a running process and what is its own:
@@ -67,6 +69,8 @@ func (bulkKind) prefix() string         { return "blk" }
 func (caseKind) prefix() string         { return "cas" }
 func (crossKind) prefix() string        { return "crs" }
 func (crlKind) prefix() string          { return "crl" }
+func (apiTokenKind) prefix() string     { return "tok" }
+func (keyPairKind) prefix() string      { return "kpr" }
 func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
@@ -93,6 +97,8 @@ type (
 	CaseID         = ID[caseKind]
 	CrossID        = ID[crossKind]
 	CRLID          = ID[crlKind]
+	APITokenID     = ID[apiTokenKind]
+	KeyPairID      = ID[keyPairKind]
 )
 
 // idEncoding keeps the order of the bytes that it encodes.
@@ -128,6 +134,21 @@ func ClaimIDFromBytes(b [16]byte) ClaimID { return IDFromBytes[claimKind](b) }
 // MailApprovalIDFromBytes returns the approval ID with these 16 bytes.
 func MailApprovalIDFromBytes(b [16]byte) MailApprovalID { return IDFromBytes[mailApprovalKind](b) }
 
+// UserIDFromBytes returns the user ID with these 16 bytes.
+func UserIDFromBytes(b [16]byte) UserID { return IDFromBytes[userKind](b) }
+
+// AccountIDFromBytes returns the account ID with these 16 bytes.
+func AccountIDFromBytes(b [16]byte) AccountID { return IDFromBytes[accountKind](b) }
+
+// ClientCertIDFromBytes returns the client certificate ID with these 16 bytes.
+func ClientCertIDFromBytes(b [16]byte) ClientCertID { return IDFromBytes[clientCertKind](b) }
+
+// APITokenIDFromBytes returns the API token ID with these 16 bytes.
+func APITokenIDFromBytes(b [16]byte) APITokenID { return IDFromBytes[apiTokenKind](b) }
+
+// KeyPairIDFromBytes returns the key pair ID with these 16 bytes.
+func KeyPairIDFromBytes(b [16]byte) KeyPairID { return IDFromBytes[keyPairKind](b) }
+
 // IssuerIDFromBytes returns the issuer ID with these 16 bytes.
 func IssuerIDFromBytes(b [16]byte) IssuerID { return IDFromBytes[issuerKind](b) }
 
@@ -154,6 +175,8 @@ var (
 	NewApprovalID     = NewID[approvalKind]
 	NewCrossID        = NewID[crossKind]
 	NewCRLID          = NewID[crlKind]
+	NewAPITokenID     = NewID[apiTokenKind]
+	NewKeyPairID      = NewID[keyPairKind]
 )
 
 // ParseID reads an ID of kind K. The comparison is exact: IDs are lower case.
@@ -187,6 +210,8 @@ var (
 	ParseCaseID         = ParseID[caseKind]
 	ParseApprovalID     = ParseID[approvalKind]
 	ParseMailApprovalID = ParseID[mailApprovalKind]
+	ParseAPITokenID     = ParseID[apiTokenKind]
+	ParseKeyPairID      = ParseID[keyPairKind]
 )
 
 // String returns the ID as it is stored and printed.

@@ -40,6 +40,17 @@ const (
 	UserDelete      Action = "user.delete"
 	UserSetPassword Action = "user.set_password"
 	UserSetRoles    Action = "user.set_roles"
+	UserUpdate      Action = "user.update" // name, description, address, end
+	UserLock        Action = "user.lock"
+	UserUnlock      Action = "user.unlock"
+	RoleRead        Action = "role.read"
+
+	APITokenCreate  Action = "api_token.create"
+	APITokenRead    Action = "api_token.read"
+	APITokenUpdate  Action = "api_token.update" // name and end
+	APITokenDisable Action = "api_token.disable"
+	APITokenEnable  Action = "api_token.enable"
+	APITokenDelete  Action = "api_token.delete"
 
 	IdentityCreate   Action = "identity.create"
 	IdentityRead     Action = "identity.read"
@@ -73,6 +84,16 @@ const (
 	ClientCertificateEnable  Action = "client_certificate.enable"
 	ClientCertificateRevoke  Action = "client_certificate.revoke"
 	ClientCertificateLink    Action = "client_certificate.link" // sets the credentials that it is good for
+	// The following are for client certificates of users alone.
+	ClientCertificateDelete   Action = "client_certificate.delete"
+	ClientCertificateDownload Action = "client_certificate.download" // the PKCS #12 file, once
+
+	KeyPairCreate  Action = "key_pair.create"
+	KeyPairRead    Action = "key_pair.read"
+	KeyPairSign    Action = "key_pair.sign"
+	KeyPairDisable Action = "key_pair.disable"
+	KeyPairEnable  Action = "key_pair.enable"
+	KeyPairDelete  Action = "key_pair.delete"
 
 	KeyBlock   Action = "key.block" // it is certified no more
 	KeyUnblock Action = "key.unblock"
@@ -116,6 +137,8 @@ var actions = []Action{
 	PolicyRead, StatisticsRead,
 	AccountCreate, AccountRead, AccountDisable, AccountEnable, AccountDelete,
 	UserCreate, UserRead, UserDisable, UserEnable, UserDelete, UserSetPassword, UserSetRoles,
+	UserUpdate, UserLock, UserUnlock, RoleRead,
+	APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,
 	IdentityCreate, IdentityRead, IdentitySubmit, IdentityProcess, IdentityActivate, IdentityReject, IdentityExpire,
 	IdentityWithdraw,
 	ServiceCreate, ServiceRead, ServiceUpdate,
@@ -124,6 +147,8 @@ var actions = []Action{
 	CredentialSetIPs, CredentialLogin,
 	ClientCertificateIssue, ClientCertificateRead, ClientCertificateDisable, ClientCertificateEnable,
 	ClientCertificateRevoke, ClientCertificateLink,
+	ClientCertificateDelete, ClientCertificateDownload,
+	KeyPairCreate, KeyPairRead, KeyPairSign, KeyPairDisable, KeyPairEnable, KeyPairDelete,
 	KeyBlock, KeyUnblock, KeyRead,
 	BulkPlan, BulkExecute, BulkRead,
 	ProposalRead, ProposalDecide, CaseOpen, CaseClose, CaseRead,

@@ -1,5 +1,5 @@
-// Package authz says whether an actor may do an action to an object: one table,
-// by the kind of the actor. It is pure and keeps no state; it does not know who
+// Package authz says whether an actor may do an action to an object: one table by the
+// kind of the actor, and for users one by their roles. It is pure and keeps no state; it does not know who
 // the actor is (the dialects authenticate) nor whether the object exists.
 //
 // It trusts that the actor's kind and account come from an authentication, and
@@ -87,14 +87,30 @@ func ReachOf(kind telamon.ActorKind, action Action) Reach { return grants[kind][
 // NotFound one, which does not tell whether the object exists, if the actor may
 // but the object is not of its account.
 func Check(actor telamon.Actor, action Action, owner telamon.AccountID) error {
-	switch ReachOf(actor.Kind, action) {
+	reach := ReachOf(actor.Kind, action)
+	if actor.Kind == telamon.ActorUser {
+		reach = reachOfRoles(actor.Roles, action)
+	}
+	switch reach {
 	case Any:
 		return nil
 	case Own:
 		if owner != "" && owner == actor.Account {
 			return nil
 		}
-		return fault.New(fault.NotFound, "not_found", "There is no such object.")
+		return errNotFound()
 	}
 	return fault.New(fault.Denied, "access_denied", "You are not allowed to do this.")
 }
+
+// CheckUser is Check for what belongs to one user of the owner: the user, their API
+// tokens and client certificates. Users may do what is their own without a role for it.
+// What an actor may not even read is not found.
+func CheckUser(actor telamon.Actor, action Action, owner telamon.AccountID, user telamon.UserID) error {
+	if actor.Kind == telamon.ActorUser && user != "" && user == actor.User && owner == actor.Account && selfService[action] {
+		return nil
+	}
+	return Check(actor, action, owner)
+}
+
+func errNotFound() error { return fault.New(fault.NotFound, "not_found", "There is no such object.") }

@@ -248,6 +248,26 @@ func (d *Directory) ClientCert(ctx context.Context, fingerprint [32]byte) (*tela
 	return found(s.certs[fingerprint], "client_certificate_not_found")
 }
 
+// User returns a user in any state. The caller must not change it. It reports NotFound
+// and Unavailable.
+func (d *Directory) User(ctx context.Context, id telamon.UserID) (*telamon.User, error) {
+	s, err := d.lookup(ctx, func(ctx context.Context) (*store.Directory, error) { return d.store.FindUser(ctx, id) })
+	if err != nil {
+		return nil, err
+	}
+	return found(s.users[id], "user_not_found")
+}
+
+// APIToken returns the API token of a left part, in any state. The caller must not change
+// it. It reports NotFound and Unavailable.
+func (d *Directory) APIToken(ctx context.Context, lookup string) (*telamon.APIToken, error) {
+	s, err := d.lookup(ctx, func(ctx context.Context) (*store.Directory, error) { return d.store.FindAPIToken(ctx, lookup) })
+	if err != nil {
+		return nil, err
+	}
+	return found(s.tokens[lookup], "api_token_not_found")
+}
+
 // Account returns an account in any state. The caller must not change it. It
 // reports NotFound and Unavailable.
 func (d *Directory) Account(ctx context.Context, id telamon.AccountID) (*telamon.Account, error) {

@@ -19,6 +19,8 @@ type snapshot struct {
 	credentials   map[telamon.CredentialID]*telamon.Credential
 	keys          map[string]telamon.CredentialID // by API key
 	certs         map[[32]byte]*telamon.ClientCert
+	users         map[telamon.UserID]*telamon.User
+	tokens        map[string]*telamon.APIToken // by their left part
 	series        map[telamon.SeriesID]*telamon.Series
 	issuers       map[telamon.IssuerID]*telamon.Issuer
 	lines         telamon.Succession // of issuers
@@ -33,6 +35,8 @@ func (s *snapshot) with(read *store.Directory) *snapshot {
 	next.subscriptions = laid(s.subscriptions, read.Subscriptions, func(v *telamon.Subscription) telamon.SubscriptionID { return v.ID })
 	next.pairs = laid(s.pairs, read.Pairs, func(p *telamon.Pair) telamon.PairID { return p.ID })
 	next.certs = laid(s.certs, read.ClientCerts, func(c *telamon.ClientCert) [32]byte { return c.Fingerprint })
+	next.users = laid(s.users, read.Users, func(u *telamon.User) telamon.UserID { return u.ID })
+	next.tokens = laid(s.tokens, read.APITokens, func(k *telamon.APIToken) string { return k.Lookup })
 	next.layCredentials(s, read.Credentials)
 	if len(read.Issuers)+len(read.Series) > 0 { // they come all at once
 		next.series = laid(nil, read.Series, func(v *telamon.Series) telamon.SeriesID { return v.ID })

@@ -129,7 +129,11 @@ func (s *IAM) CreateUser(ctx context.Context, actor telamon.Actor, n NewUser) (*
 			return nil, err
 		}
 	}
-	return u, s.store.CreateUser(ctx, actor, u)
+	if err := s.store.CreateUser(ctx, actor, u); err != nil {
+		return nil, err
+	}
+	s.changed(ctx, store.ChangeUser, u.ID.String())
+	return u, nil
 }
 
 // isEmail reports whether text is the plain form of an address (RFC 5322, Section
@@ -175,7 +179,11 @@ func (s *IAM) setUserState(ctx context.Context, actor telamon.Actor, action auth
 	if err := authz.Check(actor, action, account); err != nil {
 		return err
 	}
-	return s.store.SetUserState(ctx, actor, account, id, to)
+	if err := s.store.SetUserState(ctx, actor, account, id, to); err != nil {
+		return err
+	}
+	s.changed(ctx, store.ChangeUser, id.String())
+	return nil
 }
 
 // SetPassword replaces a user's password. It reports Invalid and NotFound.

@@ -38,7 +38,7 @@ func TestLogin(t *testing.T) {
 			Kind: telamon.ActorCredential, Account: w.account, Address: home, Credential: l.credential.ID, Pair: l.credential.Pair,
 			ClientCert: l.cert, Issuer: issuer.ID,
 		}
-		if actor != want {
+		if !reflect.DeepEqual(actor, want) {
 			t.Errorf("Authorize = %+v, want %+v", actor, want)
 		}
 		c := got(w.Credential(ctx, operator, w.account, l.credential.ID))(t)

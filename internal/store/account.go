@@ -78,6 +78,7 @@ func (db *DB) CreateAccount(ctx context.Context, actor telamon.Actor, a *telamon
 		a.State, a.CreatedAt = telamon.Active, timeOf(t.millis())
 		err := t.InsertAccount(ctx, queries.InsertAccountParams{
 			ID: a.ID.String(), Name: a.Name, State: string(a.State), CreatedAt: t.millis(),
+			StartsAt: millisOrNil(a.StartsAt), EndsAt: millisOrNil(a.EndsAt),
 		})
 		if err != nil {
 			return fmt.Errorf("insert account %s: %w", a.Name, err)
@@ -145,6 +146,7 @@ func (db *DB) SetAccountState(ctx context.Context, actor telamon.Actor, id telam
 func accountOf(r queries.Account) telamon.Account {
 	return telamon.Account{
 		ID: telamon.AccountID(r.ID), Name: r.Name, State: telamon.State(r.State), CreatedAt: timeOf(r.CreatedAt),
+		StartsAt: timeOrZero(r.StartsAt), EndsAt: timeOrZero(r.EndsAt),
 	}
 }
 

@@ -21,6 +21,8 @@ const (
 	ChangeSubscription ChangeKind = "subscription"
 	ChangeCredential   ChangeKind = "credential"
 	ChangeClientCert   ChangeKind = "client_certificate"
+	ChangeUser         ChangeKind = "user"
+	ChangeAPIToken     ChangeKind = "api_token"
 	ChangeIssuer       ChangeKind = "issuer"
 )
 

@@ -12,7 +12,7 @@ import (
 )
 
 // CreateClientCert writes a new client certificate with its links, and sets its
-// State and CreatedAt. It reports NotFound if a credential is not the account's,
+// State, CreatedAt and NotBefore. It reports NotFound if a credential is not the account's,
 // and Conflict if one is deleted, if the key is blocked (key_blocked) or another account's
 // (key_of_another_account).
 func (db *DB) CreateClientCert(ctx context.Context, actor telamon.Actor, cert *telamon.ClientCert) error {
@@ -35,11 +35,12 @@ func (t *txn) insertClientCert(ctx context.Context, actor telamon.Actor, cert *t
 	if err := t.claimClientKey(ctx, cert.SPKIHash, cert.Account); err != nil {
 		return err
 	}
-	cert.State, cert.CreatedAt = telamon.Active, timeOf(t.millis())
+	cert.State, cert.CreatedAt, cert.NotBefore = telamon.Active, timeOf(t.millis()), cert.Certificate.NotBefore
 	err = t.InsertClientCert(ctx, queries.InsertClientCertParams{
 		ID: cert.ID.String(), AccountID: cert.Account.String(), Fingerprint: cert.Fingerprint[:], Serial: cert.Serial[:],
 		IssuerID: cert.Issuer.String(), Der: cert.Certificate.Raw, SpkiHash: cert.SPKIHash[:], CrlShard: int64(cert.CRLShard),
-		NotAfter: cert.NotAfter.UnixMilli(), State: string(cert.State), CreatedAt: t.millis(),
+		NotAfter: cert.NotAfter.UnixMilli(), State: string(cert.State), CreatedAt: t.millis(), Name: cert.Name, NameKey: nameKey(cert.Name),
+		NotBefore: millisOrNil(cert.NotBefore), UserID: textOrNil(cert.User),
 	})
 	if err != nil {
 		return fmt.Errorf("insert client certificate %s: %w", cert.ID, err)
@@ -137,12 +138,14 @@ func (db *DB) ClientCerts(ctx context.Context, account telamon.AccountID, page P
 func (db *DB) fullClientCert(ctx context.Context, q *queries.Queries, r queries.ClientCertificate) (telamon.ClientCert, error) {
 	cert := clientCertOf(queries.ClientCertFactsRow{
 		ID: r.ID, AccountID: r.AccountID, Fingerprint: r.Fingerprint, Serial: r.Serial, IssuerID: r.IssuerID, SpkiHash: r.SpkiHash,
-		CrlShard: r.CrlShard, NotAfter: r.NotAfter, State: r.State, CreatedAt: r.CreatedAt,
+		CrlShard: r.CrlShard, NotAfter: r.NotAfter, State: r.State, CreatedAt: r.CreatedAt, UserID: r.UserID, Name: r.Name,
+		NotBefore: r.NotBefore, FirstUsedAt: r.FirstUsedAt, DeletedAt: r.DeletedAt,
 	})
 	var err error
 	if cert.Certificate, err = x509.ParseCertificate(r.Der); err != nil {
 		return cert, fmt.Errorf("read client certificate %s: %w", r.ID, err)
 	}
+	cert.NotBefore = cert.Certificate.NotBefore
 	links, err := q.ClientCertLinks(ctx, r.ID)
 	if err != nil {
 		return cert, db.judge(ctx, fmt.Errorf("read links of client certificate %s: %w", r.ID, err))
@@ -237,11 +240,16 @@ func (db *DB) ChangeClientCertLinks(ctx context.Context, actor telamon.Actor, ac
 
 // clientCertOf returns a client certificate without its parsed form and links.
 func clientCertOf(r queries.ClientCertFactsRow) telamon.ClientCert {
-	return telamon.ClientCert{
+	cert := telamon.ClientCert{
 		ID: telamon.ClientCertID(r.ID), Account: telamon.AccountID(r.AccountID), Fingerprint: [32]byte(r.Fingerprint),
 		Serial: telamon.Serial(r.Serial), Issuer: telamon.IssuerID(r.IssuerID), SPKIHash: [32]byte(r.SpkiHash),
 		CRLShard: int(r.CrlShard), NotAfter: timeOf(r.NotAfter), State: telamon.State(r.State), CreatedAt: timeOf(r.CreatedAt),
+		Name: r.Name, NotBefore: timeOrZero(r.NotBefore), FirstUsedAt: timeOrZero(r.FirstUsedAt), DeletedAt: timeOrZero(r.DeletedAt),
 	}
+	if r.UserID != nil {
+		cert.User = telamon.UserID(*r.UserID)
+	}
+	return cert
 }
 
 func toCredentialID(s string) telamon.CredentialID { return telamon.CredentialID(s) }

@@ -22,6 +22,8 @@ type Directory struct {
 	Pairs         []telamon.Pair
 	Credentials   []telamon.Credential
 	ClientCerts   []telamon.ClientCert
+	Users         []telamon.User
+	APITokens     []telamon.APIToken
 	Issuers       []telamon.Issuer
 	Series        []telamon.Series
 }
@@ -32,7 +34,7 @@ func (db *DB) LoadDirectory(ctx context.Context) (*Directory, error) {
 	d := &Directory{}
 	err := db.view(ctx, func(q *queries.Queries) error {
 		return errors.Join(
-			d.addAccounts(ctx, q), d.addCredentials(ctx, q), d.addClientCerts(ctx, q), d.addIssuers(ctx, q),
+			d.addAccounts(ctx, q), d.addCredentials(ctx, q), d.addClientCerts(ctx, q), d.addUsers(ctx, q), d.addIssuers(ctx, q),
 		)
 	})
 	if err != nil {
@@ -95,6 +97,19 @@ func (d *Directory) addClientCerts(ctx context.Context, q *queries.Queries) erro
 		cert.Credentials = byCert[r.ID]
 		d.ClientCerts = append(d.ClientCerts, cert)
 	}
+	return nil
+}
+
+func (d *Directory) addUsers(ctx context.Context, q *queries.Queries) error {
+	users, err := q.AllUsers(ctx)
+	if err != nil {
+		return fmt.Errorf("read users: %w", err)
+	}
+	tokens, err := q.AllAPITokens(ctx)
+	if err != nil {
+		return fmt.Errorf("read API tokens: %w", err)
+	}
+	d.Users, d.APITokens = mapped(users, userOf), mapped(tokens, apiTokenOf)
 	return nil
 }
 
@@ -162,6 +177,14 @@ func (d *Directory) addChanged(ctx context.Context, q *queries.Queries, c Change
 			return err
 		}
 		return d.addClientCert(ctx, q, row)
+	case ChangeUser:
+		row, err := q.UserByID(ctx, c.Object)
+		d.Users = append(d.Users, userOf(row))
+		return err
+	case ChangeAPIToken:
+		row, err := q.APITokenByID(ctx, c.Object)
+		d.APITokens = append(d.APITokens, apiTokenOf(row))
+		return err
 	case ChangeIssuer:
 		return d.addIssuers(ctx, q)
 	}
@@ -226,6 +249,31 @@ func (db *DB) FindClientCert(ctx context.Context, fingerprint [32]byte) (*Direct
 			return err
 		}
 		return d.addClientCert(ctx, q, queries.ClientCertFactsRow(row))
+	})
+}
+
+// FindUser reads one user into a directory, which stays empty if there is none.
+func (db *DB) FindUser(ctx context.Context, id telamon.UserID) (*Directory, error) {
+	return db.find(ctx, func(d *Directory, q *queries.Queries) error {
+		row, err := q.UserByID(ctx, id.String())
+		if err != nil {
+			return err
+		}
+		d.Users = []telamon.User{userOf(row)}
+		return nil
+	})
+}
+
+// FindAPIToken reads one API token by its left part into a directory, which stays empty
+// if there is none.
+func (db *DB) FindAPIToken(ctx context.Context, lookup string) (*Directory, error) {
+	return db.find(ctx, func(d *Directory, q *queries.Queries) error {
+		row, err := q.APITokenByLookup(ctx, lookup)
+		if err != nil {
+			return err
+		}
+		d.APITokens = []telamon.APIToken{apiTokenOf(row)}
+		return nil
 	})
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -10,32 +11,51 @@ import (
 	"github.com/telamon-ca/telamon/internal/store/queries"
 )
 
-// CreateUser writes a new user, who is active, and sets CreatedAt. It reports
-// NotFound if there is no such account, and Conflict if the address is taken on
-// the platform.
+// CreateUser writes a new user, who is active, and sets Kind, if there is none, to that of
+// people, Locale likewise, and CreatedAt. It reports NotFound if there is no such account,
+// and Conflict with email_taken if a person of this address exists on the platform, or
+// with name_taken if a service user of this name exists in the account.
 func (db *DB) CreateUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
 	err := db.update(ctx, func(t *txn) error {
 		if err := t.mustHaveAccount(ctx, u.Account); err != nil {
 			return err
 		}
 		u.State, u.CreatedAt = telamon.Active, timeOf(t.millis())
-		err := t.InsertUser(ctx, queries.InsertUserParams{
+		u.Kind, u.Locale = cmp.Or(u.Kind, telamon.StandardUser), cmp.Or(u.Locale, defaultLocale)
+		p := queries.InsertUserParams{
 			ID: u.ID.String(), AccountID: u.Account.String(), Email: u.Email, Name: u.Name, PasswordHash: u.PasswordHash,
-			Roles: strings.Join(u.Roles, " "), State: string(u.State), CreatedAt: t.millis(),
-		})
-		if err != nil {
+			Roles: strings.Join(u.Roles, " "), State: string(u.State), CreatedAt: t.millis(), Kind: string(u.Kind),
+			NameKey: nameKey(u.Name), Description: u.Description, Locale: u.Locale, EndsAt: millisOrNil(u.EndsAt),
+			CreatedBy: u.CreatedBy.String(),
+		}
+		if u.Kind == telamon.ServiceUser { // whose address need not be unique, as the column must
+			p.Email, p.Contact = p.ID, u.Email
+		}
+		if err := t.InsertUser(ctx, p); err != nil {
 			return fmt.Errorf("insert user %s: %w", u.ID, err)
+		}
+		if err := t.changed(ctx, ChangeUser, p.ID); err != nil {
+			return err
 		}
 		return t.audit(ctx, telamon.Event{
 			Actor: actor, Account: u.Account, Action: "user.create", Object: u.ID.String(), Result: "ok",
-			After: map[string]any{"email": u.Email, "name": u.Name, "roles": u.Roles},
+			After: map[string]any{"kind": u.Kind, "email": u.Email, "name": u.Name, "roles": u.Roles},
 		})
 	})
-	if violates(err, "account_user_email_is_unique") {
+	switch {
+	case violates(err, "account_user_email_is_unique"):
 		return fault.New(fault.Conflict, "email_taken", "A user of this e-mail address exists.")
+	case violates(err, "account_user_friendly_name_is_unique"):
+		return fault.New(fault.Conflict, "name_taken", "A service user of this name exists.")
 	}
 	return err
 }
+
+// defaultLocale is that of a user who chose none.
+const defaultLocale = "en_US"
+
+// nameKey is what names are compared by where case does not count.
+func nameKey(name string) string { return strings.ToLower(name) }
 
 // mustHaveAccount reports NotFound unless the account exists and is not deleted.
 func (t *txn) mustHaveAccount(ctx context.Context, id telamon.AccountID) error {
@@ -82,6 +102,9 @@ func (db *DB) SetUserState(ctx context.Context, actor telamon.Actor, account tel
 		if err != nil {
 			return fmt.Errorf("change state of user %s: %w", id, err)
 		}
+		if err := t.changed(ctx, ChangeUser, id.String()); err != nil {
+			return err
+		}
 		return t.audit(ctx, stateEvent(actor, account, "user", id.String(), from, to))
 	})
 }
@@ -106,8 +129,14 @@ func (db *DB) SetUserPassword(ctx context.Context, actor telamon.Actor, account 
 }
 
 func userOf(r queries.AccountUser) telamon.User {
-	return telamon.User{
-		ID: telamon.UserID(r.ID), Account: telamon.AccountID(r.AccountID), Email: r.Email, Name: r.Name,
-		PasswordHash: r.PasswordHash, Roles: strings.Fields(r.Roles), State: telamon.State(r.State), CreatedAt: timeOf(r.CreatedAt),
+	u := telamon.User{
+		ID: telamon.UserID(r.ID), Account: telamon.AccountID(r.AccountID), Kind: telamon.UserKind(r.Kind), Email: r.Email, Name: r.Name,
+		Description: r.Description, Locale: r.Locale, PasswordHash: r.PasswordHash, Roles: strings.Fields(r.Roles),
+		State: telamon.State(r.State), EndsAt: timeOrZero(r.EndsAt), LockedAt: timeOrZero(r.LockedAt),
+		CreatedBy: telamon.UserID(r.CreatedBy), CreatedAt: timeOf(r.CreatedAt),
 	}
+	if u.Kind == telamon.ServiceUser {
+		u.Email = r.Contact
+	}
+	return u
 }

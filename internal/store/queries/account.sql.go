@@ -10,7 +10,7 @@ import (
 )
 
 const account = `-- name: Account :one
-SELECT id, name, state, created_at FROM account WHERE id = $1
+SELECT id, name, state, created_at, starts_at, ends_at FROM account WHERE id = $1
 `
 
 func (q *Queries) Account(ctx context.Context, id string) (Account, error) {
@@ -21,12 +21,14 @@ func (q *Queries) Account(ctx context.Context, id string) (Account, error) {
 		&i.Name,
 		&i.State,
 		&i.CreatedAt,
+		&i.StartsAt,
+		&i.EndsAt,
 	)
 	return i, err
 }
 
 const accountByName = `-- name: AccountByName :one
-SELECT id, name, state, created_at FROM account WHERE name = $1
+SELECT id, name, state, created_at, starts_at, ends_at FROM account WHERE name = $1
 `
 
 func (q *Queries) AccountByName(ctx context.Context, name string) (Account, error) {
@@ -37,12 +39,14 @@ func (q *Queries) AccountByName(ctx context.Context, name string) (Account, erro
 		&i.Name,
 		&i.State,
 		&i.CreatedAt,
+		&i.StartsAt,
+		&i.EndsAt,
 	)
 	return i, err
 }
 
 const accounts = `-- name: Accounts :many
-SELECT id, name, state, created_at FROM account WHERE id > $1 ORDER BY id LIMIT $2
+SELECT id, name, state, created_at, starts_at, ends_at FROM account WHERE id > $1 ORDER BY id LIMIT $2
 `
 
 type AccountsParams struct {
@@ -64,6 +68,8 @@ func (q *Queries) Accounts(ctx context.Context, arg AccountsParams) ([]Account, 
 			&i.Name,
 			&i.State,
 			&i.CreatedAt,
+			&i.StartsAt,
+			&i.EndsAt,
 		); err != nil {
 			return nil, err
 		}
@@ -164,6 +170,52 @@ func (q *Queries) AllSubscriptions(ctx context.Context) ([]Subscription, error) 
 			&i.AccountID,
 			&i.ServiceID,
 			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const allUsers = `-- name: AllUsers :many
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+`
+
+func (q *Queries) AllUsers(ctx context.Context) ([]AccountUser, error) {
+	rows, err := q.db.QueryContext(ctx, allUsers)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AccountUser
+	for rows.Next() {
+		var i AccountUser
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Email,
+			&i.Name,
+			&i.PasswordHash,
+			&i.Roles,
+			&i.State,
+			&i.CreatedAt,
+			&i.Kind,
+			&i.NameKey,
+			&i.Contact,
+			&i.Description,
+			&i.Locale,
+			&i.EndsAt,
+			&i.LockedAt,
+			&i.CreatedBy,
 		); err != nil {
 			return nil, err
 		}
@@ -334,8 +386,8 @@ func (q *Queries) IdentityByID(ctx context.Context, id string) (Identity, error)
 }
 
 const insertAccount = `-- name: InsertAccount :exec
-INSERT INTO account (id, name, state, created_at)
-VALUES ($1, $2, $3, $4)
+INSERT INTO account (id, name, state, created_at, starts_at, ends_at)
+VALUES ($1, $2, $3, $4, $5, $6)
 `
 
 type InsertAccountParams struct {
@@ -343,6 +395,8 @@ type InsertAccountParams struct {
 	Name      string
 	State     string
 	CreatedAt int64
+	StartsAt  *int64
+	EndsAt    *int64
 }
 
 func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) error {
@@ -351,6 +405,8 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) er
 		arg.Name,
 		arg.State,
 		arg.CreatedAt,
+		arg.StartsAt,
+		arg.EndsAt,
 	)
 	return err
 }
@@ -501,9 +557,11 @@ func (q *Queries) InsertSubscription(ctx context.Context, arg InsertSubscription
 }
 
 const insertUser = `-- name: InsertUser :exec
-INSERT INTO account_user (id, account_id, email, name, password_hash, roles, state, created_at)
+INSERT INTO account_user (id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact,
+                          description, locale, ends_at, created_by)
 VALUES ($1, $2, $3, $4, $5, $6,
-        $7, $8)
+        $7, $8, $9, $10, $11,
+        $12, $13, $14, $15)
 `
 
 type InsertUserParams struct {
@@ -515,6 +573,13 @@ type InsertUserParams struct {
 	Roles        string
 	State        string
 	CreatedAt    int64
+	Kind         string
+	NameKey      string
+	Contact      string
+	Description  string
+	Locale       string
+	EndsAt       *int64
+	CreatedBy    string
 }
 
 func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
@@ -527,6 +592,13 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 		arg.Roles,
 		arg.State,
 		arg.CreatedAt,
+		arg.Kind,
+		arg.NameKey,
+		arg.Contact,
+		arg.Description,
+		arg.Locale,
+		arg.EndsAt,
+		arg.CreatedBy,
 	)
 	return err
 }
@@ -896,7 +968,9 @@ func (q *Queries) Subscriptions(ctx context.Context, arg SubscriptionsParams) ([
 }
 
 const user = `-- name: User :one
-SELECT id, account_id, email, name, password_hash, roles, state, created_at FROM account_user
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
  WHERE account_id = $1 AND id = $2
 `
 
@@ -917,12 +991,52 @@ func (q *Queries) User(ctx context.Context, arg UserParams) (AccountUser, error)
 		&i.Roles,
 		&i.State,
 		&i.CreatedAt,
+		&i.Kind,
+		&i.NameKey,
+		&i.Contact,
+		&i.Description,
+		&i.Locale,
+		&i.EndsAt,
+		&i.LockedAt,
+		&i.CreatedBy,
+	)
+	return i, err
+}
+
+const userByID = `-- name: UserByID :one
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user WHERE id = $1
+`
+
+func (q *Queries) UserByID(ctx context.Context, id string) (AccountUser, error) {
+	row := q.db.QueryRowContext(ctx, userByID, id)
+	var i AccountUser
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Email,
+		&i.Name,
+		&i.PasswordHash,
+		&i.Roles,
+		&i.State,
+		&i.CreatedAt,
+		&i.Kind,
+		&i.NameKey,
+		&i.Contact,
+		&i.Description,
+		&i.Locale,
+		&i.EndsAt,
+		&i.LockedAt,
+		&i.CreatedBy,
 	)
 	return i, err
 }
 
 const users = `-- name: Users :many
-SELECT id, account_id, email, name, password_hash, roles, state, created_at FROM account_user
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
  WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
@@ -950,6 +1064,14 @@ func (q *Queries) Users(ctx context.Context, arg UsersParams) ([]AccountUser, er
 			&i.Roles,
 			&i.State,
 			&i.CreatedAt,
+			&i.Kind,
+			&i.NameKey,
+			&i.Contact,
+			&i.Description,
+			&i.Locale,
+			&i.EndsAt,
+			&i.LockedAt,
+			&i.CreatedBy,
 		); err != nil {
 			return nil, err
 		}

@@ -10,7 +10,8 @@ import (
 )
 
 const allClientCertFacts = `-- name: AllClientCertFacts :many
-SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
   FROM client_certificate
 `
 
@@ -25,6 +26,11 @@ type AllClientCertFactsRow struct {
 	NotAfter    int64
 	State       string
 	CreatedAt   int64
+	UserID      *string
+	Name        string
+	NotBefore   *int64
+	FirstUsedAt *int64
+	DeletedAt   *int64
 }
 
 func (q *Queries) AllClientCertFacts(ctx context.Context) ([]AllClientCertFactsRow, error) {
@@ -47,6 +53,11 @@ func (q *Queries) AllClientCertFacts(ctx context.Context) ([]AllClientCertFactsR
 			&i.NotAfter,
 			&i.State,
 			&i.CreatedAt,
+			&i.UserID,
+			&i.Name,
+			&i.NotBefore,
+			&i.FirstUsedAt,
+			&i.DeletedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -110,7 +121,7 @@ func (q *Queries) ClaimClientKey(ctx context.Context, arg ClaimClientKeyParams) 
 
 const clientCert = `-- name: ClientCert :one
 SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
-       created_at
+       created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
   FROM client_certificate WHERE account_id = $1 AND id = $2
 `
 
@@ -136,6 +147,12 @@ func (q *Queries) ClientCert(ctx context.Context, arg ClientCertParams) (ClientC
 		&i.RevokedAt,
 		&i.Reason,
 		&i.CreatedAt,
+		&i.UserID,
+		&i.Name,
+		&i.NameKey,
+		&i.NotBefore,
+		&i.FirstUsedAt,
+		&i.DeletedAt,
 	)
 	return i, err
 }
@@ -152,7 +169,8 @@ func (q *Queries) ClientCertBySerial(ctx context.Context, serial []byte) ([]byte
 }
 
 const clientCertFacts = `-- name: ClientCertFacts :one
-SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
   FROM client_certificate WHERE id = $1
 `
 
@@ -167,6 +185,11 @@ type ClientCertFactsRow struct {
 	NotAfter    int64
 	State       string
 	CreatedAt   int64
+	UserID      *string
+	Name        string
+	NotBefore   *int64
+	FirstUsedAt *int64
+	DeletedAt   *int64
 }
 
 func (q *Queries) ClientCertFacts(ctx context.Context, id string) (ClientCertFactsRow, error) {
@@ -183,12 +206,18 @@ func (q *Queries) ClientCertFacts(ctx context.Context, id string) (ClientCertFac
 		&i.NotAfter,
 		&i.State,
 		&i.CreatedAt,
+		&i.UserID,
+		&i.Name,
+		&i.NotBefore,
+		&i.FirstUsedAt,
+		&i.DeletedAt,
 	)
 	return i, err
 }
 
 const clientCertFactsByFingerprint = `-- name: ClientCertFactsByFingerprint :one
-SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
   FROM client_certificate WHERE fingerprint = $1
 `
 
@@ -203,6 +232,11 @@ type ClientCertFactsByFingerprintRow struct {
 	NotAfter    int64
 	State       string
 	CreatedAt   int64
+	UserID      *string
+	Name        string
+	NotBefore   *int64
+	FirstUsedAt *int64
+	DeletedAt   *int64
 }
 
 func (q *Queries) ClientCertFactsByFingerprint(ctx context.Context, fingerprint []byte) (ClientCertFactsByFingerprintRow, error) {
@@ -219,6 +253,11 @@ func (q *Queries) ClientCertFactsByFingerprint(ctx context.Context, fingerprint 
 		&i.NotAfter,
 		&i.State,
 		&i.CreatedAt,
+		&i.UserID,
+		&i.Name,
+		&i.NotBefore,
+		&i.FirstUsedAt,
+		&i.DeletedAt,
 	)
 	return i, err
 }
@@ -253,7 +292,7 @@ func (q *Queries) ClientCertLinks(ctx context.Context, clientCertificateID strin
 
 const clientCertsOfAccount = `-- name: ClientCertsOfAccount :many
 SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
-       created_at
+       created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
   FROM client_certificate WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
@@ -286,6 +325,12 @@ func (q *Queries) ClientCertsOfAccount(ctx context.Context, arg ClientCertsOfAcc
 			&i.RevokedAt,
 			&i.Reason,
 			&i.CreatedAt,
+			&i.UserID,
+			&i.Name,
+			&i.NameKey,
+			&i.NotBefore,
+			&i.FirstUsedAt,
+			&i.DeletedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -410,9 +455,10 @@ func (q *Queries) ExpiredClientCerts(ctx context.Context, arg ExpiredClientCerts
 
 const insertClientCert = `-- name: InsertClientCert :exec
 INSERT INTO client_certificate (id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after,
-                                state, created_at)
+                                state, created_at, user_id, name, name_key, not_before)
 VALUES ($1, $2, $3, $4, $5, $6,
-        $7, $8, $9, $10, $11)
+        $7, $8, $9, $10, $11,
+        $12, $13, $14, $15)
 `
 
 type InsertClientCertParams struct {
@@ -427,6 +473,10 @@ type InsertClientCertParams struct {
 	NotAfter    int64
 	State       string
 	CreatedAt   int64
+	UserID      *string
+	Name        string
+	NameKey     string
+	NotBefore   *int64
 }
 
 func (q *Queries) InsertClientCert(ctx context.Context, arg InsertClientCertParams) error {
@@ -442,6 +492,10 @@ func (q *Queries) InsertClientCert(ctx context.Context, arg InsertClientCertPara
 		arg.NotAfter,
 		arg.State,
 		arg.CreatedAt,
+		arg.UserID,
+		arg.Name,
+		arg.NameKey,
+		arg.NotBefore,
 	)
 	return err
 }

@@ -9,6 +9,8 @@ type Account struct {
 	Name      string
 	State     string
 	CreatedAt int64
+	StartsAt  *int64
+	EndsAt    *int64
 }
 
 type AccountUser struct {
@@ -20,6 +22,43 @@ type AccountUser struct {
 	Roles        string
 	State        string
 	CreatedAt    int64
+	Kind         string
+	NameKey      string
+	Contact      string
+	Description  string
+	Locale       string
+	EndsAt       *int64
+	LockedAt     *int64
+	CreatedBy    string
+}
+
+type Activity struct {
+	ID           []byte
+	AccountID    string
+	At           int64
+	UserID       string
+	UserName     string
+	NameKey      string
+	Action       string
+	ResourceType string
+	ResourceID   string
+	Failed       bool
+	Description  string
+	Address      string
+}
+
+type ApiToken struct {
+	ID            string
+	AccountID     string
+	UserID        string
+	Name          string
+	NameKey       string
+	Lookup        string
+	SecretMac     []byte
+	PepperVersion int64
+	State         string
+	EndsAt        *int64
+	CreatedAt     int64
 }
 
 type AuditEvent struct {
@@ -192,6 +231,12 @@ type ClientCertificate struct {
 	RevokedAt   *int64
 	Reason      *string
 	CreatedAt   int64
+	UserID      *string
+	Name        string
+	NameKey     string
+	NotBefore   *int64
+	FirstUsedAt *int64
+	DeletedAt   *int64
 }
 
 type ClientCertificateLink struct {
@@ -378,6 +423,22 @@ type Job struct {
 	CreatedAt  int64
 }
 
+type KeyPair struct {
+	ID          string
+	AccountID   string
+	Name        string
+	NameKey     string
+	KeyType     string
+	KeyName     string
+	Spki        []byte
+	Certificate []byte
+	Serial      []byte
+	IssuerID    *string
+	NotAfter    *int64
+	State       string
+	CreatedAt   int64
+}
+
 type Lease struct {
 	Name      string
 	Holder    string
@@ -431,6 +492,13 @@ type Pair struct {
 	SubscriptionID string
 	IdentityID     string
 	CreatedAt      int64
+}
+
+type Pkcs12Download struct {
+	ClientCertificateID string
+	TokenHash           []byte
+	Sealed              []byte
+	ExpiresAt           int64
 }
 
 type PolicyVersion struct {

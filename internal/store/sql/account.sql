@@ -1,31 +1,47 @@
 -- name: InsertAccount :exec
-INSERT INTO account (id, name, state, created_at)
-VALUES (sqlc.arg(id), sqlc.arg(name), sqlc.arg(state), sqlc.arg(created_at));
+INSERT INTO account (id, name, state, created_at, starts_at, ends_at)
+VALUES (sqlc.arg(id), sqlc.arg(name), sqlc.arg(state), sqlc.arg(created_at), sqlc.narg(starts_at), sqlc.narg(ends_at));
 
 -- name: Account :one
-SELECT id, name, state, created_at FROM account WHERE id = sqlc.arg(id);
+SELECT id, name, state, created_at, starts_at, ends_at FROM account WHERE id = sqlc.arg(id);
 
 -- name: AccountByName :one
-SELECT id, name, state, created_at FROM account WHERE name = sqlc.arg(name);
+SELECT id, name, state, created_at, starts_at, ends_at FROM account WHERE name = sqlc.arg(name);
 
 -- name: Accounts :many
-SELECT id, name, state, created_at FROM account WHERE id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+SELECT id, name, state, created_at, starts_at, ends_at FROM account WHERE id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
 
 -- name: SetAccountState :execrows
 UPDATE account SET state = sqlc.arg(to_state) WHERE id = sqlc.arg(id) AND state = sqlc.arg(from_state);
 
 -- name: InsertUser :exec
-INSERT INTO account_user (id, account_id, email, name, password_hash, roles, state, created_at)
+INSERT INTO account_user (id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact,
+                          description, locale, ends_at, created_by)
 VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(email), sqlc.arg(name), sqlc.arg(password_hash), sqlc.arg(roles),
-        sqlc.arg(state), sqlc.arg(created_at));
+        sqlc.arg(state), sqlc.arg(created_at), sqlc.arg(kind), sqlc.arg(name_key), sqlc.arg(contact),
+        sqlc.arg(description), sqlc.arg(locale), sqlc.narg(ends_at), sqlc.arg(created_by));
 
 -- name: User :one
-SELECT id, account_id, email, name, password_hash, roles, state, created_at FROM account_user
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
 
 -- name: Users :many
-SELECT id, account_id, email, name, password_hash, roles, state, created_at FROM account_user
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
  WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: UserByID :one
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user WHERE id = sqlc.arg(id);
+
+-- name: AllUsers :many
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user;
 
 -- name: SetUserState :execrows
 UPDATE account_user SET state = sqlc.arg(to_state)

@@ -7,33 +7,37 @@ SELECT account_id FROM client_key WHERE spki_hash = sqlc.arg(spki_hash);
 
 -- name: InsertClientCert :exec
 INSERT INTO client_certificate (id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after,
-                                state, created_at)
+                                state, created_at, user_id, name, name_key, not_before)
 VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(fingerprint), sqlc.arg(serial), sqlc.arg(issuer_id), sqlc.arg(der),
-        sqlc.arg(spki_hash), sqlc.arg(crl_shard), sqlc.arg(not_after), sqlc.arg(state), sqlc.arg(created_at));
+        sqlc.arg(spki_hash), sqlc.arg(crl_shard), sqlc.arg(not_after), sqlc.arg(state), sqlc.arg(created_at),
+        sqlc.narg(user_id), sqlc.arg(name), sqlc.arg(name_key), sqlc.narg(not_before));
 
 -- name: ClientCert :one
 SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
-       created_at
+       created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
   FROM client_certificate WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
 
 -- name: ClientCertsOfAccount :many
 SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
-       created_at
+       created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
   FROM client_certificate WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
 
 -- name: ClientCertBySerial :one
 SELECT der FROM client_certificate WHERE serial = sqlc.arg(serial);
 
 -- name: ClientCertFacts :one
-SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
   FROM client_certificate WHERE id = sqlc.arg(id);
 
 -- name: ClientCertFactsByFingerprint :one
-SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
   FROM client_certificate WHERE fingerprint = sqlc.arg(fingerprint);
 
 -- name: AllClientCertFacts :many
-SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
   FROM client_certificate;
 
 -- name: SetClientCertState :execrows

@@ -1,0 +1,140 @@
+package authz
+
+import "slices"
+
+// A Permission is what DigiCert ONE calls a group of actions: what users are told of
+// their rights. What they may do is the actions.
+type Permission string
+
+// The permissions of the Account Manager (spec: digicert-one.md, Section 5) and of
+// Software Trust.
+const (
+	ManageAMAccount      Permission = "MANAGE_AM_ACCOUNT"
+	ViewAMAccount        Permission = "VIEW_AM_ACCOUNT"
+	ManageAMOrganization Permission = "MANAGE_AM_ORGANIZATION"
+	ViewAMOrganization   Permission = "VIEW_AM_ORGANIZATION"
+	ManageAMUser         Permission = "MANAGE_AM_USER"
+	ViewAMUser           Permission = "VIEW_AM_USER"
+	ViewAMAuditLog       Permission = "VIEW_AM_AUDIT_LOG"
+	ManageSMKeypair      Permission = "MANAGE_SM_KEYPAIR"
+	ViewSMKeypair        Permission = "VIEW_SM_KEYPAIR"
+	SignSMHash           Permission = "SIGN_SM_HASH"
+)
+
+// permits are the actions that each permission allows on objects of the user's account.
+var permits = map[Permission][]Action{
+	ManageAMAccount:      {AccountRead},
+	ViewAMAccount:        {AccountRead},
+	ManageAMOrganization: {IdentityRead},
+	ViewAMOrganization:   {IdentityRead},
+	ManageAMUser: {
+		UserCreate, UserRead, UserUpdate, UserDisable, UserEnable, UserDelete, UserLock, UserUnlock, UserSetRoles, RoleRead,
+		APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,
+		ClientCertificateIssue, ClientCertificateRead, ClientCertificateDisable, ClientCertificateEnable,
+		ClientCertificateDelete, ClientCertificateDownload,
+	},
+	ViewAMUser:      {UserRead, RoleRead, APITokenRead, ClientCertificateRead},
+	ViewAMAuditLog:  {AuditRead},
+	ManageSMKeypair: {KeyPairCreate, KeyPairRead, KeyPairDisable, KeyPairEnable, KeyPairDelete},
+	ViewSMKeypair:   {KeyPairRead},
+	SignSMHash:      {KeyPairRead, KeyPairSign},
+}
+
+// selfService are the actions that users may do to what is their own.
+var selfService = setOf(
+	UserRead, APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,
+	ClientCertificateIssue, ClientCertificateRead, ClientCertificateDisable, ClientCertificateEnable,
+	ClientCertificateDelete, ClientCertificateDownload,
+)
+
+func setOf(actions ...Action) map[Action]bool {
+	set := make(map[Action]bool, len(actions))
+	for _, a := range actions {
+		set[a] = true
+	}
+	return set
+}
+
+// Applications of DigiCert ONE that roles belong to.
+const (
+	AccountManager = "account_manager"
+	SoftwareTrust  = "software_trust"
+)
+
+// A Role is a set of permissions that users have by its name. A user's rights are the
+// union of those of their roles.
+type Role struct {
+	Code        string // as users have it
+	Name        string // for people
+	Application string
+	Permissions []Permission
+}
+
+var roles = []Role{
+	{"AM_DEFAULT_USER", "Default user", AccountManager, nil},
+	{"AM_ACCOUNT_USER", "Account user", AccountManager, []Permission{ViewAMAccount}},
+	{"AM_VIEW_ONLY", "View only", AccountManager, []Permission{ViewAMAccount, ViewAMOrganization, ViewAMUser, ViewAMAuditLog}},
+	{"AM_USER_MANAGER", "User manager", AccountManager, []Permission{ViewAMAccount, ManageAMUser, ViewAMUser, ViewAMAuditLog}},
+	{"AM_ACCOUNT_MANAGER", "Account manager", AccountManager, []Permission{
+		ManageAMAccount, ViewAMAccount, ManageAMOrganization, ViewAMOrganization, ViewAMUser,
+	}},
+	{"AM_ACCOUNT_ADMIN", "Account administrator", AccountManager, []Permission{
+		ManageAMAccount, ViewAMAccount, ManageAMOrganization, ViewAMOrganization, ManageAMUser, ViewAMUser, ViewAMAuditLog,
+	}},
+	{"SM_SIGNER", "Signer", SoftwareTrust, []Permission{ViewSMKeypair, SignSMHash}},
+	{"SM_KEY_MANAGER", "Key manager", SoftwareTrust, []Permission{ManageSMKeypair, ViewSMKeypair}},
+}
+
+// Roles returns the roles in the order in which people are shown them. The caller must
+// not change what they hold.
+func Roles() []Role { return slices.Clone(roles) }
+
+// RoleNamed returns the role of a code, and false if there is none.
+func RoleNamed(code string) (Role, bool) {
+	i := slices.IndexFunc(roles, func(r Role) bool { return r.Code == code })
+	if i < 0 {
+		return Role{}, false
+	}
+	return roles[i], true
+}
+
+// Permissions returns the union of the permissions of roles, in the order of this file's
+// constants' names.
+func Permissions(codes []string) []Permission {
+	var all []Permission
+	for _, code := range codes {
+		if r, ok := RoleNamed(code); ok {
+			all = append(all, r.Permissions...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// roleGrants are the actions of each role, on objects of the user's account.
+var roleGrants = func() map[string]map[Action]bool {
+	all := map[string]map[Action]bool{}
+	for _, r := range roles {
+		grants := map[Action]bool{}
+		for _, p := range r.Permissions {
+			for _, a := range permits[p] {
+				grants[a] = true
+			}
+		}
+		all[r.Code] = grants
+	}
+	return all
+}()
+
+// reachOfRoles returns on whose objects a user of these roles may do the action.
+func reachOfRoles(codes []string, action Action) Reach {
+	for _, code := range codes {
+		if roleGrants[code][action] {
+			return Own
+		}
+	}
+	return None
+}
+
+// ReachOfRole returns on whose objects the role allows the action.
+func ReachOfRole(code string, action Action) Reach { return reachOfRoles([]string{code}, action) }
