@@ -9,6 +9,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/password"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -125,7 +126,7 @@ func (s *IAM) CreateUser(ctx context.Context, actor telamon.Actor, n NewUser) (*
 	}
 	if n.Password != "" {
 		var err error
-		if u.PasswordHash, err = s.hashPassword(ctx, n.Password); err != nil {
+		if u.PasswordHash, err = s.passwords.Hash(ctx, n.Password); err != nil {
 			return nil, err
 		}
 	}
@@ -134,6 +135,13 @@ func (s *IAM) CreateUser(ctx context.Context, actor telamon.Actor, n NewUser) (*
 	}
 	s.changed(ctx, store.ChangeUser, u.ID.String())
 	return u, nil
+}
+
+// password checks a new password.
+func (p *problems) password(text string) {
+	if problem := password.Problem(text); problem != "" {
+		p.add("password", problem)
+	}
 }
 
 // isEmail reports whether text is the plain form of an address (RFC 5322, Section
@@ -187,16 +195,16 @@ func (s *IAM) setUserState(ctx context.Context, actor telamon.Actor, action auth
 }
 
 // SetPassword replaces a user's password. It reports Invalid and NotFound.
-func (s *IAM) SetPassword(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, password string) error {
+func (s *IAM) SetPassword(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, newPassword string) error {
 	if err := authz.Check(actor, authz.UserSetPassword, account); err != nil {
 		return err
 	}
 	var p problems
-	p.password(password)
+	p.password(newPassword)
 	if err := p.fault("invalid_password"); err != nil {
 		return err
 	}
-	hash, err := s.hashPassword(ctx, password)
+	hash, err := s.passwords.Hash(ctx, newPassword)
 	if err != nil {
 		return err
 	}
@@ -206,7 +214,7 @@ func (s *IAM) SetPassword(ctx context.Context, actor telamon.Actor, account tela
 // CheckPassword returns the user if the password is the user's, and an
 // Unauthenticated fault otherwise. It takes as long for a user without a password.
 func (s *IAM) CheckPassword(ctx context.Context, user telamon.User, password string) error {
-	ok, err := s.verifyPassword(ctx, user.PasswordHash, password)
+	ok, err := s.passwords.Verify(ctx, user.PasswordHash, password)
 	if err != nil {
 		return err
 	}

@@ -17,13 +17,6 @@ func DeliveryKey(text string) (*tbs.PublicKey, error) { return New(Config{}).del
 // ParseAddress reads an entry of an allow-list.
 func ParseAddress(text string) (netip.Prefix, error) { return parseAddress(text) }
 
-// ParseHash reads a stored password hash and returns it as it is written again,
-// with its cost.
-func ParseHash(text string) (again string, memory, time uint32, threads uint8, err error) {
-	h, err := parsePHC(text)
-	return h.String(), h.memory, h.time, h.threads, err
-}
-
 // ParseToken reads a token, and returns what makes a token of the same claims.
 func (s *IAM) ParseToken(text string) (again func() (string, error), err error) {
 	c, err := s.parseToken(text)

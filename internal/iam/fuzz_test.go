@@ -108,17 +108,6 @@ func FuzzAddress(f *testing.F) {
 	})
 }
 
-// FuzzHash reads stored hashes of passwords, whose cost must be bounded.
-func FuzzHash(f *testing.F) {
-	seeded(f)
-	f.Fuzz(func(t *testing.T, text string) {
-		again, memory, time, threads, err := iam.ParseHash(text)
-		if err == nil && (again != text || memory > 1<<20 || time < 1 || time > 16 || threads < 1 || threads > 16) {
-			t.Fatalf("%q is read as %q of the cost %d, %d, %d", text, again, memory, time, threads)
-		}
-	})
-}
-
 // oneKey is a keystore of one secret, so that the corpus holds genuine tokens.
 type oneKey struct{}
 

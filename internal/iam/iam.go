@@ -10,17 +10,15 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
@@ -29,6 +27,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keycheck"
+	"github.com/telamon-ca/telamon/internal/password"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -55,6 +54,8 @@ type Config struct {
 	// ClientSeriesRSA and ClientSeriesEC name the issuer series of the client-auth
 	// hierarchy that sign mTLS certificates for RSA and for EC keys.
 	ClientSeriesRSA, ClientSeriesEC string
+	// Passwords hashes passwords; nil is one of its own.
+	Passwords *password.Hasher
 	// KeyCheck refuses weak and listed keys; nil knows no list.
 	KeyCheck *keycheck.Checker
 }
@@ -73,8 +74,8 @@ type IAM struct {
 	log            *slog.Logger
 	keycheck       *keycheck.Checker
 	clientKeyTypes []string
-	clientSeries   map[string]string   // by the key's algorithm
-	hashing        *semaphore.Weighted // bounds the memory of password hashes
+	clientSeries   map[string]string // by the key's algorithm
+	passwords      *password.Hasher
 
 	refusedLogins, refusedTokens *audit.Counter
 	unwrittenMu                  sync.Mutex
@@ -85,7 +86,7 @@ type IAM struct {
 func New(cfg Config) *IAM {
 	s := &IAM{
 		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log,
-		keycheck: cfg.KeyCheck, clientKeyTypes: cfg.ClientKeyTypes, hashing: semaphore.NewWeighted(int64(runtime.NumCPU())),
+		keycheck: cfg.KeyCheck, clientKeyTypes: cfg.ClientKeyTypes, passwords: cmp.Or(cfg.Passwords, password.NewHasher()),
 		clientSeries:  map[string]string{"RSA": cfg.ClientSeriesRSA, "ECDSA": cfg.ClientSeriesEC},
 		refusedLogins: audit.NewCounter(cfg.Clock, string(authz.CredentialLogin), maxRefusals),
 		refusedTokens: audit.NewCounter(cfg.Clock, actionToken, maxRefusals),

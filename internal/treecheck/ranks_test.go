@@ -40,6 +40,7 @@ var ranks = map[string]int{
 	"internal/policy":   2,
 	"internal/tbs":      2,
 	"internal/keycheck": 2,
+	"internal/password": 2,
 	"internal/ocsp":     2,
 
 	// Custody and plumbing. The generated queries belong to the store alone.
@@ -63,6 +64,7 @@ var ranks = map[string]int{
 	// Use cases: the actor first, no HTTP, no SQL.
 	"internal/ra":        5,
 	"internal/iam":       5,
+	"internal/signin":    5,
 	"internal/backup":    5,
 	"internal/publish":   5,
 	"internal/staff":     5,

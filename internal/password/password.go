@@ -1,4 +1,10 @@
-package iam
+// Package password makes and checks the hashes of passwords that people choose:
+// argon2id (RFC 9106) in its PHC string format. It bounds what hashing costs the server,
+// and keeps nothing.
+//
+// It trusts no hash that it reads: what is not written as it writes them, or would cost
+// too much, is an error.
+package password
 
 import (
 	"context"
@@ -7,28 +13,32 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/sync/semaphore"
 )
 
-// Passwords have at least minPassword characters and at most maxPassword octets.
+// Passwords have at least MinLength characters and at most MaxLength octets.
 const (
-	minPassword = 12
-	maxPassword = 1024
+	MinLength = 12
+	MaxLength = 1024
 )
 
-// password checks a new password.
-func (p *problems) password(password string) {
+// Problem returns what is wrong with a new password, such as "has fewer than 12
+// characters", or "".
+func Problem(password string) string {
 	switch {
 	case !utf8.ValidString(password):
-		p.add("password", "is not valid UTF-8")
-	case utf8.RuneCountInString(password) < minPassword:
-		p.add("password", fmt.Sprintf("has fewer than %d characters", minPassword))
-	case len(password) > maxPassword:
-		p.add("password", fmt.Sprintf("has more than %d octets", maxPassword))
+		return "is not valid UTF-8"
+	case utf8.RuneCountInString(password) < MinLength:
+		return fmt.Sprintf("has fewer than %d characters", MinLength)
+	case len(password) > MaxLength:
+		return fmt.Sprintf("has more than %d octets", MaxLength)
 	}
+	return ""
 }
 
 // argonCost is the cost of an argon2id hash (RFC 9106).
@@ -86,9 +96,15 @@ func parsePHC(text string) (phc, error) {
 	return h, nil
 }
 
-// hashPassword waits for its turn: as many hashes as there are processors are
-// computed at a time.
-func (s *IAM) hashPassword(ctx context.Context, password string) (string, error) {
+// A Hasher computes as many hashes at a time as there are processors, which bounds their
+// memory; others wait for their turn. It is safe for concurrent use.
+type Hasher struct{ turns *semaphore.Weighted }
+
+// NewHasher returns a Hasher. A process needs one.
+func NewHasher() *Hasher { return &Hasher{semaphore.NewWeighted(int64(runtime.NumCPU()))} }
+
+// Hash returns the hash of a password, with a salt of its own. It fails only if ctx ends.
+func (s *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	h := phc{argonCost: cost, salt: make([]byte, saltLength)}
 	rand.Read(h.salt) // does not fail (crypto/rand)
 	var err error
@@ -98,18 +114,18 @@ func (s *IAM) hashPassword(ctx context.Context, password string) (string, error)
 	return h.String(), nil
 }
 
-func (s *IAM) argon(ctx context.Context, password string, salt []byte, c argonCost, length int) ([]byte, error) {
-	if err := s.hashing.Acquire(ctx, 1); err != nil {
+func (s *Hasher) argon(ctx context.Context, password string, salt []byte, c argonCost, length int) ([]byte, error) {
+	if err := s.turns.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("wait for a password hash: %w", err)
 	}
-	defer s.hashing.Release(1)
+	defer s.turns.Release(1)
 	return argon2.IDKey([]byte(password), salt, c.time, c.memory, c.threads, uint32(length)), nil
 }
 
-// verifyPassword reports whether password has this hash. It takes its time for an
-// empty hash too, so that nobody learns from it whether there is one.
-func (s *IAM) verifyPassword(ctx context.Context, hash, password string) (bool, error) {
-	if len(password) > maxPassword {
+// Verify reports whether the password has this hash. It takes its time for an empty hash
+// too, so that nobody learns from it whether there is one.
+func (s *Hasher) Verify(ctx context.Context, hash, password string) (bool, error) {
+	if len(password) > MaxLength {
 		return false, nil
 	}
 	want := phc{argonCost: cost, salt: make([]byte, saltLength), hash: make([]byte, hashLength)}
