@@ -33,11 +33,11 @@ func (f *face) linkValue(r *http.Request) (string, error) {
 	return value, nil
 }
 
-// methodWords say what each method that sends mail does.
+// methodWords are the messages that say what each method that sends mail does.
 var methodWords = map[telamon.Method]string{
-	telamon.MethodEmail:    "Mail to a standard address of the domain",
-	telamon.MethodEmailCAA: "Mail to the contact in a CAA record",
-	telamon.MethodEmailTXT: "Mail to the contact in a TXT record",
+	telamon.MethodEmail:    "approve.method.email",
+	telamon.MethodEmailCAA: "approve.method.email_caa",
+	telamon.MethodEmailTXT: "approve.method.email_txt",
 }
 
 // An approval is what the pages show of one. It has no value of a link.
@@ -50,7 +50,7 @@ type approval struct {
 // sent.
 func (a approval) Rule() string { return a.Method.Rule(telamon.ClaimDomain) }
 
-// How says in words what the rule is.
+// How returns the message that says what the rule is.
 func (a approval) How() string { return methodWords[a.Method] }
 
 // OtherADN returns the authorization domain name if the mailbox belongs to another
@@ -73,9 +73,7 @@ func (f *face) ask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return f.render(w, http.StatusOK, page{
-		Name: "ask", Title: "Approve " + asked.Name + "?", Data: approval{asked, account},
-	})
+	return f.render(w, r, http.StatusOK, askPage(approval{asked, account}))
 }
 
 // approve serves POST /claims/approve/{value}, which the button sends. The link is
@@ -90,7 +88,5 @@ func (f *face) approve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return f.render(w, http.StatusOK, page{
-		Name: "approved", Title: approved.Name + " is approved", Data: approval{Approval: approved},
-	})
+	return f.render(w, r, http.StatusOK, approvedPage(approval{Approval: approved}))
 }

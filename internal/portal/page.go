@@ -2,65 +2,72 @@ package portal
 
 import (
 	"bytes"
-	"embed"
 	"fmt"
-	"html/template"
 	"net/http"
 	"strings"
-	"time"
+
+	"github.com/a-h/templ"
+
+	"github.com/telamon-ca/telamon/internal/portal/ui"
 )
 
-//go:embed templates/*.html
-var templateFiles embed.FS
+// languageCookie holds the tag of the language that somebody has chosen.
+const languageCookie = "__Host-language"
 
-// templates are the pages by name, each with its layout.
-var templates = parseTemplates("ask", "approved", "problem")
-
-// parseTemplates reads pages that are part of the program: one that is wrong fails
-// every test.
-func parseTemplates(names ...string) map[string]*template.Template {
-	funcs := template.FuncMap{"utc": utc, "rfc3339": rfc3339, "stylesheet": stylesheet.Path, "icon": icon.Path, "mark": mark, "breakable": breakable}
-	layout := template.Must(template.New("layout.html").Funcs(funcs).ParseFS(templateFiles, "templates/layout.html"))
-	pages := map[string]*template.Template{}
-	for _, name := range names {
-		pages[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
+// language returns the language in which a request is answered.
+func language(r *http.Request) *ui.Language {
+	chosen := ""
+	if c, err := r.Cookie(languageCookie); err == nil {
+		chosen = c.Value
 	}
-	return pages
+	return ui.Choose(chosen, r.Header.Get("Accept-Language"))
 }
 
-// utc writes a time as people read it.
-func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-
-// rfc3339 writes a time as programs read it.
-func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// breakable writes a domain name or an address, which stays in one line if a line
-// can hold it and else breaks after dots and at signs. The marks follow it without
-// a break.
-func breakable(name string, marks ...string) template.HTML {
-	text := breaks.Replace(template.HTMLEscapeString(name)) + template.HTMLEscapeString(strings.Join(marks, ""))
-	return template.HTML(`<span class="whole">` + text + `</span>`)
-}
-
-var breaks = strings.NewReplacer(".", ".<wbr>", "@", "@<wbr>")
-
-// A page is what the layout shows.
-type page struct {
-	Name     string // of its template
-	Title    string
-	Platform string // render fills it in
-	Data     any    // what the page itself shows
+// renderScripted is render for a page that loads scripts.
+func (f *face) renderScripted(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
+	w.Header().Set("Content-Security-Policy", scriptsPolicy)
+	return f.render(w, r, status, page)
 }
 
 // render answers with a page. An error leaves the answer unwritten.
-func (f *face) render(w http.ResponseWriter, status int, p page) error {
-	p.Platform = f.platform
+func (f *face) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
+	ctx := ui.With(r.Context(), ui.View{Language: language(r), Now: f.clock.Now(), Platform: f.platform})
 	var body bytes.Buffer
-	if err := templates[p.Name].Execute(&body, p); err != nil {
-		return fmt.Errorf("render page %s: %w", p.Name, err)
+	if err := page.Render(ctx, &body); err != nil {
+		return fmt.Errorf("render a page: %w", err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Add("Vary", "Accept-Language, Cookie")
 	w.WriteHeader(status)
 	w.Write(body.Bytes()) // a client that has gone needs no answer
 	return nil
+}
+
+// serveAsset returns a handler that answers with an asset, compressed for those who
+// take it so.
+func serveAsset(a *ui.Asset) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", a.Type)
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		w.Header().Set("Vary", "Accept-Encoding")
+		if acceptsGzip(r) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(a.Gzip)
+			return
+		}
+		w.Write(a.Bytes)
+	}
+}
+
+// acceptsGzip reports whether the request's Accept-Encoding names gzip and does not
+// refuse it (RFC 9110, Section 12.5.3).
+func acceptsGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			weight = strings.ReplaceAll(weight, " ", "")
+			return !strings.HasPrefix(weight, "q=0") || strings.Trim(weight, "q=0.") != ""
+		}
+	}
+	return false
 }

@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
@@ -40,6 +41,7 @@ type approvals interface {
 // Config names what the portal is made of.
 type Config struct {
 	Approvals approvals
+	Clock     telamon.Clock // nil is the system's
 	Log       *slog.Logger
 	Platform  string // the platform's name in the header of each page; "" is Telamon
 	// Addresses bounds how often one address may open or use links. Nil sets no bound.
@@ -53,18 +55,28 @@ const ApprovePath = "/claims/approve/"
 // face answers requests.
 type face struct {
 	approvals approvals
+	clock     telamon.Clock
 	log       *slog.Logger
 	platform  string
 	addresses *web.Limiter
 }
 
-// New returns the handler. It expects web.Clients and web.Instrument around it, and
-// TLS: only over TLS do browsers say where a POST comes from. It never redirects.
-func New(cfg Config) http.Handler {
-	f := &face{approvals: cfg.Approvals, log: cfg.Log, platform: cfg.Platform, addresses: cfg.Addresses}
+// newFace returns a face without routes.
+func newFace(cfg Config) *face {
+	f := &face{approvals: cfg.Approvals, clock: cfg.Clock, log: cfg.Log, platform: cfg.Platform, addresses: cfg.Addresses}
 	if f.platform == "" {
 		f.platform = "Telamon"
 	}
+	if f.clock == nil {
+		f.clock = telamon.SystemClock{}
+	}
+	return f
+}
+
+// New returns the handler. It expects web.Clients and web.Instrument around it, and
+// TLS: only over TLS do browsers say where a POST comes from. It never redirects.
+func New(cfg Config) http.Handler {
+	f := newFace(cfg)
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(f.problem(foreign))
 
@@ -72,9 +84,9 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("GET "+ApprovePath+"{value}", f.handle(f.ask))
 	mux.HandleFunc("POST "+ApprovePath+"{value}", f.handle(f.approve))
 	mux.HandleFunc(ApprovePath+"{value}", f.notAllowed("GET, HEAD, POST"))
-	for _, a := range assets {
-		mux.HandleFunc("GET "+a.path, a.serve)
-		mux.HandleFunc(a.path, f.notAllowed("GET, HEAD"))
+	for _, a := range ui.Assets {
+		mux.HandleFunc("GET "+a.Path, serveAsset(a))
+		mux.HandleFunc(a.Path, f.notAllowed("GET, HEAD"))
 	}
 	mux.HandleFunc("/", f.problem(noPage))
 	return secured(f.exact(crossOrigin.Handler(mux)))
@@ -106,6 +118,11 @@ var securityHeaders = map[string]string{
 	"Strict-Transport-Security":    "max-age=31536000",
 	"X-Content-Type-Options":       "nosniff",
 }
+
+// scriptsPolicy is the content security policy of pages that load scripts, which are
+// ours alone. Nothing is evaluated and nothing is inline.
+const scriptsPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 // secured adds the security headers to every answer, and forbids to store it.
 func secured(next http.Handler) http.Handler {

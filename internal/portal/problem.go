@@ -12,73 +12,49 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
 // A problem is a page that says what happened, why, and what to do.
 type problem struct {
 	status int
+	tone   ui.Tone
+	key    string // its messages are "problem.", the key, and .state, .title, .why or .do
+	code   string // of the portal's error catalogue, "" if it has none
+	detail string // what a message puts in place of {detail}
+}
 
-	Mark      string // a shape that says the state along with the words
-	State     string // the state in a word or two
-	Title     string
-	Why       string
-	Do        string
-	Code      string // of the portal's error catalogue, "" if it has none
-	Reference string // the request's ID
+// say returns one of the problem's messages.
+func (p problem) say(ctx context.Context, part string) string {
+	return ui.Say(ctx, "problem."+p.key+"."+part, "detail", p.detail)
 }
 
 // deadLink returns the problem of a link by which nothing can be approved (ACC-01).
 // Its status is 410 where the link was good once: it will not be again.
-func deadLink(status int, why, do string) problem {
-	return problem{
-		status: status, Mark: "✕", State: "Not valid", Title: "This link is no longer valid", Why: why, Do: do, Code: "ACC-01",
-	}
+func deadLink(status int, key string) problem {
+	return problem{status: status, tone: ui.Bad, key: key, code: "ACC-01"}
 }
-
-const requestNew = "Request a new one."
 
 // The problems that are no links'.
 var (
-	noPage = problem{
-		status: http.StatusNotFound, Mark: "✕", State: "Not found", Title: "There is no page at this address",
-		Why: "Links in mails are long, and some mail programs break them in two.",
-		Do:  "Copy the whole link from the mail into the address bar of your browser.",
-	}
-	wrongMethod = problem{
-		status: http.StatusMethodNotAllowed, Mark: "✕", State: "Refused", Title: "This page cannot do that",
-		Why: "The request has a method that the page does not know.", Do: "Open the link in a browser.",
-	}
-	foreign = problem{
-		status: http.StatusForbidden, Mark: "✕", State: "Refused", Title: "This was not sent from our page",
-		Why: "Another site made your browser send it, or your browser does not say where it comes from. Nothing was approved.",
-		Do:  "Open the link in the mail with an up-to-date browser, and approve there.",
-	}
+	noPage      = problem{status: http.StatusNotFound, tone: ui.Bad, key: "no_page"}
+	wrongMethod = problem{status: http.StatusMethodNotAllowed, tone: ui.Bad, key: "wrong_method"}
+	foreign     = problem{status: http.StatusForbidden, tone: ui.Bad, key: "foreign"}
 	// busy says nothing about what was done: the outcome of a commit can be unknown.
-	busy = problem{
-		status: http.StatusServiceUnavailable, Mark: "!", State: "Try again", Title: "We cannot answer right now",
-		Why: "The platform is busy, or a part of it is down.",
-		Do:  "Open the link in the mail again in a minute. The page says then whether the domain was approved.",
-	}
-	broken = problem{
-		status: http.StatusInternalServerError, Mark: "!", State: "Try again", Title: "Something failed on our side",
-		Why: "The operators of the platform have been told.",
-		Do:  "Open the link in the mail again later. The page says then whether the domain was approved.",
-	}
+	busy   = problem{status: http.StatusServiceUnavailable, tone: ui.Warn, key: "busy"}
+	broken = problem{status: http.StatusInternalServerError, tone: ui.Warn, key: "broken"}
 )
 
 // problemOf returns the page of a fault.
 func problemOf(f *fault.Fault) problem {
 	switch f.Kind {
 	case fault.NotFound:
-		return deadLink(http.StatusNotFound, "No mail of ours holds it, or it was changed or cut on its way to you.", requestNew)
+		return deadLink(http.StatusNotFound, "link_unknown")
 	case fault.Conflict:
 		return conflict(f.Code)
 	case fault.Malformed, fault.Invalid, fault.Unauthenticated, fault.Denied:
-		return problem{
-			status: http.StatusForbidden, Mark: "✕", State: "Refused", Title: "This domain cannot be approved here",
-			Why: f.Detail, Do: "Ask the account that claimed the domain to show control of it in another way.",
-		}
+		return problem{status: http.StatusForbidden, tone: ui.Bad, key: "not_approvable", detail: f.Detail}
 	case fault.NotReady, fault.Limited, fault.Unavailable:
 		p := busy
 		if f.Kind == fault.Limited {
@@ -94,14 +70,13 @@ func problemOf(f *fault.Fault) problem {
 func conflict(code string) problem {
 	switch code {
 	case "approval_used":
-		return deadLink(http.StatusGone, "It has been used: the domain was approved with it, and a link works once.",
-			"Request a new one if the domain has to be approved again.")
+		return deadLink(http.StatusGone, "link_used")
 	case "approval_expired":
-		return deadLink(http.StatusGone, "It ran out before anybody used it. Nothing was approved.", requestNew)
+		return deadLink(http.StatusGone, "link_expired")
 	case "claim_moved":
-		return deadLink(http.StatusGone, "The account has renewed or withdrawn its claim since this mail was sent. Nothing was approved.", requestNew)
+		return deadLink(http.StatusGone, "link_moved")
 	default:
-		return deadLink(http.StatusGone, "What it was sent for has changed since.", requestNew)
+		return deadLink(http.StatusGone, "link_changed")
 	}
 }
 
@@ -146,10 +121,9 @@ func redact(err error, value string) slog.Value {
 // problem returns a handler that shows p.
 func (f *face) problem(p problem) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		p := p
-		p.Reference = web.RequestID(r.Context())
-		if err := f.render(w, p.status, page{Name: "problem", Title: p.Title, Data: p}); err != nil {
-			f.log.ErrorContext(r.Context(), "request failed", "request_id", p.Reference, "route", r.Pattern, "error", err)
+		id := web.RequestID(r.Context())
+		if err := f.render(w, r, p.status, problemPage(p, id)); err != nil {
+			f.log.ErrorContext(r.Context(), "request failed", "request_id", id, "route", r.Pattern, "error", err)
 			w.WriteHeader(http.StatusInternalServerError)
 		}
 	}

@@ -75,6 +75,9 @@ var ranks = map[string]int{
 	"internal/witness":   5,
 	"internal/retention": 5,
 
+	// What pages look like.
+	"internal/portal/ui": 5,
+
 	// Dialects and other faces. None of them calls another.
 	"internal/api/atlas":       6,
 	"internal/api/digicertone": 6,

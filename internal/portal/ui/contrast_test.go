@@ -1,13 +1,14 @@
-package portal_test
+package ui_test
 
 import (
 	"fmt"
 	"math"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/telamon-ca/telamon/internal/portal/ui"
 )
 
 // The least contrasts (WCAG 2.2, 1.4.3 and 1.4.11).
@@ -18,15 +19,16 @@ const (
 
 // TestContrast computes the contrast of each pair of tokens that the stylesheet's
 // rules put together, in both colour schemes: a rule that sets both colours is a
-// pair of its own; a text colour alone stands on the ground and on surfaces; a
-// ground alone carries ink and quiet ink; an outline is told from both grounds.
+// pair of its own; a text colour alone stands on the ground, on surfaces and on what
+// is sunken; a ground alone carries ink and quiet ink; outlines and edges are told from
+// all of them.
 func TestContrast(t *testing.T) {
 	tokens, rules := readCSS(t)
 	pairs := map[[2]string]float64{} // the least contrast of a pair
 	need := func(front, back string, least float64) {
 		pairs[[2]string{front, back}] = max(pairs[[2]string{front, back}], least)
 	}
-	grounds := []string{"ground", "surface"}
+	grounds := []string{"ground", "surface", "sunken"}
 	for _, rule := range rules {
 		front, back := colorOf(rule, "color"), colorOf(rule, "background")
 		switch {
@@ -40,7 +42,11 @@ func TestContrast(t *testing.T) {
 			need("ink", back, textContrast)
 			need("quiet", back, textContrast)
 		}
-		if shape := colorOf(rule, "outline"); shape != "" {
+		for _, property := range []string{"outline", "border", "border-color"} {
+			shape := colorOf(rule, property)
+			if shape == "" || shape == "line" { // hairlines part things that space parts already
+				continue
+			}
 			for _, g := range grounds {
 				need(shape, g, shapeContrast)
 			}
@@ -86,11 +92,7 @@ var (
 // colour that is not a token.
 func readCSS(t *testing.T) (tokens, []string) {
 	t.Helper()
-	text, err := os.ReadFile("assets/portal.css")
-	if err != nil {
-		t.Fatal(err)
-	}
-	css := comment.ReplaceAllString(string(text), "")
+	css := comment.ReplaceAllString(string(ui.Stylesheet.Bytes), "")
 	layer := tokensLayer.FindString(css)
 	found := tokens{}
 	for _, m := range tokenLine.FindAllStringSubmatch(layer, -1) {
