@@ -11,7 +11,7 @@ type ActorKind string
 // The kinds of actors.
 const (
 	ActorCredential ActorKind = "credential" // an API credential's token (Atlas)
-	ActorUser       ActorKind = "user"       // a user, by an API token, a client certificate or both
+	ActorUser       ActorKind = "user"       // a user, by an API token, a client certificate or both, or a session
 	ActorOperator   ActorKind = "operator"   // the admin socket's owner
 	ActorSystem     ActorKind = "system"     // the platform itself: jobs, start-up
 	ActorAnonymous  ActorKind = "anonymous"  // nobody yet: a login that is being tried
@@ -27,12 +27,14 @@ type Actor struct {
 	// Operator is the name of an operator who has shown who it is; "" for others.
 	Operator string
 
-	// The following are set for ActorUser only. Token or ClientCert or both are what the
-	// user showed.
-	User     UserID
-	UserName string
-	Roles    []string
-	Token    APITokenID
+	// The following are set for ActorUser only. Token or ClientCert or both, or Session, are
+	// what the user showed.
+	User           UserID
+	UserName       string
+	Roles          []string
+	Token          APITokenID
+	Session        SessionID
+	SecondFactorAt time.Time // when the session last showed a second factor; zero: never
 
 	// The following are set for ActorCredential only, but for ClientCert.
 	Credential CredentialID

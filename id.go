@@ -41,6 +41,11 @@ type (
 	crlKind          struct{}
 	apiTokenKind     struct{}
 	keyPairKind      struct{}
+	registrationKind struct{}
+	mailedLinkKind   struct{}
+	sessionKind      struct{}
+	invitationKind   struct{}
+	passkeyKind      struct{}
 )
 
 // ProcessKind is the kind of IDs that name a running process and what is its own:
@@ -71,6 +76,11 @@ func (crossKind) prefix() string        { return "crs" }
 func (crlKind) prefix() string          { return "crl" }
 func (apiTokenKind) prefix() string     { return "tok" }
 func (keyPairKind) prefix() string      { return "kpr" }
+func (registrationKind) prefix() string { return "reg" }
+func (mailedLinkKind) prefix() string   { return "lnk" }
+func (sessionKind) prefix() string      { return "ses" }
+func (invitationKind) prefix() string   { return "inv" }
+func (passkeyKind) prefix() string      { return "pky" }
 func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
@@ -99,6 +109,11 @@ type (
 	CRLID          = ID[crlKind]
 	APITokenID     = ID[apiTokenKind]
 	KeyPairID      = ID[keyPairKind]
+	RegistrationID = ID[registrationKind]
+	MailedLinkID   = ID[mailedLinkKind]
+	SessionID      = ID[sessionKind]
+	InvitationID   = ID[invitationKind]
+	PasskeyID      = ID[passkeyKind]
 )
 
 // idEncoding keeps the order of the bytes that it encodes.
@@ -149,6 +164,9 @@ func APITokenIDFromBytes(b [16]byte) APITokenID { return IDFromBytes[apiTokenKin
 // KeyPairIDFromBytes returns the key pair ID with these 16 bytes.
 func KeyPairIDFromBytes(b [16]byte) KeyPairID { return IDFromBytes[keyPairKind](b) }
 
+// MailedLinkIDFromBytes returns the ID of a mailed link with these 16 bytes.
+func MailedLinkIDFromBytes(b [16]byte) MailedLinkID { return IDFromBytes[mailedLinkKind](b) }
+
 // IssuerIDFromBytes returns the issuer ID with these 16 bytes.
 func IssuerIDFromBytes(b [16]byte) IssuerID { return IDFromBytes[issuerKind](b) }
 
@@ -177,6 +195,11 @@ var (
 	NewCRLID          = NewID[crlKind]
 	NewAPITokenID     = NewID[apiTokenKind]
 	NewKeyPairID      = NewID[keyPairKind]
+	NewRegistrationID = NewID[registrationKind]
+	NewMailedLinkID   = NewID[mailedLinkKind]
+	NewSessionID      = NewID[sessionKind]
+	NewInvitationID   = NewID[invitationKind]
+	NewPasskeyID      = NewID[passkeyKind]
 )
 
 // ParseID reads an ID of kind K. The comparison is exact: IDs are lower case.
@@ -212,6 +235,9 @@ var (
 	ParseMailApprovalID = ParseID[mailApprovalKind]
 	ParseAPITokenID     = ParseID[apiTokenKind]
 	ParseKeyPairID      = ParseID[keyPairKind]
+	ParseSessionID      = ParseID[sessionKind]
+	ParseInvitationID   = ParseID[invitationKind]
+	ParsePasskeyID      = ParseID[passkeyKind]
 )
 
 // String returns the ID as it is stored and printed.

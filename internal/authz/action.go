@@ -32,6 +32,7 @@ const (
 	AccountDisable Action = "account.disable"
 	AccountEnable  Action = "account.enable"
 	AccountDelete  Action = "account.delete"
+	AccountUpdate  Action = "account.update" // what it says of itself, its OpenID provider
 
 	UserCreate      Action = "user.create"
 	UserRead        Action = "user.read"
@@ -43,6 +44,9 @@ const (
 	UserUpdate      Action = "user.update" // name, description, address, end
 	UserLock        Action = "user.lock"
 	UserUnlock      Action = "user.unlock"
+	UserInvite      Action = "user.invite"
+	UserResetFactor Action = "user.reset_factor" // of somebody who has lost theirs
+	SessionEnd      Action = "session.end"
 	RoleRead        Action = "role.read"
 
 	APITokenCreate  Action = "api_token.create"
@@ -135,9 +139,9 @@ var actions = []Action{
 	CertificateEvidence,
 	ClaimSubmit, ClaimRead, ClaimCheck, ClaimMail, ClaimApprove, ClaimReassert, ClaimDelete, ClaimExpire,
 	PolicyRead, StatisticsRead,
-	AccountCreate, AccountRead, AccountDisable, AccountEnable, AccountDelete,
+	AccountCreate, AccountRead, AccountDisable, AccountEnable, AccountDelete, AccountUpdate,
 	UserCreate, UserRead, UserDisable, UserEnable, UserDelete, UserSetPassword, UserSetRoles,
-	UserUpdate, UserLock, UserUnlock, RoleRead,
+	UserUpdate, UserLock, UserUnlock, UserInvite, UserResetFactor, SessionEnd, RoleRead,
 	APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,
 	IdentityCreate, IdentityRead, IdentitySubmit, IdentityProcess, IdentityActivate, IdentityReject, IdentityExpire,
 	IdentityWithdraw,

@@ -1,6 +1,9 @@
 package authz
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // A Permission is what DigiCert ONE calls a group of actions: what users are told of
 // their rights. What they may do is the actions.
@@ -55,7 +58,7 @@ func setOf(actions ...Action) map[Action]bool {
 	return set
 }
 
-// Applications of DigiCert ONE that roles belong to.
+// Applications of DigiCert ONE that roles belong to; [Portal] is another one.
 const (
 	AccountManager = "account_manager"
 	SoftwareTrust  = "software_trust"
@@ -70,7 +73,9 @@ type Role struct {
 	Permissions []Permission
 }
 
-var roles = []Role{
+var roles = slices.Concat(digicertRoles, portalRoles)
+
+var digicertRoles = []Role{
 	{"AM_DEFAULT_USER", "Default user", AccountManager, nil},
 	{"AM_ACCOUNT_USER", "Account user", AccountManager, []Permission{ViewAMAccount}},
 	{"AM_VIEW_ONLY", "View only", AccountManager, []Permission{ViewAMAccount, ViewAMOrganization, ViewAMUser, ViewAMAuditLog}},
@@ -111,14 +116,14 @@ func Permissions(codes []string) []Permission {
 	return slices.Compact(all)
 }
 
-// roleGrants are the actions of each role, on objects of the user's account.
-var roleGrants = func() map[string]map[Action]bool {
-	all := map[string]map[Action]bool{}
-	for _, r := range roles {
-		grants := map[Action]bool{}
+// roleGrants are the actions of each role, and on whose objects.
+var roleGrants = func() map[string]map[Action]Reach {
+	all := maps.Clone(portalGrants)
+	for _, r := range digicertRoles {
+		grants := map[Action]Reach{}
 		for _, p := range r.Permissions {
 			for _, a := range permits[p] {
-				grants[a] = true
+				grants[a] = Own
 			}
 		}
 		all[r.Code] = grants
@@ -128,12 +133,11 @@ var roleGrants = func() map[string]map[Action]bool {
 
 // reachOfRoles returns on whose objects a user of these roles may do the action.
 func reachOfRoles(codes []string, action Action) Reach {
+	reach := None
 	for _, code := range codes {
-		if roleGrants[code][action] {
-			return Own
-		}
+		reach = max(reach, roleGrants[code][action])
 	}
-	return None
+	return reach
 }
 
 // ReachOfRole returns on whose objects the role allows the action.

@@ -74,27 +74,29 @@ func stateEvent(actor telamon.Actor, account telamon.AccountID, kind, object str
 // CreateAccount writes a new account, which is active, and sets its CreatedAt. It
 // reports Conflict if there is one of this name.
 func (db *DB) CreateAccount(ctx context.Context, actor telamon.Actor, a *telamon.Account) error {
-	err := db.update(ctx, func(t *txn) error {
-		a.State, a.CreatedAt = telamon.Active, timeOf(t.millis())
-		err := t.InsertAccount(ctx, queries.InsertAccountParams{
-			ID: a.ID.String(), Name: a.Name, State: string(a.State), CreatedAt: t.millis(),
-			StartsAt: millisOrNil(a.StartsAt), EndsAt: millisOrNil(a.EndsAt),
-		})
-		if err != nil {
-			return fmt.Errorf("insert account %s: %w", a.Name, err)
-		}
-		if err := t.changed(ctx, ChangeAccount, a.ID.String()); err != nil {
-			return err
-		}
-		return t.audit(ctx, telamon.Event{
-			Actor: actor, Account: a.ID, Action: "account.create", Object: a.ID.String(), Result: "ok",
-			After: map[string]any{"name": a.Name},
-		})
-	})
+	err := db.update(ctx, func(t *txn) error { return t.createAccount(ctx, actor, a) })
 	if violates(err, "account_name_is_unique") {
 		return fault.New(fault.Conflict, "name_taken", "An account of this name exists.")
 	}
 	return err
+}
+
+func (t *txn) createAccount(ctx context.Context, actor telamon.Actor, a *telamon.Account) error {
+	a.State, a.CreatedAt = telamon.Active, timeOf(t.millis())
+	err := t.InsertAccount(ctx, queries.InsertAccountParams{
+		ID: a.ID.String(), Name: a.Name, State: string(a.State), CreatedAt: t.millis(),
+		StartsAt: millisOrNil(a.StartsAt), EndsAt: millisOrNil(a.EndsAt),
+	})
+	if err != nil {
+		return fmt.Errorf("insert account %s: %w", a.Name, err)
+	}
+	if err := t.changed(ctx, ChangeAccount, a.ID.String()); err != nil {
+		return err
+	}
+	return t.audit(ctx, telamon.Event{
+		Actor: actor, Account: a.ID, Action: "account.create", Object: a.ID.String(), Result: "ok",
+		After: map[string]any{"name": a.Name},
+	})
 }
 
 // Account returns an account. It reports NotFound.

@@ -16,32 +16,38 @@ import (
 // and Conflict with email_taken if a person of this address exists on the platform, or
 // with name_taken if a service user of this name exists in the account.
 func (db *DB) CreateUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
-	err := db.update(ctx, func(t *txn) error {
-		if err := t.mustHaveAccount(ctx, u.Account); err != nil {
-			return err
-		}
-		u.State, u.CreatedAt = telamon.Active, timeOf(t.millis())
-		u.Kind, u.Locale = cmp.Or(u.Kind, telamon.StandardUser), cmp.Or(u.Locale, defaultLocale)
-		p := queries.InsertUserParams{
-			ID: u.ID.String(), AccountID: u.Account.String(), Email: u.Email, Name: u.Name, PasswordHash: u.PasswordHash,
-			Roles: strings.Join(u.Roles, " "), State: string(u.State), CreatedAt: t.millis(), Kind: string(u.Kind),
-			NameKey: nameKey(u.Name), Description: u.Description, Locale: u.Locale, EndsAt: millisOrNil(u.EndsAt),
-			CreatedBy: u.CreatedBy.String(),
-		}
-		if u.Kind == telamon.ServiceUser { // whose address need not be unique, as the column must
-			p.Email, p.Contact = p.ID, u.Email
-		}
-		if err := t.InsertUser(ctx, p); err != nil {
-			return fmt.Errorf("insert user %s: %w", u.ID, err)
-		}
-		if err := t.changed(ctx, ChangeUser, p.ID); err != nil {
-			return err
-		}
-		return t.audit(ctx, telamon.Event{
-			Actor: actor, Account: u.Account, Action: "user.create", Object: u.ID.String(), Result: "ok",
-			After: map[string]any{"kind": u.Kind, "email": u.Email, "name": u.Name, "roles": u.Roles},
-		})
+	return takenBy(db.update(ctx, func(t *txn) error { return t.createUser(ctx, actor, u) }))
+}
+
+func (t *txn) createUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
+	if err := t.mustHaveAccount(ctx, u.Account); err != nil {
+		return err
+	}
+	u.State, u.CreatedAt = telamon.Active, timeOf(t.millis())
+	u.Kind, u.Locale = cmp.Or(u.Kind, telamon.StandardUser), cmp.Or(u.Locale, defaultLocale)
+	p := queries.InsertUserParams{
+		ID: u.ID.String(), AccountID: u.Account.String(), Email: u.Email, Name: u.Name, PasswordHash: u.PasswordHash,
+		Roles: strings.Join(u.Roles, " "), State: string(u.State), CreatedAt: t.millis(), Kind: string(u.Kind),
+		NameKey: nameKey(u.Name), Description: u.Description, Locale: u.Locale, EndsAt: millisOrNil(u.EndsAt),
+		CreatedBy: u.CreatedBy.String(),
+	}
+	if u.Kind == telamon.ServiceUser { // whose address need not be unique, as the column must
+		p.Email, p.Contact = p.ID, u.Email
+	}
+	if err := t.InsertUser(ctx, p); err != nil {
+		return fmt.Errorf("insert user %s: %w", u.ID, err)
+	}
+	if err := t.changed(ctx, ChangeUser, p.ID); err != nil {
+		return err
+	}
+	return t.audit(ctx, telamon.Event{
+		Actor: actor, Account: u.Account, Action: "user.create", Object: u.ID.String(), Result: "ok",
+		After: map[string]any{"kind": u.Kind, "email": u.Email, "name": u.Name, "roles": u.Roles},
 	})
+}
+
+// takenBy says of a new user's row what is taken.
+func takenBy(err error) error {
 	switch {
 	case violates(err, "account_user_email_is_unique"):
 		return fault.New(fault.Conflict, "email_taken", "A user of this e-mail address exists.")

@@ -13,6 +13,25 @@ type Account struct {
 	EndsAt    *int64
 }
 
+type AccountOidc struct {
+	AccountID    string
+	Issuer       string
+	ClientID     string
+	SecretSealed []byte
+	AcceptsMfa   bool
+	ChangedAt    int64
+}
+
+type AccountProfile struct {
+	AccountID        string
+	Kind             string
+	Company          string
+	AgreementVersion string
+	AgreementAt      *int64
+	AgreementFrom    string
+	AgreementBy      string
+}
+
 type AccountUser struct {
 	ID           string
 	AccountID    string
@@ -358,6 +377,18 @@ type Identity struct {
 	CreatedAt int64
 }
 
+type Invitation struct {
+	ID        string
+	AccountID string
+	Email     string
+	Locale    string
+	Roles     string
+	InvitedBy string
+	State     string
+	CreatedAt int64
+	ExpiresAt int64
+}
+
 type Issuer struct {
 	ID          string
 	HierarchyID string
@@ -474,6 +505,17 @@ type MailApproval struct {
 	UsedAt     *int64
 }
 
+type MailedLink struct {
+	ID        string
+	Purpose   string
+	Email     string
+	Subject   string
+	Nonce     []byte
+	CreatedAt int64
+	ExpiresAt int64
+	UsedAt    *int64
+}
+
 type OcspResponder struct {
 	KeyName     string
 	IssuerID    string
@@ -486,12 +528,50 @@ type OcspResponder struct {
 	RetiredAt   *int64
 }
 
+type OidcFlow struct {
+	StateHash   []byte
+	BrowserHash []byte
+	AccountID   string
+	Sealed      []byte
+	ExpiresAt   int64
+}
+
+type OidcSubject struct {
+	AccountID string
+	Issuer    string
+	Subject   string
+	UserID    string
+	LinkedAt  int64
+}
+
 type Pair struct {
 	ID             int64
 	AccountID      string
 	SubscriptionID string
 	IdentityID     string
 	CreatedAt      int64
+}
+
+type Passkey struct {
+	ID           string
+	UserID       string
+	Name         string
+	CredentialID []byte
+	Credential   []byte
+	CreatedAt    int64
+	LastUsedAt   *int64
+}
+
+type Person struct {
+	UserID     string
+	Stage      string
+	JobTitle   string
+	Phone      string
+	SignedInAt *int64
+	LockedOut  bool
+	TotpSealed []byte
+	TotpActive bool
+	TotpStep   int64
 }
 
 type Pkcs12Download struct {
@@ -544,6 +624,21 @@ type QuotaLot struct {
 	CreatedAt      int64
 }
 
+type RecoveryCode struct {
+	UserID string
+	Mac    []byte
+}
+
+type Registration struct {
+	ID           string
+	Email        string
+	Locale       string
+	PasswordHash string
+	CreatedAt    int64
+	ExpiresAt    int64
+	VerifiedAt   *int64
+}
+
 type RevocationCase struct {
 	ID         string
 	Category   string
@@ -581,6 +676,28 @@ type Service struct {
 	CreatedAt        int64
 	ChangedAt        int64
 	StickyTokens     bool
+}
+
+type Session struct {
+	ID        string
+	ValueHash []byte
+	UserID    string
+	AccountID string
+	BoundTo   []byte
+	Method    string
+	CreatedAt int64
+	SeenAt    int64
+	EndsAt    int64
+	FactorAt  *int64
+	Address   string
+	Agent     string
+	Ceremony  []byte
+}
+
+type SignInAttempt struct {
+	EmailHash []byte
+	Failures  int64
+	LastAt    int64
 }
 
 type Subscription struct {

@@ -1,0 +1,83 @@
+package signin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/notify"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// What notices tell of: of notify.LetterNotices.
+const (
+	noticeLocked        = "locked"
+	noticePassword      = "password"
+	noticeFactorAdded   = "factor_added"
+	noticeFactorRemoved = "factor_removed"
+	noticeRecoveryCode  = "recovery_code"
+)
+
+// notice is a mail that tells a person what was done to their sign-in.
+func notice(what string, from Client) store.NoticeParams {
+	p := store.NoticeParams{What: what}
+	if from.Address.IsValid() {
+		p.Address = from.Address.Unmap().String()
+	}
+	return p
+}
+
+// Templates returns the names of the mails that RenderMail makes.
+func Templates() []string { return notify.LetterTemplates() }
+
+// IsTemplate reports whether RenderMail makes the mails of this template.
+func IsTemplate(name string) bool { return slices.Contains(Templates(), name) }
+
+// RenderMail makes the message of a mail that this package wrote. The value in its link is
+// made here and nowhere kept. It reports notify.ErrMoot once a link cannot be used.
+func (s *Service) RenderMail(ctx context.Context, m *store.Mail) (notify.Message, error) {
+	l := notify.Letter{Platform: s.platform, Link: s.portalURL + SignInPath, At: m.CreatedAt}
+	if m.Account != "" {
+		account, err := s.store.Account(ctx, m.Account)
+		if err != nil {
+			return notify.Message{}, err
+		}
+		l.Account = account.Name
+	}
+	if m.Template == store.TemplateNotice {
+		var p store.NoticeParams
+		if err := json.Unmarshal(m.Params, &p); err != nil {
+			return notify.Message{}, fmt.Errorf("read the parameters of mail %s: %w", m.ID, err)
+		}
+		l.Locale, l.What, l.From = p.Locale, p.What, p.Address
+		return notify.RenderLetter(m.Template, l)
+	}
+	return s.renderLink(ctx, m, l)
+}
+
+// renderLink makes a mail with a link.
+func (s *Service) renderLink(ctx context.Context, m *store.Mail, l notify.Letter) (notify.Message, error) {
+	var p store.LinkParams
+	if err := json.Unmarshal(m.Params, &p); err != nil {
+		return notify.Message{}, fmt.Errorf("read the parameters of mail %s: %w", m.ID, err)
+	}
+	link, err := s.store.MailedLink(ctx, p.Link)
+	if fault.Is(err, fault.NotFound) {
+		return notify.Message{}, notify.ErrMoot
+	}
+	if err != nil {
+		return notify.Message{}, err
+	}
+	l.Locale, l.Expires = p.Locale, link.ExpiresAt
+	switch link.Purpose {
+	case store.LinkVerify:
+		l.Link = s.portalURL + VerifyPath + s.linkValue(link)
+	case store.LinkReset:
+		l.Link = s.portalURL + ResetPath + s.linkValue(link)
+	case store.LinkInvite:
+		l.Link = s.portalURL + InvitationPath + s.linkValue(link)
+	}
+	return notify.RenderLetter(m.Template, l)
+}
