@@ -2,6 +2,7 @@ package authz
 
 import (
 	"slices"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -124,6 +125,19 @@ func IsStaffRole(code string) bool { return staffRoles[code] }
 // administrators, of those who manage credentials, and of the CA's staff (requirement 6).
 func NeedsFactor(code string) bool {
 	return code == RoleAdministrator || code == RoleManageCredentials || staffRoles[code]
+}
+
+// FreshFor is how long a second factor that a session showed is fresh.
+const FreshFor = 10 * time.Minute
+
+// MustBeFresh returns nil if the actor may do what asks for a fresh second factor: those
+// who act by a session have shown theirs within FreshFor. It reports Denied with
+// second_factor_stale.
+func MustBeFresh(actor telamon.Actor, now time.Time) error {
+	if actor.Session == "" || !actor.SecondFactorAt.IsZero() && now.Sub(actor.SecondFactorAt) < FreshFor {
+		return nil
+	}
+	return fault.New(fault.Denied, "second_factor_stale", "Show your second factor again first.")
 }
 
 // MayAssign returns nil if the actor may give a user these roles of the portal, or take

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -78,6 +79,19 @@ func (s *Service) renderLink(ctx context.Context, m *store.Mail, l notify.Letter
 		l.Link = s.portalURL + ResetPath + s.linkValue(link)
 	case store.LinkInvite:
 		l.Link = s.portalURL + InvitationPath + s.linkValue(link)
+		if l.Person, err = s.inviter(ctx, telamon.InvitationID(link.Subject)); err != nil {
+			return notify.Message{}, err
+		}
 	}
 	return notify.RenderLetter(m.Template, l)
+}
+
+// inviter returns the name of who invites, "" for operators.
+func (s *Service) inviter(ctx context.Context, id telamon.InvitationID) (string, error) {
+	i, err := s.store.Invitation(ctx, id)
+	if err != nil || i.InvitedBy == "" {
+		return "", err
+	}
+	user, err := s.store.User(ctx, i.Account, i.InvitedBy)
+	return user.Name, err
 }

@@ -24,6 +24,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-webauthn/webauthn/webauthn"
+
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
 	"github.com/telamon-ca/telamon/internal/directory"
@@ -60,6 +62,9 @@ const (
 type Keys interface {
 	// MAC returns the HMAC-SHA-256 of data under the secret of a label and version.
 	MAC(label string, version int, data []byte) []byte
+	// SealSecret encrypts a secret of a sort for its context, and OpenSecret decrypts it.
+	SealSecret(label string, context, plain []byte) ([]byte, error)
+	OpenSecret(label string, context, sealed []byte) ([]byte, error)
 }
 
 // Config names what the use cases are made of.
@@ -76,6 +81,9 @@ type Config struct {
 	Platform string
 	// Agreement is the version of the service agreement that new accounts accept.
 	Agreement string
+	// AdministratorLimit is how many administrators a service provider's account may have;
+	// 0 is DefaultAdministratorLimit.
+	AdministratorLimit int
 }
 
 // maxRefusals is how many different refusals are counted at a time.
@@ -89,26 +97,34 @@ type Service struct {
 	passwords *password.Hasher
 	clock     telamon.Clock
 	log       *slog.Logger
+	party     *webauthn.WebAuthn
 	portalURL string
 	platform  string
 	agreement string
+
+	administrators int // at most, in a service provider's account
 
 	refused     *audit.Counter
 	unwrittenMu sync.Mutex
 	unwritten   []telamon.Event // refusals whose writing failed; guarded by unwrittenMu
 }
 
-// New returns the use cases.
-func New(cfg Config) *Service {
+// New returns the use cases. It fails if passkeys cannot be bound to the portal's address.
+func New(cfg Config) (*Service, error) {
+	party, err := newRelyingParty(cfg.PortalURL, cfg.Platform)
+	if err != nil {
+		return nil, fmt.Errorf("sign-in: %w", err)
+	}
 	s := &Service{
 		store: cfg.Store, directory: cfg.Directory, keys: cfg.Keys, passwords: cmp.Or(cfg.Passwords, password.NewHasher()),
-		clock: cfg.Clock, log: cfg.Log, portalURL: cfg.PortalURL, platform: cfg.Platform, agreement: cfg.Agreement,
-		refused: audit.NewCounter(cfg.Clock, actionSignIn, maxRefusals),
+		clock: cfg.Clock, log: cfg.Log, party: party, portalURL: cfg.PortalURL, platform: cfg.Platform, agreement: cfg.Agreement,
+		administrators: cmp.Or(cfg.AdministratorLimit, DefaultAdministratorLimit),
+		refused:        audit.NewCounter(cfg.Clock, actionSignIn, maxRefusals),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	return s
+	return s, nil
 }
 
 // A Client is where a request comes from.

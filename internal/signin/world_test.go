@@ -66,10 +66,12 @@ func newWorld(t testing.TB, url string) *world {
 func (w *world) replica(t testing.TB) (*signin.Service, *directory.Directory) {
 	t.Helper()
 	dir := got(directory.New(t.Context(), directory.Config{Store: w.db, Clock: w.clock}))(t)
-	return signin.New(signin.Config{
+	service, err := signin.New(signin.Config{
 		Store: w.db, Directory: dir, Keys: w.keys, Passwords: hasher, Clock: w.clock, PortalURL: portal, Platform: "Telamon",
 		Agreement: "2026-11",
-	}), dir
+	})
+	must(t, err)
+	return service, dir
 }
 
 func openRaw(t testing.TB, url string) *sql.DB {

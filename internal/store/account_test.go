@@ -123,7 +123,7 @@ func TestAccounts(t *testing.T) {
 func TestUsers(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, _ *testkit.Clock) {
 		ctx := t.Context()
-		u := telamon.User{ID: telamon.NewUserID(), Account: w.account, Email: "a@example.com", Name: "A", Roles: []string{"administrator", "auditor"}}
+		u := telamon.User{ID: telamon.NewUserID(), Account: w.account, Email: "a@example.com", Name: "A", Roles: []string{"auditor", "finance"}}
 		must(t, w.db.CreateUser(ctx, operator, &u))
 		again := telamon.User{ID: telamon.NewUserID(), Account: w.account, Email: "a@example.com"}
 		mustBe(t, w.db.CreateUser(ctx, operator, &again), fault.Conflict, "email_taken")

@@ -91,7 +91,7 @@ func (db *DB) Users(ctx context.Context, account telamon.AccountID, page Page) (
 }
 
 // SetUserState disables, enables or deletes a user. It reports NotFound, and
-// Conflict if the user's state does not allow it.
+// Conflict if the user's state does not allow it, and with last_administrator.
 func (db *DB) SetUserState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, to telamon.State) error {
 	return db.update(ctx, func(t *txn) error {
 		row, err := t.User(ctx, queries.UserParams{AccountID: account.String(), ID: id.String()})
@@ -101,6 +101,14 @@ func (db *DB) SetUserState(ctx context.Context, actor telamon.Actor, account tel
 		from := telamon.State(row.State)
 		if err := checkStateChange(from, to); err != nil {
 			return err
+		}
+		if user := userOf(row); to != telamon.Active {
+			if err := t.keepAdministrator(ctx, &user); err != nil {
+				return err
+			}
+			if _, err := t.Queries.EndSessions(ctx, queries.EndSessionsParams{UserID: id.String()}); err != nil {
+				return fmt.Errorf("end sessions of %s: %w", id, err)
+			}
 		}
 		err = mustChange(t.SetUserState(ctx, queries.SetUserStateParams{
 			AccountID: account.String(), ID: id.String(), FromState: string(from), ToState: string(to),

@@ -211,6 +211,24 @@ func (q *Queries) CountAdministrators(ctx context.Context, arg CountAdministrato
 	return count, err
 }
 
+const countInvitedAdministrators = `-- name: CountInvitedAdministrators :one
+SELECT count(*) FROM invitation
+ WHERE account_id = $1 AND state = 'pending' AND expires_at > CAST($2 AS BIGINT)
+   AND ' ' || roles || ' ' LIKE '% administrator %'
+`
+
+type CountInvitedAdministratorsParams struct {
+	AccountID string
+	Now       int64
+}
+
+func (q *Queries) CountInvitedAdministrators(ctx context.Context, arg CountInvitedAdministratorsParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countInvitedAdministrators, arg.AccountID, arg.Now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countMailedLinks = `-- name: CountMailedLinks :one
 SELECT count(*) FROM mailed_link WHERE email = $1 AND created_at > $2
 `
@@ -333,6 +351,18 @@ type DropPasskeyParams struct {
 
 func (q *Queries) DropPasskey(ctx context.Context, arg DropPasskeyParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, dropPasskey, arg.UserID, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropPasskeys = `-- name: DropPasskeys :execrows
+DELETE FROM passkey WHERE user_id = $1
+`
+
+func (q *Queries) DropPasskeys(ctx context.Context, userID string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropPasskeys, userID)
 	if err != nil {
 		return 0, err
 	}
@@ -783,6 +813,17 @@ func (q *Queries) LockPerson(ctx context.Context, arg LockPersonParams) (int64, 
 	return result.RowsAffected()
 }
 
+const lockPersonRow = `-- name: LockPersonRow :one
+SELECT user_id FROM person WHERE user_id = $1 FOR UPDATE
+`
+
+func (q *Queries) LockPersonRow(ctx context.Context, userID string) (string, error) {
+	row := q.db.QueryRowContext(ctx, lockPersonRow, userID)
+	var user_id string
+	err := row.Scan(&user_id)
+	return user_id, err
+}
+
 const mailedLink = `-- name: MailedLink :one
 SELECT id, purpose, email, subject, nonce, created_at, expires_at, used_at FROM mailed_link WHERE id = $1
 `
@@ -950,6 +991,25 @@ func (q *Queries) Passkeys(ctx context.Context, userID string) ([]Passkey, error
 		return nil, err
 	}
 	return items, nil
+}
+
+const pendingInvitationsTo = `-- name: PendingInvitationsTo :one
+SELECT count(*) FROM invitation
+ WHERE account_id = $1 AND email = $2 AND state = 'pending'
+   AND expires_at > CAST($3 AS BIGINT)
+`
+
+type PendingInvitationsToParams struct {
+	AccountID string
+	Email     string
+	Now       int64
+}
+
+func (q *Queries) PendingInvitationsTo(ctx context.Context, arg PendingInvitationsToParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, pendingInvitationsTo, arg.AccountID, arg.Email, arg.Now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const pendingRegistrations = `-- name: PendingRegistrations :many
@@ -1538,17 +1598,23 @@ func (q *Queries) UseRecoveryCode(ctx context.Context, arg UseRecoveryCodeParams
 
 const useTOTP = `-- name: UseTOTP :execrows
 UPDATE person SET totp_step = CAST($1 AS BIGINT), totp_active = TRUE
- WHERE user_id = $2 AND totp_sealed = $3 AND totp_step < CAST($1 AS BIGINT)
+ WHERE user_id = $2 AND totp_active = $3 AND totp_sealed = $4 AND totp_step < CAST($1 AS BIGINT)
 `
 
 type UseTOTPParams struct {
-	Step   int64
-	UserID string
-	Sealed []byte
+	Step      int64
+	UserID    string
+	WasActive bool
+	Sealed    []byte
 }
 
 func (q *Queries) UseTOTP(ctx context.Context, arg UseTOTPParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, useTOTP, arg.Step, arg.UserID, arg.Sealed)
+	result, err := q.db.ExecContext(ctx, useTOTP,
+		arg.Step,
+		arg.UserID,
+		arg.WasActive,
+		arg.Sealed,
+	)
 	if err != nil {
 		return 0, err
 	}

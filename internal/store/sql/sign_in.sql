@@ -79,6 +79,16 @@ SELECT count(*) FROM account_user
 -- name: InsertPerson :exec
 INSERT INTO person (user_id, stage) VALUES (sqlc.arg(user_id), sqlc.arg(stage)) ON CONFLICT (user_id) DO NOTHING;
 
+-- name: CountInvitedAdministrators :one
+SELECT count(*) FROM invitation
+ WHERE account_id = sqlc.arg(account_id) AND state = 'pending' AND expires_at > CAST(sqlc.arg(now) AS BIGINT)
+   AND ' ' || roles || ' ' LIKE '% administrator %';
+
+-- name: PendingInvitationsTo :one
+SELECT count(*) FROM invitation
+ WHERE account_id = sqlc.arg(account_id) AND email = sqlc.arg(email) AND state = 'pending'
+   AND expires_at > CAST(sqlc.arg(now) AS BIGINT);
+
 -- name: Person :many
 SELECT user_id, stage, job_title, phone, signed_in_at, locked_out, totp_sealed, totp_active, totp_step FROM person
  WHERE user_id = sqlc.arg(user_id);
@@ -103,7 +113,7 @@ UPDATE person SET totp_sealed = sqlc.arg(sealed), totp_step = 0 WHERE user_id = 
 
 -- name: UseTOTP :execrows
 UPDATE person SET totp_step = CAST(sqlc.arg(step) AS BIGINT), totp_active = TRUE
- WHERE user_id = sqlc.arg(user_id) AND totp_sealed = sqlc.arg(sealed) AND totp_step < CAST(sqlc.arg(step) AS BIGINT);
+ WHERE user_id = sqlc.arg(user_id) AND totp_active = sqlc.arg(was_active) AND totp_sealed = sqlc.arg(sealed) AND totp_step < CAST(sqlc.arg(step) AS BIGINT);
 
 -- name: DropTOTP :execrows
 UPDATE person SET totp_sealed = NULL, totp_active = FALSE, totp_step = 0
@@ -260,3 +270,9 @@ DELETE FROM oidc_flow WHERE state_hash IN
 -- name: DropAttempts :execrows
 DELETE FROM sign_in_attempt WHERE email_hash IN
  (SELECT a.email_hash FROM sign_in_attempt AS a WHERE a.last_at < sqlc.arg(before) ORDER BY a.last_at LIMIT sqlc.arg(lim));
+
+-- name: LockPersonRow :one
+SELECT user_id FROM person WHERE user_id = sqlc.arg(user_id) FOR UPDATE;
+
+-- name: DropPasskeys :execrows
+DELETE FROM passkey WHERE user_id = sqlc.arg(user_id);
