@@ -31,6 +31,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/responder"
 	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/signer"
+	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/witness"
@@ -52,6 +53,7 @@ type App struct {
 	Issuance  *issuance.Engine
 	Directory *directory.Directory
 	IAM       *iam.IAM
+	SignIn    *signin.Service // nil if there is no portal
 	RA        *ra.RA
 	OCSP      *responder.Responder // nil if it is off
 	Life      *lifecycle.Life
@@ -151,6 +153,9 @@ func (a *App) wire(ctx context.Context) error {
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
 		KeyCheck: a.KeyCheck,
 	})
+	if err := a.wireSignIn(); err != nil {
+		return err
+	}
 	if err := a.wireStaff(); err != nil {
 		return err
 	}

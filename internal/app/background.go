@@ -63,7 +63,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	})
 	a.every(ctx, work, recoverEvery, "recover the store and the keystore", a.recoverStore)
 	a.every(ctx, work, signerEvery, "ask the signer", a.askSigner)
-	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.IAM.WriteRefusals(ctx, false) })
+	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.writeRefusals(ctx, false) })
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
 	a.every(ctx, work, abandonEvery, "abandon precertificates", a.RA.AbandonPrecertificates)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
@@ -216,7 +216,7 @@ func (a *App) ready(context.Context) error {
 // commits is known to this process alone, and is written before the log is sequenced.
 // A place that does not take the checkpoint does not fail the stop.
 func (a *App) finish(ctx context.Context) error {
-	refusals := a.IAM.WriteRefusals(ctx, true)
+	refusals := a.writeRefusals(ctx, true)
 	_, unknown := a.Store.Settle(ctx)
 	err := errors.Join(refusals, unknown, a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
 	if exportErr := a.exporter.Turn(ctx); exportErr != nil {

@@ -78,6 +78,8 @@ type Config struct {
 	CT CTConfig `yaml:"ct"`
 	// Mail is the server that takes our mail; without a host no mail is sent.
 	Mail MailConfig `yaml:"mail"`
+	// Portal holds the settings of the portal.
+	Portal PortalConfig `yaml:"portal"`
 	// CRL says how often CRLs are published and where they are copied to.
 	CRL CRLConfig `yaml:"crl"`
 	// MTLSKeyTypes are the key types that mTLS certificates may have: RSA
@@ -138,8 +140,8 @@ type SignerConfig struct {
 type NamesConfig struct {
 	// Atlas are the names of the Atlas API.
 	Atlas []string `yaml:"atlas"`
-	// Portal are the names of the portal, where mailboxes approve claims. Without
-	// one there is no portal, and no validation by e-mail.
+	// Portal are the names of the portal, where people sign in and mailboxes approve
+	// claims. Without one there is no portal, and no validation by e-mail.
 	Portal []string `yaml:"portal"`
 }
 
@@ -475,7 +477,7 @@ func DefaultConfig() Config {
 		},
 		CRL:  defaultCRL(),
 		CT:   CTConfig{SCTs: 2, Timeout: 10 * time.Second},
-		Mail: MailConfig{STARTTLS: notify.STARTTLSRequired, Platform: "Telamon"},
+		Mail: MailConfig{STARTTLS: notify.STARTTLSRequired, Platform: "Telamon"}, Portal: PortalConfig{Agreement: defaultAgreement},
 		Limits: LimitsConfig{
 			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
 			RequestTimeout: 30 * time.Second,

@@ -10,6 +10,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/rules"
+	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -31,6 +32,9 @@ func (a *App) enforceLifecycle(ctx context.Context) error {
 func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, error) {
 	if slices.Contains(lifecycle.Templates(), m.Template) {
 		return a.Life.RenderMail(ctx, m)
+	}
+	if signin.IsTemplate(m.Template) && a.SignIn != nil {
+		return a.SignIn.RenderMail(ctx, m)
 	}
 	if m.Template == notify.TemplateCaseOverdue {
 		return a.Staff.RenderMail(ctx, m)

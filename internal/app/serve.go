@@ -116,7 +116,8 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	if len(a.Config.Names.Portal) > 0 {
 		instrument.Face, instrument.MaxBody = "portal", portalBody
 		pages := portal.New(portal.Config{
-			Approvals: a.RA, Log: a.Log, Platform: a.Config.Mail.Platform,
+			Approvals: a.RA, Clock: a.Clock, Log: a.Log, Platform: a.Config.Mail.Platform,
+			SignIn: a.SignIn, IAM: a.IAM, RA: a.RA, AtlasURL: a.Config.atlasURL(),
 			Addresses: web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
 		})
 		list = append(list, &web.Face{

@@ -29,6 +29,12 @@ func (f *face) renderScripted(w http.ResponseWriter, r *http.Request, status int
 	return f.render(w, r, status, page)
 }
 
+// renderWith answers with a page under a content security policy of its own.
+func (c *call) renderWith(policy string, status int, page templ.Component) error {
+	c.w.Header().Set("Content-Security-Policy", policy)
+	return c.render(c.w, c.r, status, page)
+}
+
 // render answers with a page. An error leaves the answer unwritten.
 func (f *face) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
 	ctx := ui.With(r.Context(), ui.View{Language: language(r), Now: f.clock.Now(), Platform: f.platform})

@@ -1,14 +1,16 @@
-// Package portal serves people with a browser. Its one task is the approval of
-// domain claims: whoever got a mail that asks for one opens the link in it, reads
-// what approving does, and presses a button or closes the page.
+// Package portal serves people with a browser. They sign in and look after what their
+// account has; or they got a mail that asks for the approval of a domain claim, open the
+// link in it, read what approving does, and press a button or close the page.
 //
-// It holds no rule about claims: the value of a link is judged where approvals are
-// kept, and the pages say what came out. Opening a link changes nothing, so that
-// scanners and previews of mail programs do no harm; only the button's POST does,
-// and not one that another site makes a browser send. Whoever holds a link's value
-// may approve, and nothing else is asked of a visitor. So the value is in no page,
-// no log and no address but the page's own. There are no scripts, no cookies and
-// nothing from other hosts.
+// It holds no rules: each page asks use cases, as the person who has signed in, and says
+// what came out. Opening a page changes nothing, so that scanners and previews of mail
+// programs do no harm; only a button's POST does, and not one that another site makes a
+// browser send. Whoever holds the value of an approval's link may approve, and nothing
+// else is asked of a visitor. So such a value is in no page, no log and no address but
+// the page's own, and its pages have no scripts and no cookies.
+//
+// A session is a value in a cookie, which package signin judges for every request. What a
+// secret is shown on is never stored by browsers, and nothing comes from other hosts.
 //
 // It trusts what package web established of the connection, and escapes all that
 // it shows.
@@ -23,7 +25,10 @@ import (
 	"strings"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
+	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
@@ -44,6 +49,14 @@ type Config struct {
 	Clock     telamon.Clock // nil is the system's
 	Log       *slog.Logger
 	Platform  string // the platform's name in the header of each page; "" is Telamon
+	// SignIn and IAM are the use cases of people who sign in; without them there is
+	// nothing but approvals.
+	SignIn *signin.Service
+	IAM    *iam.IAM
+	RA     *ra.RA
+	// AtlasURL is the address of the Atlas API, without a final slash, for commands that
+	// people copy; "" leaves them out.
+	AtlasURL string
 	// Addresses bounds how often one address may open or use links. Nil sets no bound.
 	Addresses *web.Limiter
 }
@@ -59,11 +72,20 @@ type face struct {
 	log       *slog.Logger
 	platform  string
 	addresses *web.Limiter
+
+	signin *signin.Service // nil: nobody signs in
+	iam    *iam.IAM
+	ra     *ra.RA
+
+	atlasURL string
 }
 
 // newFace returns a face without routes.
 func newFace(cfg Config) *face {
-	f := &face{approvals: cfg.Approvals, clock: cfg.Clock, log: cfg.Log, platform: cfg.Platform, addresses: cfg.Addresses}
+	f := &face{
+		approvals: cfg.Approvals, clock: cfg.Clock, log: cfg.Log, platform: cfg.Platform, addresses: cfg.Addresses,
+		signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA, atlasURL: cfg.AtlasURL,
+	}
 	if f.platform == "" {
 		f.platform = "Telamon"
 	}
@@ -74,11 +96,17 @@ func newFace(cfg Config) *face {
 }
 
 // New returns the handler. It expects web.Clients and web.Instrument around it, and
-// TLS: only over TLS do browsers say where a POST comes from. It never redirects.
+// TLS: only over TLS do browsers say where a POST comes from.
 func New(cfg Config) http.Handler {
 	f := newFace(cfg)
 	crossOrigin := http.NewCrossOriginProtection()
-	crossOrigin.SetDenyHandler(f.problem(foreign))
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isApproval(r) {
+			f.problem(foreign)(w, r)
+			return
+		}
+		f.problem(forged)(w, r)
+	}))
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+ApprovePath+"{value}", f.handle(f.ask))
@@ -89,6 +117,10 @@ func New(cfg Config) http.Handler {
 		mux.HandleFunc(a.Path, f.notAllowed("GET, HEAD"))
 	}
 	mux.HandleFunc("/", f.problem(noPage))
+	if f.signin != nil {
+		f.signRoutes(mux)
+		f.pageRoutes(mux)
+	}
 	return secured(f.exact(crossOrigin.Handler(mux)))
 }
 

@@ -41,13 +41,14 @@ var (
 	noPage      = problem{status: http.StatusNotFound, tone: ui.Bad, key: "no_page"}
 	wrongMethod = problem{status: http.StatusMethodNotAllowed, tone: ui.Bad, key: "wrong_method"}
 	foreign     = problem{status: http.StatusForbidden, tone: ui.Bad, key: "foreign"}
+	forged      = problem{status: http.StatusForbidden, tone: ui.Bad, key: "forged"}
 	// busy says nothing about what was done: the outcome of a commit can be unknown.
 	busy   = problem{status: http.StatusServiceUnavailable, tone: ui.Warn, key: "busy"}
 	broken = problem{status: http.StatusInternalServerError, tone: ui.Warn, key: "broken"}
 )
 
-// problemOf returns the page of a fault.
-func problemOf(f *fault.Fault) problem {
+// approvalProblem returns the page of a fault of an approval.
+func approvalProblem(f *fault.Fault) problem {
 	switch f.Kind {
 	case fault.NotFound:
 		return deadLink(http.StatusNotFound, "link_unknown")
@@ -65,6 +66,32 @@ func problemOf(f *fault.Fault) problem {
 		return broken
 	}
 }
+
+// problemOf returns the page of a fault of any other page.
+func problemOf(f *fault.Fault) problem {
+	switch f.Kind {
+	case fault.NotFound:
+		if f.Code == "link_invalid" {
+			return problem{status: http.StatusNotFound, tone: ui.Bad, key: "mail_link", code: "ACC-01"}
+		}
+		return problem{status: http.StatusNotFound, tone: ui.Bad, key: "missing"}
+	case fault.Denied, fault.Unauthenticated:
+		return problem{status: http.StatusForbidden, tone: ui.Bad, key: "denied"}
+	case fault.Conflict:
+		return problem{status: http.StatusConflict, tone: ui.Bad, key: "moved", detail: f.Detail}
+	case fault.Malformed, fault.Invalid:
+		return problem{status: http.StatusUnprocessableEntity, tone: ui.Bad, key: "refused", detail: f.Detail}
+	case fault.NotReady, fault.Unavailable:
+		return problem{status: http.StatusServiceUnavailable, tone: ui.Warn, key: "later"}
+	case fault.Limited:
+		return problem{status: http.StatusTooManyRequests, tone: ui.Warn, key: "later"}
+	default:
+		return problem{status: http.StatusInternalServerError, tone: ui.Warn, key: "failed"}
+	}
+}
+
+// isApproval reports whether a request is for the page of an approval.
+func isApproval(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, ApprovePath) }
 
 // conflict returns the problem of a link that was good once and is not any more.
 func conflict(code string) problem {
@@ -96,11 +123,18 @@ const retryAfter = time.Minute
 func (f *face) fail(w http.ResponseWriter, r *http.Request, err error) {
 	flt := fault.From(err)
 	ctx := r.Context()
+	if isStale(err) {
+		askFreshFactor(w, r)
+		return
+	}
 	if (flt.Kind == fault.Internal || flt.Kind == fault.Unavailable) && !errors.Is(err, context.Canceled) {
 		f.log.ErrorContext(ctx, "request failed", "request_id", web.RequestID(ctx), "method", r.Method, "route", r.Pattern,
 			"code", flt.Code, "error", redact(err, r.PathValue("value")))
 	}
 	p := problemOf(flt)
+	if isApproval(r) {
+		p = approvalProblem(flt)
+	}
 	if p.status == http.StatusServiceUnavailable || p.status == http.StatusTooManyRequests {
 		wait := cmp.Or(flt.RetryAfter, retryAfter)
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
@@ -122,7 +156,7 @@ func redact(err error, value string) slog.Value {
 func (f *face) problem(p problem) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := web.RequestID(r.Context())
-		if err := f.render(w, r, p.status, problemPage(p, id)); err != nil {
+		if err := f.render(w, r, p.status, problemPage(p, id, f.signin != nil && !isApproval(r))); err != nil {
 			f.log.ErrorContext(r.Context(), "request failed", "request_id", id, "route", r.Pattern, "error", err)
 			w.WriteHeader(http.StatusInternalServerError)
 		}

@@ -11,7 +11,7 @@
       e.title = [e.title, at.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "long" })].filter(Boolean).join("\n");
     });
     one(root, "[data-focus]", (e) => e.focus());
-    one(root, "[data-inspect]", inspect);
+    one(root, "textarea[data-inspect]", inspect);
   }
 
   // Secrets are covered, by the stylesheet, until somebody asks for them.
@@ -80,6 +80,7 @@
 
   // The summary names what is ticked, while it is ticked.
   function picked() {
+    if (!document.querySelector("[data-pick-name]")) return;
     one(document, "[data-picked]", (e) => {
       const names = [...document.querySelectorAll("[data-pick-name]:checked")].map((box) => box.dataset.pickName);
       e.textContent = names.length ? names.join(", ") : e.dataset.none;
@@ -87,11 +88,20 @@
   }
 
   // A word about pasted text before it is sent: the server inspects it, and says what
-  // key it holds and for whom. The text of a private key is not sent anywhere.
+  // key it holds and for whom. A file can be dropped on the field. The text of a private key
+// is not sent anywhere.
   function inspect(area) {
     const out = document.querySelector(`[data-inspection="${area.id}"]`);
     const address = area.form.dataset.inspect;
     if (!out || !address) return;
+    area.addEventListener("dragover", (event) => event.preventDefault());
+    area.addEventListener("drop", async (event) => {
+      const file = event.dataTransfer.files[0];
+      if (!file || file.size > area.maxLength) return;
+      event.preventDefault();
+      area.value = await file.text();
+      area.dispatchEvent(new Event("input", { bubbles: true }));
+    });
     let last = 0;
     area.addEventListener("input", async () => {
       const turn = ++last;
@@ -108,6 +118,27 @@
       out.replaceChildren(...page.body.childNodes);
     });
   }
+
+  // A passkey fills a form in: the browser asks its holder, and what it answers is sent.
+  document.addEventListener("submit", async (event) => {
+    const form = event.target.closest("form[data-passkey]");
+    if (!form || form.elements.passkey.value) return;
+    event.preventDefault();
+    const failed = form.querySelector("[data-passkey-error]");
+    failed.hidden = true;
+    try {
+      const answer = await fetch(form.dataset.options, { method: "POST" });
+      const { publicKey } = await answer.json();
+      const credential = form.dataset.passkey === "create"
+        ? await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(publicKey) })
+        : await navigator.credentials.get({ publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(publicKey) });
+      form.elements.passkey.value = JSON.stringify(credential.toJSON());
+      form.submit();
+    } catch {
+      failed.textContent = form.dataset.failed;
+      failed.hidden = false;
+    }
+  });
 
   document.addEventListener("htmx:afterSwap", (event) => ready(event.target));
   ready(document);

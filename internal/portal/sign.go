@@ -1,0 +1,234 @@
+package portal
+
+import (
+	"net/http"
+
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/portal/ui"
+	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/web"
+)
+
+// The pages of people who have not signed in. Those to which mails lead are in package
+// signin.
+const (
+	registerPath = "/register"
+	resendPath   = "/register/resend"
+	resetPath    = "/reset"
+	signOutPath  = "/sign-out"
+)
+
+// signRoutes are the pages by which one gets in and out.
+func (f *face) signRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET "+signin.SignInPath, f.handle(f.askSignIn))
+	mux.HandleFunc("POST "+signin.SignInPath, f.limited(f.signIn))
+	mux.HandleFunc("POST "+signOutPath, f.handle(f.signOut))
+	mux.HandleFunc("GET "+registerPath, f.handle(f.askRegister))
+	mux.HandleFunc("POST "+registerPath, f.limited(f.register))
+	mux.HandleFunc("GET "+resendPath, f.handle(f.askResend))
+	mux.HandleFunc("POST "+resendPath, f.limited(f.resend))
+	mux.HandleFunc("GET "+signin.VerifyPath+"{value}", f.limited(f.askVerify))
+	mux.HandleFunc("POST "+signin.VerifyPath+"{value}", f.limited(f.verify))
+	mux.HandleFunc("GET "+resetPath, f.handle(f.askReset))
+	mux.HandleFunc("POST "+resetPath, f.limited(f.requestReset))
+	mux.HandleFunc("GET "+signin.ResetPath+"{value}", f.limited(f.askNewPassword))
+	mux.HandleFunc("POST "+signin.ResetPath+"{value}", f.limited(f.setNewPassword))
+}
+
+// limited is a handler that one address may not call too often.
+func (f *face) limited(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return f.handle(func(w http.ResponseWriter, r *http.Request) error {
+		if err := f.addresses.Allow(web.AddressKey(web.ClientOf(r.Context()).Address)); err != nil {
+			return err
+		}
+		return h(w, r)
+	})
+}
+
+// signInNews are what the page of the sign-in may have to tell first, by the word in its
+// address.
+var signInNews = map[string]string{
+	"signed-out": "sign_in.signed_out", "verified": "sign_in.verified", "reset": "sign_in.reset",
+}
+
+// askSignIn serves GET /sign-in.
+func (f *face) askSignIn(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	news, next := signInNews[q.Get("news")], ownPath(q.Get("next"))
+	if news == "" && q.Has("next") && next != "/" {
+		news = "sign_in.ended"
+	}
+	return f.renderScripted(w, r, http.StatusOK, signInPage("", next, news, ""))
+}
+
+// signInRefusals are what the page says of faults of a sign-in, and with which status.
+var signInRefusals = map[string]string{
+	"sign_in_refused": "sign_in.refused", "too_many_attempts": "sign_in.locked", "email_unverified": "sign_in.unverified",
+}
+
+// signIn serves POST /sign-in.
+func (f *face) signIn(w http.ResponseWriter, r *http.Request) error {
+	email, next := r.PostFormValue("email"), ownPath(r.PostFormValue("next"))
+	value, _, err := f.signin.SignIn(r.Context(), email, r.PostFormValue("password"), clientOf(r))
+	if err != nil {
+		key := signInRefusals[fault.From(err).Code]
+		if key == "" {
+			return err
+		}
+		return f.renderScripted(w, r, http.StatusForbidden, signInPage(email, next, "", key))
+	}
+	setSession(w, value)
+	redirect(w, r, next)
+	return nil
+}
+
+// signOut serves POST /sign-out.
+func (f *face) signOut(w http.ResponseWriter, r *http.Request) error {
+	if err := f.signin.SignOut(r.Context(), sessionValue(r), clientOf(r)); err != nil {
+		return err
+	}
+	setSession(w, "")
+	redirect(w, r, signin.SignInPath+"?news=signed-out")
+	return nil
+}
+
+// askRegister serves GET /register.
+func (f *face) askRegister(w http.ResponseWriter, r *http.Request) error {
+	return f.renderScripted(w, r, http.StatusOK, registerPage(f.registerFields(r, "")))
+}
+
+func (f *face) registerFields(r *http.Request, email string) []ui.Field {
+	say := language(r).Say
+	return []ui.Field{
+		{Name: "email", Label: say("register.email"), Hint: say("register.email.hint"), Type: "email", Value: email, Auto: "username", Require: true, Max: 254, Focus: email == ""},
+		passwordField(r, "register.password"),
+	}
+}
+
+// passwordField asks for a new password.
+func passwordField(r *http.Request, key string) ui.Field {
+	say := language(r).Say
+	return ui.Field{
+		Name: "password", Label: say(key), Hint: say("register.password.hint"), Type: "password", Auto: "new-password", Require: true, Max: 1024,
+	}
+}
+
+// register serves POST /register. Its answer is the same for an address that is
+// somebody's already.
+func (f *face) register(w http.ResponseWriter, r *http.Request) error {
+	email := r.PostFormValue("email")
+	err := f.signin.Register(r.Context(), email, r.PostFormValue("password"), language(r).Tag, clientOf(r))
+	if err != nil {
+		fields := f.registerFields(r, email)
+		if !blame(r, fields, err, map[string]string{"email": "error.email", "password": "error.password"}) {
+			return err
+		}
+		return f.renderScripted(w, r, http.StatusUnprocessableEntity, registerPage(fields))
+	}
+	return f.renderScripted(w, r, http.StatusOK, mailedPage("mailed.register", email))
+}
+
+// emailField asks for an address.
+func emailField(r *http.Request, email string) ui.Field {
+	return ui.Field{
+		Name: "email", Label: language(r).Say("sign_in.email"), Type: "email", Value: email, Auto: "username", Require: true, Max: 254, Focus: email == "",
+	}
+}
+
+// askResend serves GET /register/resend.
+func (f *face) askResend(w http.ResponseWriter, r *http.Request) error {
+	return f.renderScripted(w, r, http.StatusOK, askEmailPage("resend.title", resendPath, emailField(r, "")))
+}
+
+// resend serves POST /register/resend.
+func (f *face) resend(w http.ResponseWriter, r *http.Request) error {
+	return f.mailTo(w, r, "resend.title", resendPath, "mailed.register", f.signin.ResendVerification(r.Context(), r.PostFormValue("email"), clientOf(r)))
+}
+
+// askReset serves GET /reset.
+func (f *face) askReset(w http.ResponseWriter, r *http.Request) error {
+	return f.renderScripted(w, r, http.StatusOK, askEmailPage("reset.title", resetPath, emailField(r, "")))
+}
+
+// requestReset serves POST /reset.
+func (f *face) requestReset(w http.ResponseWriter, r *http.Request) error {
+	return f.mailTo(w, r, "reset.title", resetPath, "mailed.reset", f.signin.RequestReset(r.Context(), r.PostFormValue("email"), clientOf(r)))
+}
+
+// mailTo answers a form that asked for a mail: with the form again if err blames the
+// address, and else with the message.
+func (f *face) mailTo(w http.ResponseWriter, r *http.Request, title, path, message string, err error) error {
+	email := r.PostFormValue("email")
+	if err == nil {
+		return f.renderScripted(w, r, http.StatusOK, mailedPage(message, email))
+	}
+	fields := []ui.Field{emailField(r, email)}
+	if !blame(r, fields, err, map[string]string{"email": "error.email"}) {
+		return err
+	}
+	return f.renderScripted(w, r, http.StatusUnprocessableEntity, askEmailPage(title, path, fields[0]))
+}
+
+// askVerify serves GET /verify/{value}, which changes nothing: programs that look through
+// mail open links too.
+func (f *face) askVerify(w http.ResponseWriter, r *http.Request) error {
+	if err := f.signin.CheckLink(r.Context(), r.PathValue("value"), store.LinkVerify); err != nil {
+		return err
+	}
+	return f.renderScripted(w, r, http.StatusOK, verifyPage())
+}
+
+// verify serves POST /verify/{value}.
+func (f *face) verify(w http.ResponseWriter, r *http.Request) error {
+	if err := f.signin.Verify(r.Context(), r.PathValue("value"), clientOf(r)); err != nil {
+		return err
+	}
+	redirect(w, r, signin.SignInPath+"?news=verified")
+	return nil
+}
+
+// askNewPassword serves GET /reset/{value}.
+func (f *face) askNewPassword(w http.ResponseWriter, r *http.Request) error {
+	if err := f.signin.CheckLink(r.Context(), r.PathValue("value"), store.LinkReset); err != nil {
+		return err
+	}
+	return f.renderScripted(w, r, http.StatusOK, newPasswordPage(passwordField(r, "reset.new.title")))
+}
+
+// setNewPassword serves POST /reset/{value}.
+func (f *face) setNewPassword(w http.ResponseWriter, r *http.Request) error {
+	err := f.signin.Reset(r.Context(), r.PathValue("value"), r.PostFormValue("password"), clientOf(r))
+	if err != nil {
+		fields := []ui.Field{passwordField(r, "reset.new.title")}
+		if !blame(r, fields, err, map[string]string{"password": "error.password"}) {
+			return err
+		}
+		return f.renderScripted(w, r, http.StatusUnprocessableEntity, newPasswordPage(fields[0]))
+	}
+	setSession(w, "")
+	redirect(w, r, signin.SignInPath+"?news=reset")
+	return nil
+}
+
+// blame puts what is wrong with a form's values beside their fields, and reports whether
+// err says any of it. A path of err without a message in keys shows err's own words.
+func blame(r *http.Request, fields []ui.Field, err error, keys map[string]string) bool {
+	flt := fault.From(err)
+	if flt.Kind != fault.Invalid && flt.Kind != fault.Malformed && flt.Kind != fault.Conflict && flt.Kind != fault.Denied && flt.Kind != fault.NotReady {
+		return false
+	}
+	found := false
+	for _, wrong := range flt.Fields {
+		for i := range fields {
+			if fields[i].Name != wrong.Path || fields[i].Error != "" {
+				continue
+			}
+			fields[i].Error, found = wrong.Problem, true
+			if key := keys[wrong.Path]; key != "" {
+				fields[i].Error = language(r).Say(key)
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,158 @@
+package portal_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"database/sql"
+	"encoding/pem"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/directory"
+	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/issuance"
+	"github.com/telamon-ca/telamon/internal/keystore"
+	"github.com/telamon-ca/telamon/internal/lint"
+	"github.com/telamon-ca/telamon/internal/portal"
+	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/tbs"
+	"github.com/telamon-ca/telamon/internal/testkit"
+	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
+	"github.com/telamon-ca/telamon/internal/web"
+)
+
+// townPolicy is a policy whose organization comes from the identity.
+const townPolicy = `{
+	"validity": {"secondsmin": 1, "secondsmax": 86400},
+	"subject_dn": {
+		"common_name": {"presence": "REQUIRED", "format": "^[a-z]+$"},
+		"organization": {"presence": "STATIC", "format": "{{identity.organization}}"}
+	},
+	"extended_key_usages": {"ekus": {"static": true, "list": ["1.3.6.1.5.5.7.3.2"]}},
+	"signature": {
+		"algorithm": {"presence": "OPTIONAL", "list": ["ECDSA"]},
+		"hash_algorithm": {"presence": "OPTIONAL", "list": ["SHA-256"]}
+	},
+	"public_key": {"key_type": "ECDSA", "allowed_lengths": [256], "key_format": "PKCS10"},
+	"public_key_signature": "OPTIONAL"
+}`
+
+var townOperator = telamon.Actor{Kind: telamon.ActorOperator, RequestID: "req_operator"}
+
+// A town is a whole platform with its portal on a TLS listener.
+type town struct {
+	url    string // of the portal
+	db     *store.DB
+	raw    *sql.DB
+	clock  *testkit.Clock
+	iam    *iam.IAM
+	signin *signin.Service
+	log    *buffer
+}
+
+func newTown(t *testing.T) *town {
+	t.Helper()
+	w := &town{clock: testkit.NewClock(t, "2026-11-22T09:41:00Z"), log: &buffer{}}
+	database := dbtest.SQLite(t)
+	w.db = dbtest.Open(t, database, w.clock)
+	w.raw = got(sql.Open("sqlite", "file:"+strings.TrimPrefix(database, "sqlite:")+"?_pragma=busy_timeout(5000)"))(t)
+	t.Cleanup(func() { w.raw.Close() })
+	kek, _ := keystore.NewKEK()
+	keys := got(keystore.Create(keystore.Config{Dir: filepath.Join(t.TempDir(), "keys"), KEK: kek, Clock: w.clock}))(t)
+	t.Cleanup(func() { keys.Close() })
+	engine := issuance.New(issuance.Config{Keys: keys, Clock: w.clock, StatusBaseURL: "http://status.example", Lint: got(lint.New(lint.Config{}))(t).Check})
+	for _, spec := range []issuance.HierarchySpec{
+		{Name: "mtls", Kind: telamon.HierarchyClientAuth, Series: []issuance.SeriesSpec{{Name: "mtls", KeyType: tbs.ECP256, EKUFamily: telamon.EKUClientAuth, Years: 10}}},
+		{Name: "tls", Kind: telamon.HierarchyTLS, Series: []issuance.SeriesSpec{{Name: "tls-ec", KeyType: tbs.ECP256, EKUFamily: telamon.EKUTLS, Years: 5}}},
+	} {
+		spec.RootKeyType, spec.RootYears = tbs.ECP256, 20
+		made := got(engine.CreateHierarchy(t.Context(), spec))(t)
+		must(t, w.db.CreateHierarchy(t.Context(), townOperator, store.Hierarchy{ID: made.ID, Kind: spec.Kind, Name: spec.Name, Series: made.Series, Issuers: made.Issuers}))
+	}
+	dir := got(directory.New(t.Context(), directory.Config{Store: w.db, Clock: w.clock, OnIssuers: engine.Load}))(t)
+	w.iam = iam.New(iam.Config{Store: w.db, Directory: dir, Issuance: engine, Keys: keys, Clock: w.clock, ClientSeriesRSA: "mtls", ClientSeriesEC: "mtls"})
+	cert := certificate(t)
+	server := httptest.NewUnstartedServer(nil)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	w.url = "https://localhost:" + server.Listener.Addr().String()[strings.LastIndex(server.Listener.Addr().String(), ":")+1:]
+	w.signin = got(signin.New(signin.Config{
+		Store: w.db, Directory: dir, Keys: keys, Clock: w.clock, PortalURL: w.url, Platform: "Example Trust", Agreement: "4.2 of 2026-03-01",
+	}))(t)
+	log := slog.New(slog.NewTextHandler(w.log, nil))
+	pages := portal.New(portal.Config{
+		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam,
+		RA: ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log}), AtlasURL: "https://atlas.example.test",
+	})
+	server.Config.Handler = web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBody: 1 << 16}.Wrap(pages))
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return w
+}
+
+var linkInMail = regexp.MustCompile(`https://localhost:[0-9]+(/[a-z-]+/[A-Za-z0-9_-]+)`)
+
+// mailed returns the path of the link in the last mail to an address.
+func (w *town) mailed(t *testing.T, to string) string {
+	t.Helper()
+	var id telamon.MailID
+	must(t, w.raw.QueryRowContext(t.Context(), "SELECT id FROM mail WHERE recipient = ? ORDER BY created_at DESC, id DESC LIMIT 1", to).Scan(&id))
+	message := got(w.signin.RenderMail(t.Context(), got(w.db.Mail(t.Context(), id))(t)))(t)
+	found := linkInMail.FindStringSubmatch(message.Text)
+	if found == nil {
+		t.Fatalf("the mail to %s has no link:\n%s", to, message.Text)
+	}
+	return found[1]
+}
+
+// accountOf returns the account of a person.
+func (w *town) accountOf(t *testing.T, email string) (id telamon.AccountID) {
+	t.Helper()
+	must(t, w.raw.QueryRowContext(t.Context(), "SELECT account_id FROM account_user WHERE email = ?", email).Scan(&id))
+	return id
+}
+
+// equip gives an account a service and an active identity, as an operator does.
+func (w *town) equip(t *testing.T, account telamon.AccountID) {
+	t.Helper()
+	ctx := t.Context()
+	service := got(w.iam.CreateService(ctx, townOperator, iam.ServiceSpec{Name: "Client authentication", PolicyTemplate: []byte(townPolicy), Series: "tls-ec", Unlimited: true}))(t)
+	got(w.iam.Subscribe(ctx, townOperator, account, service.ID))(t)
+	identity := got(w.iam.CreateIdentity(ctx, townOperator, account, "Northwind OV", map[string]string{"organization": "Northwind Energy Supply Ltd"}))(t)
+	for _, to := range []telamon.IdentityState{telamon.IdentityQueued, telamon.IdentityProcessed, telamon.IdentityActive} {
+		must(t, w.iam.MoveIdentity(ctx, townOperator, account, identity.ID, iam.IdentityMove{To: to, Reason: "a test"}))
+	}
+}
+
+// newCSR returns a CSR for a new RSA key.
+func newCSR(t *testing.T) string {
+	t.Helper()
+	key := got(rsa.GenerateKey(rand.Reader, 2048))(t)
+	der := got(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "metering"}}, key))(t)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// got returns a function that gives the value, or ends the test if there is an error.
+func got[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		must(t, err)
+		return v
+	}
+}
