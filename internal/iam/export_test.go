@@ -3,6 +3,7 @@ package iam
 import (
 	"net/netip"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/tbs"
 )
 
@@ -28,4 +29,28 @@ func ParseHash(text string) (again string, memory, time uint32, threads uint8, e
 func (s *IAM) ParseToken(text string) (again func() (string, error), err error) {
 	c, err := s.parseToken(text)
 	return func() (string, error) { return s.newToken(c) }, err
+}
+
+// Decide is decide, with a key and a certificate that are "" (absent), "unusable", or
+// those of a user. It returns what the user is authenticated by.
+func Decide(key, cert string, asksCertificate bool) (by string, err error) {
+	of := func(text string) evidence {
+		switch text {
+		case "":
+			return evidence{}
+		case "unusable":
+			return evidence{standing: unusable}
+		}
+		return evidence{usable, telamon.UserID(text)}
+	}
+	f, err := decide(of(key), of(cert), asksCertificate)
+	switch {
+	case f.key && f.cert:
+		by = "key and cert"
+	case f.key:
+		by = "key"
+	case f.cert:
+		by = "cert"
+	}
+	return by, err
 }

@@ -59,8 +59,8 @@ type Config struct {
 	KeyCheck *keycheck.Checker
 }
 
-// maxRefusals is how many different refused logins, and as many refused tokens,
-// are counted at a time.
+// maxRefusals is how many different refused logins, and as many refused tokens and
+// users, are counted at a time.
 const maxRefusals = 4096
 
 // IAM serves the use cases. It is safe for concurrent use.
@@ -76,9 +76,10 @@ type IAM struct {
 	clientSeries   map[string]string   // by the key's algorithm
 	hashing        *semaphore.Weighted // bounds the memory of password hashes
 
-	refusedLogins, refusedTokens *audit.Counter
-	unwrittenMu                  sync.Mutex
-	unwritten                    []telamon.Event // refusals whose writing failed; guarded by unwrittenMu
+	refusedLogins, refusedTokens, refusedUsers *audit.Counter
+
+	unwrittenMu sync.Mutex
+	unwritten   []telamon.Event // refusals whose writing failed; guarded by unwrittenMu
 }
 
 // New returns the use cases.
@@ -89,6 +90,7 @@ func New(cfg Config) *IAM {
 		clientSeries:  map[string]string{"RSA": cfg.ClientSeriesRSA, "ECDSA": cfg.ClientSeriesEC},
 		refusedLogins: audit.NewCounter(cfg.Clock, string(authz.CredentialLogin), maxRefusals),
 		refusedTokens: audit.NewCounter(cfg.Clock, actionToken, maxRefusals),
+		refusedUsers:  audit.NewCounter(cfg.Clock, actionAuthenticate, maxRefusals),
 	}
 	if len(s.clientKeyTypes) == 0 {
 		s.clientKeyTypes = []string{keyRSA}
