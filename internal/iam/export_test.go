@@ -2,6 +2,7 @@ package iam
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/tbs"
@@ -54,3 +55,9 @@ func Decide(key, cert string, asksCertificate bool) (by string, err error) {
 	}
 	return by, err
 }
+
+// DisplayName returns a name as it is kept, and whether it may be one.
+func DisplayName(name string) (string, bool) { return displayName(name) }
+
+// ParseEnd reads an end date.
+func ParseEnd(text string) (time.Time, bool) { return parseEnd(text) }
