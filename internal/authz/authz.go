@@ -48,7 +48,7 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 	// operator's certificate would have no subscription to draw on, and control of a
 	// domain is for its applicant to show.
 	telamon.ActorOperator: reachOf(Any, except(Actions(),
-		CertificateIssue, CertificateRekey, CredentialLogin,
+		CertificateIssue, CertificateRekey, CredentialLogin, KeyPairSign,
 		ClaimSubmit, ClaimCheck, ClaimMail, ClaimApprove, ClaimReassert)),
 	// Jobs and the start of the platform make and rotate issuers, issue the
 	// platform's own certificates under an account of its own, and keep the log.

@@ -185,11 +185,11 @@ func (a *Admission) compareJournals(ctx context.Context, db *store.DB, issuers [
 		since = page.Events[0].At.Add(-inFlight)
 	}
 	for _, k := range keys.Keys {
-		if !k.Last.After(since) || k.Purpose.Role == telamon.RoleResponder {
+		if !k.Last.After(since) || k.Purpose.Role == telamon.RoleResponder || k.Purpose.Role == telamon.RoleKeyPair {
 			continue // it has signed nothing since
 		}
 		err := keys.ReadJournal(k.Name, func(r keystore.Record) error {
-			if !r.At.After(since) || r.IsCRL() || issued[r.Serial] {
+			if !r.At.After(since) || !r.OfCertificate() || issued[r.Serial] {
 				return nil
 			}
 			known, err := db.KnowsSerial(ctx, r.Serial)
