@@ -144,6 +144,7 @@ type Issuer struct {
 	// known yet, or, of a retired one, it signs for none.
 	SignUntil time.Time
 	Crosses   []CrossCertificate // of a root: its certificates by other CAs
+	Revoked   bool               // its root has revoked its certificate
 }
 
 // A CrossCertificate is a certificate of a root's name and key by another CA, for

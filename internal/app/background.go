@@ -23,7 +23,8 @@ import (
 // missing a turn: none of it is needed for a request to be answered.
 const (
 	recoverEvery   = time.Second
-	refusalsEvery  = 10 * time.Second
+	refusalsEvery  = time.Second // somebody may wait to see one in the audit log
+	firstUsesEvery = time.Second
 	purgeEvery     = 10 * time.Minute
 	abandonEvery   = time.Minute
 	partitionEvery = 12 * time.Hour
@@ -64,6 +65,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, recoverEvery, "recover the store and the keystore", a.recoverStore)
 	a.every(ctx, work, signerEvery, "ask the signer", a.askSigner)
 	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.IAM.WriteRefusals(ctx, false) })
+	a.every(ctx, work, firstUsesEvery, "write first uses of client certificates", a.IAM.WriteFirstUses)
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
 	a.every(ctx, work, abandonEvery, "abandon precertificates", a.RA.AbandonPrecertificates)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
@@ -216,7 +218,7 @@ func (a *App) ready(context.Context) error {
 // commits is known to this process alone, and is written before the log is sequenced.
 // A place that does not take the checkpoint does not fail the stop.
 func (a *App) finish(ctx context.Context) error {
-	refusals := a.IAM.WriteRefusals(ctx, true)
+	refusals := errors.Join(a.IAM.WriteRefusals(ctx, true), a.IAM.WriteFirstUses(ctx))
 	_, unknown := a.Store.Settle(ctx)
 	err := errors.Join(refusals, unknown, a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
 	if exportErr := a.exporter.Turn(ctx); exportErr != nil {

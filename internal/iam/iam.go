@@ -76,6 +76,8 @@ type IAM struct {
 	clientSeries   map[string]string   // by the key's algorithm
 	hashing        *semaphore.Weighted // bounds the memory of password hashes
 
+	links                                      chainLinks
+	uses                                       firstUses
 	refusedLogins, refusedTokens, refusedUsers *audit.Counter
 
 	unwrittenMu sync.Mutex

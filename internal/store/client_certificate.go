@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -234,6 +235,30 @@ func (db *DB) ChangeClientCertLinks(ctx context.Context, actor telamon.Actor, ac
 		return t.audit(ctx, telamon.Event{
 			Actor: actor, Account: account, Action: "client_certificate.link", Object: id.String(), Result: "ok",
 			After: map[string]any{"added": add, "removed": remove},
+		})
+	})
+}
+
+// NoteFirstUse writes that the actor's client certificate was used at a time for the first
+// time, and the audit event of it, unless an earlier use is noted or there is no such
+// certificate any more.
+func (db *DB) NoteFirstUse(ctx context.Context, actor telamon.Actor, at time.Time) error {
+	return db.update(ctx, func(t *txn) error {
+		first, err := t.NoteFirstUse(ctx, queries.NoteFirstUseParams{
+			AccountID: actor.Account.String(), ID: actor.ClientCert.String(), At: millisOrNil(at),
+		})
+		if err != nil {
+			return fmt.Errorf("note first use of client certificate %s: %w", actor.ClientCert, err)
+		}
+		if first == 0 {
+			return nil
+		}
+		if err := t.changed(ctx, ChangeClientCert, actor.ClientCert.String()); err != nil {
+			return err
+		}
+		return t.audit(ctx, telamon.Event{
+			Actor: actor, Account: actor.Account, Action: "client_certificate.use", Object: actor.ClientCert.String(), Result: "ok",
+			After: map[string]any{"first_used_at": at.UTC()},
 		})
 	})
 }

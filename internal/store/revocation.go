@@ -139,6 +139,9 @@ func (t *txn) revokeCA(ctx context.Context, actor telamon.Actor, ca RevokedCA, r
 	if err := t.reviseShards(ctx, map[shardKey]bool{{ca.Parent.String(), 0}: true}); err != nil {
 		return err
 	}
+	if err := t.changed(ctx, ChangeIssuer, ca.Issuer.String()); err != nil {
+		return err
+	}
 	return t.audit(ctx, telamon.Event{
 		Actor: actor, Action: "issuer.revoke", Object: ca.Issuer.String(), Result: "ok",
 		After: map[string]any{"serial": ca.Serial.String(), "reason": rev.Reason, "parent": ca.Parent},

@@ -520,6 +520,25 @@ func (q *Queries) LinkClientCert(ctx context.Context, arg LinkClientCertParams) 
 	return result.RowsAffected()
 }
 
+const noteFirstUse = `-- name: NoteFirstUse :execrows
+UPDATE client_certificate SET first_used_at = $1
+ WHERE account_id = $2 AND id = $3 AND first_used_at IS NULL
+`
+
+type NoteFirstUseParams struct {
+	At        *int64
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) NoteFirstUse(ctx context.Context, arg NoteFirstUseParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, noteFirstUse, arg.At, arg.AccountID, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const oldestClientCert = `-- name: OldestClientCert :many
 SELECT serial FROM client_certificate ORDER BY serial LIMIT 1
 `

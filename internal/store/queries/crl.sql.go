@@ -461,6 +461,38 @@ func (q *Queries) ReviseShard(ctx context.Context, arg ReviseShardParams) error 
 	return err
 }
 
+const revokedCAs = `-- name: RevokedCAs :many
+SELECT issuer_id, serial FROM ca_revocation
+`
+
+type RevokedCAsRow struct {
+	IssuerID string
+	Serial   []byte
+}
+
+func (q *Queries) RevokedCAs(ctx context.Context) ([]RevokedCAsRow, error) {
+	rows, err := q.db.QueryContext(ctx, revokedCAs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RevokedCAsRow
+	for rows.Next() {
+		var i RevokedCAsRow
+		if err := rows.Scan(&i.IssuerID, &i.Serial); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const shard = `-- name: Shard :one
 SELECT issuer_id, shard, revision, revised_at, published, crl_id, number, this_update, next_update
   FROM crl_shard WHERE issuer_id = $1 AND shard = $2

@@ -44,6 +44,10 @@ SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not
 UPDATE client_certificate SET state = sqlc.arg(to_state), revoked_at = sqlc.narg(revoked_at), reason = sqlc.narg(reason)
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = sqlc.arg(from_state);
 
+-- name: NoteFirstUse :execrows
+UPDATE client_certificate SET first_used_at = sqlc.arg(at)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND first_used_at IS NULL;
+
 -- name: ClientCertLinks :many
 SELECT credential_id FROM client_certificate_link
  WHERE client_certificate_id = sqlc.arg(client_certificate_id) ORDER BY credential_id;

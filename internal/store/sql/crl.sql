@@ -92,3 +92,6 @@ SELECT CAST(coalesce(max(not_after), 0) AS BIGINT) FROM client_certificate WHERE
 -- name: RaiseCRLNumber :exec
 UPDATE crl_shard SET number = sqlc.arg(number)
  WHERE issuer_id = sqlc.arg(issuer_id) AND shard = sqlc.arg(shard) AND number < sqlc.arg(number);
+
+-- name: RevokedCAs :many
+SELECT issuer_id, serial FROM ca_revocation;

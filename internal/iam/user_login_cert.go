@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -38,7 +39,7 @@ func (s *IAM) judgeUserCert(ctx context.Context, der []byte) (judged, error) {
 		return judged{}, err
 	}
 	refused.object, refused.account = cert.ID.String(), cert.Account
-	if refused.why = judgeUsersCert(cert); refused.why != "" {
+	if refused.why = judgeRecord(cert); refused.why != "" {
 		return refused, nil
 	}
 	if refused.why, err = s.judgeChain(ctx, cert, der); err != nil || refused.why != "" {
@@ -54,8 +55,8 @@ func (s *IAM) judgeUserCert(ctx context.Context, der []byte) (judged, error) {
 	return judged{evidence: evidence{usable, owner.ID}, owner: owner, cert: cert}, nil
 }
 
-// judgeUsersCert returns why the record of a certificate refuses it, or "".
-func judgeUsersCert(cert *telamon.ClientCert) reason {
+// judgeRecord returns why what is kept of a certificate refuses it, or "".
+func judgeRecord(cert *telamon.ClientCert) reason {
 	switch {
 	case cert.User == "":
 		return certificateOfNoUser
@@ -79,19 +80,23 @@ func (s *IAM) judgeChain(ctx context.Context, cert *telamon.ClientCert, der []by
 	if err != nil {
 		return "", err
 	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		return "", fmt.Errorf("parse client certificate %s: %w", cert.ID, err)
-	}
-	if why := checkChain(leaf, issuer.Certificate); why != "" {
-		return why, nil
+	link := s.links.of(cert.Fingerprint)
+	if link == nil {
+		leaf, err := x509.ParseCertificate(der)
+		if err != nil {
+			return "", fmt.Errorf("parse client certificate %s: %w", cert.ID, err)
+		}
+		link = &chainLink{notBefore: leaf.NotBefore, notAfter: leaf.NotAfter, why: checkChain(leaf, issuer.Certificate)}
+		s.links.keep(cert.Fingerprint, link)
 	}
 	switch now := s.clock.Now(); {
-	case now.Before(leaf.NotBefore):
+	case link.why != "":
+		return link.why, nil
+	case now.Before(link.notBefore):
 		return certificateNotYetValid, nil
-	case passed(leaf.NotAfter, now):
+	case passed(link.notAfter, now):
 		return certificateExpired, nil
-	case passed(issuer.Certificate.NotAfter, now):
+	case issuer.Revoked || passed(issuer.Certificate.NotAfter, now):
 		return certificateIssuer, nil
 	}
 	return "", nil
@@ -122,4 +127,37 @@ func foreignName(der []byte, fingerprint [32]byte) string {
 		return hex.EncodeToString(fingerprint[:])
 	}
 	return strings.ToUpper(hex.EncodeToString(cert.SerialNumber.Bytes()))
+}
+
+// A chainLink is what is certain of a certificate of ours and its issuing CA for ever.
+type chainLink struct {
+	notBefore, notAfter time.Time
+	why                 reason // of checkChain
+}
+
+// maxLinksKept is how many certificates a chainLinks knows.
+const maxLinksKept = 1 << 16
+
+// chainLinks keeps links by the SHA-256 of the certificate, so that a signature is
+// verified once and not at each request. When it is full it forgets all. The zero value
+// is empty. It is safe for concurrent use.
+type chainLinks struct {
+	mu   sync.RWMutex
+	kept map[[32]byte]*chainLink // guarded by mu
+}
+
+// of returns the link of a certificate, nil if it is not known.
+func (l *chainLinks) of(fingerprint [32]byte) *chainLink {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.kept[fingerprint]
+}
+
+func (l *chainLinks) keep(fingerprint [32]byte, link *chainLink) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kept == nil || len(l.kept) >= maxLinksKept {
+		l.kept = map[[32]byte]*chainLink{}
+	}
+	l.kept[fingerprint] = link
 }
