@@ -255,11 +255,11 @@ type Activity struct {
 	At           time.Time
 	Account      AccountID
 	User         UserID // empty: an operator or a stranger
-	UserName     string // as it was then
+	UserName     string // as it was then; of operators and strangers what [Actor.Subject] calls them
 	Action       string // such as "create" or "authenticate"
 	ResourceType string // such as "client_auth_cert"
-	Resource     string // its ID, or what was shown in its place
+	Resource     string // the 16 bytes of its ID as a UUID, or what was shown in its place
 	Failed       bool
-	Description  string // why it failed
+	Description  string // why it failed: a sentence
 	Address      netip.Addr
 }

@@ -91,22 +91,25 @@ CREATE INDEX key_pair_by_account ON key_pair (account_id, id);
 CREATE UNIQUE INDEX key_pair_name_is_unique ON key_pair (account_id, name_key) WHERE state <> 'deleted';
 
 -- What an account sees of the audit log: a row for each event about its users and what
--- they authenticate by, written with the event and of the same ID.
+-- they authenticate by, written with the event, of the same ID and time, and purged with
+-- it. An account's rows lie together in the order in which they are shown.
 CREATE TABLE activity (
-    id            BYTEA  NOT NULL PRIMARY KEY, -- of the audit event; begins with the time
-    account_id    TEXT   NOT NULL CONSTRAINT activity_has_its_account REFERENCES account (id),
-    at            BIGINT NOT NULL,
-    user_id       TEXT   NOT NULL, -- '' for operators and strangers
-    user_name     TEXT   NOT NULL, -- as it was then
-    name_key      TEXT   NOT NULL, -- in lower case
-    action        TEXT   NOT NULL,
-    resource_type TEXT   NOT NULL,
-    resource_id   TEXT   NOT NULL,
+    account_id    TEXT    NOT NULL CONSTRAINT activity_has_its_account REFERENCES account (id),
+    at            BIGINT  NOT NULL,
+    id            BYTEA   NOT NULL, -- of the audit event
+    user_id       TEXT    NOT NULL, -- '' for operators and strangers
+    user_name     TEXT    NOT NULL, -- as it was then
+    name_key      TEXT    NOT NULL, -- in lower case
+    action        TEXT    NOT NULL,
+    resource_type TEXT    NOT NULL,
+    resource_id   TEXT    NOT NULL, -- a UUID, or what was shown in its place
     failed        BOOLEAN NOT NULL,
-    description   TEXT   NOT NULL,
-    address       TEXT   NOT NULL
+    description   TEXT    NOT NULL,
+    address       TEXT    NOT NULL,
+    PRIMARY KEY (account_id, at, id)
 ) /*sqlite WITHOUT ROWID sqlite*/;
-CREATE INDEX activity_by_account ON activity (account_id, id);
-CREATE INDEX activity_by_resource ON activity (account_id, resource_id, id);
+CREATE INDEX activity_by_resource ON activity (account_id, resource_id, at, id);
+CREATE INDEX activity_by_action ON activity (account_id, action, at, id);
+CREATE INDEX activity_failures ON activity (account_id, at, id) WHERE failed;
 
 -- +goose Down

@@ -33,9 +33,9 @@ type AccountUser struct {
 }
 
 type Activity struct {
-	ID           []byte
 	AccountID    string
 	At           int64
+	ID           []byte
 	UserID       string
 	UserName     string
 	NameKey      string
