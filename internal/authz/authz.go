@@ -1,6 +1,7 @@
 // Package authz says whether an actor may do an action to an object: one table by the
-// kind of the actor, and for users one by their roles. It is pure and keeps no state; it does not know who
-// the actor is (the dialects authenticate) nor whether the object exists.
+// kind of the actor, and for users one by their roles. It is pure and keeps no state; it
+// does not know who the actor is (the dialects authenticate) nor whether the object
+// exists.
 //
 // It trusts that the actor's kind and account come from an authentication, and
 // that the owner is the account that the store says the object belongs to.
@@ -104,13 +105,26 @@ func Check(actor telamon.Actor, action Action, owner telamon.AccountID) error {
 }
 
 // CheckUser is Check for what belongs to one user of the owner: the user, their API
-// tokens and client certificates. Users may do what is their own without a role for it.
-// What an actor may not even read is not found.
+// tokens and client certificates. The user is empty for what is no single user's, such
+// as a list of everybody's. Users may do what is their own without a role for it.
+//
+// It reports a NotFound fault, and not a Denied one, to a user who may not even see that
+// other user (digicert-one.md, Section 5).
 func CheckUser(actor telamon.Actor, action Action, owner telamon.AccountID, user telamon.UserID) error {
-	if actor.Kind == telamon.ActorUser && user != "" && user == actor.User && owner == actor.Account && selfService[action] {
-		return nil
+	if actor.Kind != telamon.ActorUser || user == "" {
+		return Check(actor, action, owner)
+	}
+	if user == actor.User && owner == actor.Account {
+		if selfService[action] {
+			return nil
+		}
+	} else if Check(actor, UserRead, owner) != nil {
+		return errNotFound()
 	}
 	return Check(actor, action, owner)
 }
+
+// IsSelfService reports whether users may do the action to what is their own.
+func IsSelfService(action Action) bool { return selfService[action] }
 
 func errNotFound() error { return fault.New(fault.NotFound, "not_found", "There is no such object.") }
