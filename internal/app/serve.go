@@ -113,6 +113,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	list := []*web.Face{{
 		Name: "atlas", Hosts: a.Config.Names.Atlas, Handler: instrument.Wrap(api), Certificate: s.certificate.get, AsksClientCert: true,
 	}}
+	list = append(list, s.digicertONEFaces(instrument)...)
 	if len(a.Config.Names.Portal) > 0 {
 		instrument.Face, instrument.MaxBody = "portal", portalBody
 		pages := portal.New(portal.Config{

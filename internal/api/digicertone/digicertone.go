@@ -47,6 +47,11 @@ type Config struct {
 	SigningNeedsBoth bool
 }
 
+// ClientAuthPrefix stands before the base host name in that of the face that asks for
+// client certificates. Clients put it there and cut it off themselves (digicert-one.md,
+// Section 2.1).
+const ClientAuthPrefix = "clientauth."
+
 // DefaultMaxBody holds a CSR of a 16,384 bit key many times.
 const DefaultMaxBody = 512 << 10
 
@@ -145,6 +150,12 @@ func (a *API) Face(asksCertificate bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.serve(w, r.WithContext(context.WithValue(r.Context(), asksKey{}, asksCertificate)), r)
 	})
+}
+
+// Misdirected returns the handler of requests over a connection that was made for another
+// face.
+func (a *API) Misdirected() http.Handler {
+	return a.handler("", func(*call) error { return errMisdirected })
 }
 
 // serve serves r. Paths are read as clients spell them: with a slash at the end, with
