@@ -233,20 +233,26 @@ type ClientCert struct {
 }
 
 // A KeyPair is a key pair of an account whose private half is in the keystore and signs
-// hashes for the account's users.
+// hashes for the account's users. One that is revoked or deleted has no private half any
+// more.
 type KeyPair struct {
 	ID          KeyPairID
 	Account     AccountID
-	Name        string            // unique in the account, without regard to case
+	Name        string            // unique among the account's active and disabled ones, without regard to case
 	KeyType     string            // of package tbs, such as "EC-P256"
 	KeyName     string            // in the keystore
 	SPKI        []byte            // DER of its SubjectPublicKeyInfo
-	Certificate *x509.Certificate // nil: none yet
-	Serial      Serial            // of the certificate
-	Issuer      IssuerID          // of the certificate
+	Certificate *x509.Certificate // nil: none; then the next four are zero
+	Serial      Serial
+	Issuer      IssuerID
+	CRLShard    int
+	Revocation  *Revocation // nil: not revoked
 	State       State
 	CreatedAt   time.Time
 }
+
+// HasKey reports whether its private half is still to be in the keystore.
+func (k *KeyPair) HasKey() bool { return k.State == Active || k.State == Disabled }
 
 // An Activity is what an account sees of one event about its users and what they
 // authenticate by.

@@ -296,6 +296,17 @@ func (q *Queries) LastExpiryOfHour(ctx context.Context, arg LastExpiryOfHourPara
 	return column_1, err
 }
 
+const lastKeyPairExpiry = `-- name: LastKeyPairExpiry :one
+SELECT CAST(coalesce(max(not_after), 0) AS BIGINT) FROM key_pair WHERE issuer_id = $1
+`
+
+func (q *Queries) LastKeyPairExpiry(ctx context.Context, issuerID *string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, lastKeyPairExpiry, issuerID)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const leftCRLs = `-- name: LeftCRLs :many
 SELECT id FROM crl
  WHERE state = 'dropped' OR state = 'building' AND created_at < $1

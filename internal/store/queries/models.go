@@ -434,7 +434,10 @@ type KeyPair struct {
 	Certificate []byte
 	Serial      []byte
 	IssuerID    *string
+	CrlShard    *int64
 	NotAfter    *int64
+	RevokedAt   *int64
+	Reason      *string
 	State       string
 	CreatedAt   int64
 }
