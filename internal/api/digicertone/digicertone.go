@@ -101,6 +101,8 @@ func New(cfg Config) *API {
 	if cfg.SigningNeedsBoth {
 		a.signing = factorBoth
 	}
+	a.accountRoutes()
+	a.roleRoutes()
 	a.helloRoutes()
 	for path, methods := range a.routes {
 		a.mux.Handle(path, a.dispatch(path, methods))
