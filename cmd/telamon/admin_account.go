@@ -7,7 +7,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
-	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/authz"
 )
 
 func newAccount(f *adminFlags) *cobra.Command {
@@ -66,7 +66,7 @@ func newUserCreate(f *adminFlags, account *string) *cobra.Command {
 		return post(path("accounts", *account, "users"), in), nil
 	})
 	cmd.Flags().StringVar(&in.Name, "name", "", "the person's name")
-	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+strings.Join(iam.Roles, ", ")+"; may be given several times")
+	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+strings.Join(authz.RoleCodes(), ", ")+"; may be given several times")
 	cmd.Flags().StringVar(&passwordFile, "password-file", "", "a file with the password, - for standard input; without it none is set")
 	required(cmd, "name", "role")
 	return inAccount(cmd, account)

@@ -121,7 +121,32 @@ func CheckUser(actor telamon.Actor, action Action, owner telamon.AccountID, user
 	} else if Check(actor, UserRead, owner) != nil {
 		return errNotFound()
 	}
-	return Check(actor, action, owner)
+	err := Check(actor, action, owner)
+	if fault.Is(err, fault.Denied) && actor.Kind == telamon.ActorUser && user != actor.User && Check(actor, UserRead, owner) != nil {
+		return errNotFound()
+	}
+	return err
+}
+
+// MayGive returns nil if the actor, who may make users or set their roles, may give these
+// roles: a user gives no permission of the Account Manager, and no role of the portal,
+// that is not their own. It reports a Denied fault with role_not_yours.
+func MayGive(actor telamon.Actor, codes []string) error {
+	if actor.Kind != telamon.ActorUser {
+		return nil
+	}
+	own := Permissions(actor.Roles)
+	for _, code := range codes {
+		role, _ := RoleNamed(code)
+		switch {
+		case role.Application == SoftwareTrust || slices.Contains(actor.Roles, code):
+			continue
+		case role.Application == AccountManager && !slices.ContainsFunc(role.Permissions, func(p Permission) bool { return !slices.Contains(own, p) }):
+			continue
+		}
+		return fault.New(fault.Denied, "role_not_yours", "You cannot give the role "+code+": it has more rights than you.")
+	}
+	return nil
 }
 
 // IsSelfService reports whether users may do the action to what is their own.

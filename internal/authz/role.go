@@ -55,10 +55,11 @@ func setOf(actions ...Action) map[Action]bool {
 	return set
 }
 
-// Applications of DigiCert ONE that roles belong to.
+// The applications that roles belong to: those of DigiCert ONE, and the portal.
 const (
 	AccountManager = "account_manager"
 	SoftwareTrust  = "software_trust"
+	Portal         = "portal"
 )
 
 // A Role is a set of permissions that users have by its name. A user's rights are the
@@ -83,6 +84,15 @@ var roles = []Role{
 	}},
 	{"SM_SIGNER", "Signer", SoftwareTrust, []Permission{ViewSMKeypair, SignSMHash}},
 	{"SM_KEY_MANAGER", "Key manager", SoftwareTrust, []Permission{ManageSMKeypair, ViewSMKeypair}},
+
+	{"administrator", "Administrator", Portal, nil},
+	{"manage_identities", "Manages identities", Portal, nil},
+	{"manage_certificates", "Manages certificates", Portal, nil},
+	{"manage_credentials", "Manages credentials", Portal, nil},
+	{"manage_domains", "Manages domains", Portal, nil},
+	{"finance", "Finance", Portal, nil},
+	{"read_only", "Read only", Portal, nil},
+	{"auditor", "Auditor", Portal, nil},
 }
 
 // Roles returns the roles in the order in which people are shown them. The caller must
@@ -96,6 +106,15 @@ func RoleNamed(code string) (Role, bool) {
 		return Role{}, false
 	}
 	return roles[i], true
+}
+
+// RoleCodes returns the codes of all roles, in the order of Roles.
+func RoleCodes() []string {
+	codes := make([]string, len(roles))
+	for i, r := range roles {
+		codes[i] = r.Code
+	}
+	return codes
 }
 
 // Permissions returns the union of the permissions of roles, in the order of this file's

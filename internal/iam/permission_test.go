@@ -47,6 +47,12 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"EnableAccount", func(c ctx, by actor, a acc) error { return w.EnableAccount(c, by, a) }, false},
 		{"DeleteAccount", func(c ctx, by actor, a acc) error { return w.DeleteAccount(c, by, a) }, false},
 		{"CreateUser", func(c ctx, by actor, a acc) error { return errorOf(w.CreateUser(c, by, newUser(w, "b@example.com"))) }, false},
+		{"CreateServiceUser", func(c ctx, by actor, a acc) error {
+			return errorOf3(w.CreateServiceUser(c, by, newServiceUser(a, "new")))
+		}, false},
+		{"CreateAPIToken", func(c ctx, by actor, a acc) error {
+			return errorOf3(w.CreateAPIToken(c, by, iam.NewAPIToken{Account: a, User: user, Name: "new"}))
+		}, true},
 		{"User", func(c ctx, by actor, a acc) error { return errorOf(w.User(c, by, a, user)) }, true},
 		{"Users", func(c ctx, by actor, a acc) error { return errorOf(w.Users(c, by, a, page)) }, false},
 		{"DisableUser", func(c ctx, by actor, a acc) error { return w.DisableUser(c, by, a, user) }, true},

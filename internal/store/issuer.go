@@ -185,6 +185,14 @@ func idOf[T ~string](s *string) T {
 	return T(*s)
 }
 
+// timeOrNil is a time in an audit event, which has null for none.
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
 func timeOrZero(millis *int64) time.Time {
 	if millis == nil {
 		return time.Time{}

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 
@@ -16,37 +17,55 @@ import (
 // and Conflict with email_taken if a person of this address exists on the platform, or
 // with name_taken if a service user of this name exists in the account.
 func (db *DB) CreateUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
-	err := db.update(ctx, func(t *txn) error {
-		if err := t.mustHaveAccount(ctx, u.Account); err != nil {
+	return nameFault(db.update(ctx, func(t *txn) error { return t.insertUser(ctx, actor, u) }))
+}
+
+// CreateServiceUser is CreateUser of a service user together with an API token of theirs.
+func (db *DB) CreateServiceUser(ctx context.Context, actor telamon.Actor, u *telamon.User, k *telamon.APIToken) error {
+	return nameFault(db.update(ctx, func(t *txn) error {
+		if err := t.insertUser(ctx, actor, u); err != nil {
 			return err
 		}
-		u.State, u.CreatedAt = telamon.Active, timeOf(t.millis())
-		u.Kind, u.Locale = cmp.Or(u.Kind, telamon.StandardUser), cmp.Or(u.Locale, defaultLocale)
-		p := queries.InsertUserParams{
-			ID: u.ID.String(), AccountID: u.Account.String(), Email: u.Email, Name: u.Name, PasswordHash: u.PasswordHash,
-			Roles: strings.Join(u.Roles, " "), State: string(u.State), CreatedAt: t.millis(), Kind: string(u.Kind),
-			NameKey: nameKey(u.Name), Description: u.Description, Locale: u.Locale, EndsAt: millisOrNil(u.EndsAt),
-			CreatedBy: u.CreatedBy.String(),
-		}
-		if u.Kind == telamon.ServiceUser { // whose address need not be unique, as the column must
-			p.Email, p.Contact = p.ID, u.Email
-		}
-		if err := t.InsertUser(ctx, p); err != nil {
-			return fmt.Errorf("insert user %s: %w", u.ID, err)
-		}
-		if err := t.changed(ctx, ChangeUser, p.ID); err != nil {
-			return err
-		}
-		return t.audit(ctx, telamon.Event{
-			Actor: actor, Account: u.Account, Action: "user.create", Object: u.ID.String(), Result: "ok",
-			After: map[string]any{"kind": u.Kind, "email": u.Email, "name": u.Name, "roles": u.Roles},
-		})
+		return t.insertAPIToken(ctx, actor, k)
+	}))
+}
+
+func (t *txn) insertUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
+	if err := t.mustHaveAccount(ctx, u.Account); err != nil {
+		return err
+	}
+	u.State, u.CreatedAt = telamon.Active, timeOf(t.millis())
+	u.Kind, u.Locale = cmp.Or(u.Kind, telamon.StandardUser), cmp.Or(u.Locale, defaultLocale)
+	p := queries.InsertUserParams{
+		ID: u.ID.String(), AccountID: u.Account.String(), Email: u.Email, Name: u.Name, PasswordHash: u.PasswordHash,
+		Roles: strings.Join(u.Roles, " "), State: string(u.State), CreatedAt: t.millis(), Kind: string(u.Kind),
+		NameKey: nameKey(u.Name), Description: u.Description, Locale: u.Locale, EndsAt: millisOrNil(u.EndsAt),
+		CreatedBy: u.CreatedBy.String(),
+	}
+	if u.Kind == telamon.ServiceUser { // whose address need not be unique, as the column must
+		p.Email, p.Contact = p.ID, u.Email
+	}
+	if err := t.InsertUser(ctx, p); err != nil {
+		return fmt.Errorf("insert user %s: %w", u.ID, err)
+	}
+	if err := t.changed(ctx, ChangeUser, p.ID); err != nil {
+		return err
+	}
+	return t.audit(ctx, telamon.Event{
+		Actor: actor, Account: u.Account, Action: "user.create", Object: u.ID.String(), Result: "ok",
+		After: map[string]any{"kind": u.Kind, "email": u.Email, "name": u.Name, "roles": u.Roles},
 	})
+}
+
+// nameFault turns the violation of a rule about names into a Conflict.
+func nameFault(err error) error {
 	switch {
 	case violates(err, "account_user_email_is_unique"):
 		return fault.New(fault.Conflict, "email_taken", "A user of this e-mail address exists.")
 	case violates(err, "account_user_friendly_name_is_unique"):
 		return fault.New(fault.Conflict, "name_taken", "A service user of this name exists.")
+	case violates(err, "api_token_name_is_unique"):
+		return fault.New(fault.Conflict, "name_taken", "The user has an API token of this name.")
 	}
 	return err
 }
@@ -73,6 +92,19 @@ func (t *txn) mustHaveAccount(ctx context.Context, id telamon.AccountID) error {
 func (db *DB) User(ctx context.Context, account telamon.AccountID, id telamon.UserID) (telamon.User, error) {
 	row, err := db.queries().User(ctx, queries.UserParams{AccountID: account.String(), ID: id.String()})
 	return userOf(row), db.judge(ctx, found(err, "user_not_found", "user"))
+}
+
+// lockUser returns a user of the account who is not deleted, and keeps others from
+// changing the user until the transaction ends. It reports NotFound.
+func (t *txn) lockUser(ctx context.Context, account telamon.AccountID, id telamon.UserID) (telamon.User, error) {
+	row, err := t.LockUser(ctx, queries.LockUserParams{AccountID: account.String(), ID: id.String()})
+	if err == nil && telamon.State(row.State) == telamon.Deleted {
+		err = sql.ErrNoRows
+	}
+	if err != nil {
+		return telamon.User{}, found(err, "user_not_found", "user")
+	}
+	return userOf(row), nil
 }
 
 // Users lists the users of the account.

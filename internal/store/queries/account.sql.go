@@ -603,6 +603,42 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 	return err
 }
 
+const lockUser = `-- name: LockUser :one
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+ WHERE account_id = $1 AND id = $2 FOR UPDATE
+`
+
+type LockUserParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) LockUser(ctx context.Context, arg LockUserParams) (AccountUser, error) {
+	row := q.db.QueryRowContext(ctx, lockUser, arg.AccountID, arg.ID)
+	var i AccountUser
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Email,
+		&i.Name,
+		&i.PasswordHash,
+		&i.Roles,
+		&i.State,
+		&i.CreatedAt,
+		&i.Kind,
+		&i.NameKey,
+		&i.Contact,
+		&i.Description,
+		&i.Locale,
+		&i.EndsAt,
+		&i.LockedAt,
+		&i.CreatedBy,
+	)
+	return i, err
+}
+
 const lots = `-- name: Lots :many
 SELECT l.id, l.subscription_id, l.amount, l.used, l.starts_at, l.expires_at, l.created_at
   FROM subscription AS s JOIN quota_lot AS l ON l.subscription_id = s.id

@@ -96,3 +96,51 @@ func (q *Queries) AllAPITokens(ctx context.Context) ([]ApiToken, error) {
 	}
 	return items, nil
 }
+
+const countAPITokens = `-- name: CountAPITokens :one
+SELECT count(*) FROM api_token WHERE user_id = $1 AND state <> 'deleted'
+`
+
+func (q *Queries) CountAPITokens(ctx context.Context, userID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countAPITokens, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const insertAPIToken = `-- name: InsertAPIToken :exec
+INSERT INTO api_token (id, account_id, user_id, name, name_key, lookup, secret_mac, pepper_version, state, ends_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6,
+        $7, $8, $9, $10, $11)
+`
+
+type InsertAPITokenParams struct {
+	ID            string
+	AccountID     string
+	UserID        string
+	Name          string
+	NameKey       string
+	Lookup        string
+	SecretMac     []byte
+	PepperVersion int64
+	State         string
+	EndsAt        *int64
+	CreatedAt     int64
+}
+
+func (q *Queries) InsertAPIToken(ctx context.Context, arg InsertAPITokenParams) error {
+	_, err := q.db.ExecContext(ctx, insertAPIToken,
+		arg.ID,
+		arg.AccountID,
+		arg.UserID,
+		arg.Name,
+		arg.NameKey,
+		arg.Lookup,
+		arg.SecretMac,
+		arg.PepperVersion,
+		arg.State,
+		arg.EndsAt,
+		arg.CreatedAt,
+	)
+	return err
+}

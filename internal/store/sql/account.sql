@@ -27,6 +27,12 @@ SELECT id, account_id, email, name, password_hash, roles, state, created_at, kin
   FROM account_user
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
 
+-- name: LockUser :one
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) FOR UPDATE;
+
 -- name: Users :many
 SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
        ends_at, locked_at, created_by
