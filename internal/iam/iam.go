@@ -57,6 +57,9 @@ type Config struct {
 	ClientSeriesRSA, ClientSeriesEC string
 	// KeyCheck refuses weak and listed keys; nil knows no list.
 	KeyCheck *keycheck.Checker
+	// NoCertSelfIssue refuses to make, enable, disable and delete certificates of users on
+	// the word of a client certificate alone: an API key must be shown.
+	NoCertSelfIssue bool
 }
 
 // maxRefusals is how many different refused logins, and as many refused tokens and
@@ -75,6 +78,9 @@ type IAM struct {
 	clientKeyTypes []string
 	clientSeries   map[string]string   // by the key's algorithm
 	hashing        *semaphore.Weighted // bounds the memory of password hashes
+	keyMaking      *semaphore.Weighted // bounds the processors that make keys
+
+	noCertSelfIssue bool
 
 	links                                      chainLinks
 	uses                                       firstUses
@@ -89,6 +95,7 @@ func New(cfg Config) *IAM {
 	s := &IAM{
 		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log,
 		keycheck: cfg.KeyCheck, clientKeyTypes: cfg.ClientKeyTypes, hashing: semaphore.NewWeighted(int64(runtime.NumCPU())),
+		keyMaking: semaphore.NewWeighted(keysAtOnce()), noCertSelfIssue: cfg.NoCertSelfIssue,
 		clientSeries:  map[string]string{"RSA": cfg.ClientSeriesRSA, "ECDSA": cfg.ClientSeriesEC},
 		refusedLogins: audit.NewCounter(cfg.Clock, string(authz.CredentialLogin), maxRefusals),
 		refusedTokens: audit.NewCounter(cfg.Clock, actionToken, maxRefusals),

@@ -28,6 +28,8 @@ func useCases(t testing.TB, w *world) []useCase {
 	l := w.newLogin(t, "api", good(0))
 	credential, cert := l.credential.ID, l.cert
 	user := got(w.CreateUser(t.Context(), operator, newUser(w, "ada@example.com")))(t).ID
+	own := got(w.GenerateUserCert(t.Context(), telamon.Actor{Kind: telamon.ActorUser, Account: w.account, User: user, Token: telamon.NewAPITokenID()},
+		iam.GeneratedCertRequest{Name: "own"}))(t)
 	draft := got(w.CreateIdentity(t.Context(), operator, w.account, "draft", nil))(t).ID
 	page, key, csr := store.Page{Limit: 9}, good(1).public(t), good(1).csr(t)
 	spec := func(a telamon.AccountID) iam.CredentialSpec {
@@ -103,6 +105,20 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"RevokeClientCert", func(c ctx, by actor, a acc) error { return w.RevokeClientCert(c, by, a, cert, "") }, true},
 		{"RevokeClientCert without a reason that is known", func(c ctx, by actor, a acc) error {
 			return w.RevokeClientCert(c, by, a, cert, "none")
+		}, false},
+		{"IssueUserCert", func(c ctx, by actor, _ acc) error {
+			return errorOf(w.IssueUserCert(c, by, iam.UserCertRequest{User: user, CSR: csr, Name: "new"}))
+		}, false},
+		{"GenerateUserCert", func(c ctx, by actor, _ acc) error {
+			return errorOf(w.GenerateUserCert(c, by, iam.GeneratedCertRequest{User: user, Name: "new"}))
+		}, false},
+		{"UserCerts", func(c ctx, by actor, _ acc) error { return errorOf(w.UserCerts(c, by, user)) }, false},
+		{"UserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.UserCert(c, by, own.ID)) }, false},
+		{"DisableUserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.DisableUserCert(c, by, own.ID)) }, false},
+		{"EnableUserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.EnableUserCert(c, by, own.ID)) }, false},
+		{"DeleteUserCert", func(c ctx, by actor, _ acc) error { return w.DeleteUserCert(c, by, own.ID) }, false},
+		{"DownloadPKCS12", func(c ctx, by actor, _ acc) error {
+			return errorOf(w.DownloadPKCS12(c, by, own.ID, own.Download.Reveal()))
 		}, false},
 		{"ChangeClientCertLinks", func(c ctx, by actor, a acc) error {
 			return w.ChangeClientCertLinks(c, by, a, cert, []telamon.CredentialID{credential}, nil)

@@ -282,6 +282,9 @@ func (t *txn) dropClientCert(ctx context.Context, r queries.ExpiredClientCertsRo
 	if err := t.UnlinkAllOfClientCert(ctx, r.ID); err != nil {
 		return err
 	}
+	if _, err := t.DropDownload(ctx, r.ID); err != nil {
+		return err
+	}
 	if err := t.DropClientCert(ctx, r.ID); err != nil {
 		return err
 	}
