@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -28,6 +29,7 @@ const (
 	ResourceSession    = "session" // an authentication that named neither token nor certificate
 )
 
+// resourceTypes are all of them.
 var resourceTypes = []string{ResourceUser, ResourceToken, ResourceClientCert, ResourceKeyPair, ResourceSession}
 
 // actionAuthenticate is the action of audit events that tell of a user's authentication.
@@ -71,6 +73,19 @@ var activities = map[string]struct{ action, resource string }{
 	"key_pair.enable":  {"enable", ResourceKeyPair},
 	"key_pair.delete":  {"delete", ResourceKeyPair},
 }
+
+// ActivityActions returns what activities tell of, in alphabetical order.
+func ActivityActions() []string {
+	var all []string
+	for _, shown := range activities {
+		all = append(all, shown.action)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// ResourceTypes returns the types of what activities are about.
+func ResourceTypes() []string { return slices.Clone(resourceTypes) }
 
 // isActivity reports whether events of the action have a row in activity, if they have
 // an account.

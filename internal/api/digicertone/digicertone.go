@@ -103,6 +103,7 @@ func New(cfg Config) *API {
 	}
 	a.accountRoutes()
 	a.roleRoutes()
+	a.auditLogRoutes()
 	a.helloRoutes()
 	for path, methods := range a.routes {
 		a.mux.Handle(path, a.dispatch(path, methods))
