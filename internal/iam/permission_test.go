@@ -123,6 +123,9 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"ChangeClientCertLinks", func(c ctx, by actor, a acc) error {
 			return w.ChangeClientCertLinks(c, by, a, cert, []telamon.CredentialID{credential}, nil)
 		}, true},
+		{"Activities", func(c ctx, by actor, a acc) error {
+			return errorOf3(w.Activities(c, by, store.ActivityFilter{Account: a, Limit: 9}))
+		}, false},
 	}
 }
 

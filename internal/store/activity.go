@@ -87,9 +87,9 @@ func ActivityActions() []string {
 // ResourceTypes returns the types of what activities are about.
 func ResourceTypes() []string { return slices.Clone(resourceTypes) }
 
-// isActivity reports whether events of the action have a row in activity, if they have
+// IsActivity reports whether events of the action have a row in activity, if they have
 // an account.
-func isActivity(action string) bool {
+func IsActivity(action string) bool {
 	_, ok := activities[action]
 	return ok
 }
@@ -207,7 +207,7 @@ func reasonSentence(code string) string {
 // activity writes the row of an event that an account is shown. Who authenticated in vain
 // by what is some user's is shown as that user.
 func (t *txn) activity(ctx context.Context, into *table, e telamon.Event) error {
-	if e.Account == "" || !isActivity(e.Action) {
+	if e.Account == "" || !IsActivity(e.Action) {
 		return nil
 	}
 	if err := t.nameUser(ctx, &e); err != nil {

@@ -369,7 +369,7 @@ func (t *txn) purgeEvents(ctx context.Context, cursor, end []byte, before time.T
 			if err == nil && keep(event.Action) {
 				continue
 			}
-			if err != nil || isActivity(event.Action) {
+			if err != nil || IsActivity(event.Action) {
 				if err := t.PurgeActivity(ctx, queries.PurgeActivityParams{AccountID: row.AccountID, At: row.At, ID: row.ID}); err != nil {
 					return 0, cursor, fmt.Errorf("purge activity: %w", err)
 				}

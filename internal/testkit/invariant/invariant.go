@@ -31,7 +31,8 @@ import (
 //   - the counters and listings agree with the ledger, and so do the draws from the
 //     quota of services that never changed;
 //   - the counts of claims agree with their pages, each verified claim has its
-//     verification, and so has each name of a certificate that demands one.
+//     verification, and so has each name of a certificate that demands one;
+//   - what accounts are shown of the audit log is of events there, and whole.
 //
 // It must be called while nothing is written, and not after certificates were
 // dropped for their age. Like every listing it makes claims pending that have expired.
@@ -56,6 +57,7 @@ func Check(t testing.TB, db *store.DB) {
 		c.claims(ctx, identity.ID)
 	}
 	c.events(ctx)
+	c.activities(ctx)
 	c.quota(ctx)
 }
 
