@@ -169,6 +169,7 @@ func (a *API) serve(w http.ResponseWriter, r, outer *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	if id := transactionID(r.Header); id != "" {
 		h[transactionHeader] = []string{id}
+		a.log.DebugContext(r.Context(), "transaction", "request_id", web.RequestID(r.Context()), "transaction_id", id)
 	}
 	defer a.recovered(w, r)
 	if isPreflight(r) {
