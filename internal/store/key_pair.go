@@ -179,12 +179,13 @@ func (t *txn) keyPair(ctx context.Context, account telamon.AccountID, id telamon
 }
 
 // RecordSignature writes the audit event of a signature by a key pair, grouped with the
-// writes of others. When it returns nil, that is durable, and the key pair was active at
-// that instant: a signature whose event is not recorded must not leave the platform.
+// writes of others, and returns its ID. When it returns no error, the event is durable,
+// and the key pair was active at that instant: a signature whose event is not recorded
+// must not leave the platform.
 //
 // It reports NotFound, and Conflict with key_pair_not_active; the refusal is audited.
-func (db *DB) RecordSignature(ctx context.Context, account telamon.AccountID, id telamon.KeyPairID, event telamon.Event) error {
-	return db.committer.commit(ctx, &unit{event: event, key: id.String(), apply: func(ctx context.Context, t *txn) error {
+func (db *DB) RecordSignature(ctx context.Context, account telamon.AccountID, id telamon.KeyPairID, event telamon.Event) (telamon.EventID, error) {
+	u := &unit{event: event, key: id.String(), apply: func(ctx context.Context, t *txn) error {
 		k, err := t.LockKeyPair(ctx, queries.LockKeyPairParams{AccountID: account.String(), ID: id.String()})
 		if err != nil {
 			return found(err, "key_pair_not_found", "key pair")
@@ -193,7 +194,9 @@ func (db *DB) RecordSignature(ctx context.Context, account telamon.AccountID, id
 			return ErrKeyPairNotActive(telamon.State(k.State))
 		}
 		return nil
-	}})
+	}}
+	err := db.committer.commit(ctx, u)
+	return u.event.ID, err
 }
 
 // ErrKeyPairNotActive is the fault of a key pair that does not sign.

@@ -206,9 +206,13 @@ func TestRecordSignature(t *testing.T) {
 		_, err := w.db.SetKeyPairState(ctx, operator, te.account.ID, disabled.ID, telamon.Disabled)
 		must(t, err)
 		record := func(ctx context.Context, account telamon.AccountID, id telamon.KeyPairID) error {
-			return w.db.RecordSignature(ctx, account, id, telamon.Event{
+			event, err := w.db.RecordSignature(ctx, account, id, telamon.Event{
 				Actor: operator, Account: account, Action: "key_pair.sign", Object: id.String(), Result: "ok", After: map[string]any{"digest": "00"},
 			})
+			if err == nil && event == "" {
+				return errors.New("the event has no ID")
+			}
+			return err
 		}
 		const n = 20
 		errs := make(chan error, 2*n)

@@ -67,6 +67,7 @@ var ranks = map[string]int{
 	"internal/publish":   5,
 	"internal/staff":     5,
 	"internal/responder": 5,
+	"internal/signing":   5,
 
 	"internal/lifecycle": 5,
 
