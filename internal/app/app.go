@@ -149,7 +149,7 @@ func (a *App) wire(ctx context.Context) error {
 	a.IAM = iam.New(iam.Config{
 		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Keys: a.Keys, Clock: a.Clock, Log: a.Log,
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
-		KeyCheck: a.KeyCheck,
+		KeyCheck: a.KeyCheck, NoCertSelfIssue: !a.Config.DigiCertONE.AllowCertSelfIssue,
 	})
 	if err := a.wireStaff(); err != nil {
 		return err

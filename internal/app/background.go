@@ -26,6 +26,7 @@ const (
 	refusalsEvery  = time.Second // somebody may wait to see one in the audit log
 	firstUsesEvery = time.Second
 	purgeEvery     = 10 * time.Minute
+	downloadsEvery = time.Minute // what is over is not given out in any case
 	abandonEvery   = time.Minute
 	partitionEvery = 12 * time.Hour
 	resolverEvery  = time.Second
@@ -67,6 +68,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.IAM.WriteRefusals(ctx, false) })
 	a.every(ctx, work, firstUsesEvery, "write first uses of client certificates", a.IAM.WriteFirstUses)
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
+	a.every(ctx, work, downloadsEvery, "purge PKCS #12 files", a.Store.PurgeDownloads)
 	a.every(ctx, work, abandonEvery, "abandon precertificates", a.RA.AbandonPrecertificates)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)

@@ -181,6 +181,10 @@ type AtlasConfig struct {
 type DigiCertONEConfig struct {
 	// SigningNeedsBoth makes signing need an API token beside the client certificate.
 	SigningNeedsBoth bool `yaml:"signing_needs_both"`
+	// AllowCertSelfIssue lets users make, enable, disable and delete client authentication
+	// certificates by a client certificate alone, so that a program without an API token
+	// can exchange its own before it ends. Otherwise that needs an API token.
+	AllowCertSelfIssue bool `yaml:"allow_cert_self_issue"`
 	// Burst and Sustained bound the requests of one API token, of one user by certificate
 	// alone, and of one address without either; both hold.
 	Burst     RateConfig `yaml:"burst"`

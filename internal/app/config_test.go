@@ -55,7 +55,7 @@ crl:
   directory: testdata
   bucket: {endpoint: "https://s3.example.com", name: status, prefix: ca/, region: eu-central-1, access_key: key}
 atlas: {at_root: true}
-digicert_one: {signing_needs_both: true, burst: {requests: 10, window: 1s}, sustained: {requests: 50, window: 1m}}
+digicert_one: {signing_needs_both: true, allow_cert_self_issue: false, burst: {requests: 10, window: 1s}, sustained: {requests: 50, window: 1m}}
 mtls_key_types: [EC-P256, EC-P384]
 validation:
   resolver: 127.0.0.1:53

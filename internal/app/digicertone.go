@@ -18,6 +18,8 @@ func defaultDigiCertONE() DigiCertONEConfig {
 	return DigiCertONEConfig{
 		Burst:     RateConfig{Requests: 100, Window: 5 * time.Second},
 		Sustained: RateConfig{Requests: 1000, Window: 5 * time.Minute},
+
+		AllowCertSelfIssue: true, // digicert-one.md, Section 13, A25
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -109,6 +110,9 @@ func (s *IAM) maySelfIssue(actor telamon.Actor) error {
 // user.
 func (s *IAM) readUserCSR(ctx context.Context, account telamon.AccountID, text string) (*tbs.PublicKey, []telamon.Attribute, error) {
 	csr, err := tbs.ParseBareCSR(text)
+	if errors.Is(err, tbs.ErrPEM) || errors.Is(err, tbs.ErrRequest) {
+		return nil, nil, keyRefused("csr", "csr_unreadable", "must be a PKCS #10 request in PEM or in base64")
+	}
 	if err != nil {
 		return nil, nil, keyFault("csr", err)
 	}

@@ -104,6 +104,7 @@ func New(cfg Config) *API {
 	a.accountRoutes()
 	a.roleRoutes()
 	a.auditLogRoutes()
+	a.certRoutes()
 	a.helloRoutes()
 	for path, methods := range a.routes {
 		a.mux.Handle(path, a.dispatch(path, methods))
