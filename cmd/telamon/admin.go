@@ -188,6 +188,15 @@ func parseTime(flag, text string) (time.Time, error) {
 	return time.Time{}, usagef("--%s: %q is no time such as 2027-01-31 or 2027-01-31T12:00:00Z", flag, text)
 }
 
+// optionalEnd is optionalTime for the last instant of something: a date is its last second.
+func optionalEnd(flag, text string) (*time.Time, error) {
+	at, err := optionalTime(flag, text)
+	if _, dateErr := time.Parse(time.DateOnly, text); err == nil && dateErr == nil {
+		*at = at.Add(24*time.Hour - time.Second)
+	}
+	return at, err
+}
+
 // optionalTime is parseTime for a flag that may be left out.
 func optionalTime(flag, text string) (*time.Time, error) {
 	if text == "" {

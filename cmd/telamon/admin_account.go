@@ -17,9 +17,13 @@ func newAccount(f *adminFlags) *cobra.Command {
 		return f.command(verb+" ACCOUNT", short, one, nil, func(args []string) (request, error) { return action(at(args), verb), nil })
 	}
 	return group("account", "Accounts: the tenants",
-		f.command("create NAME", "Make an account", exactArgs("a name"), nil, func(args []string) (request, error) {
-			return post("/accounts", admin.NewAccount{Name: args[0]}), nil
+		newAccountPeriod(f, "create NAME", "Make an account", exactArgs("a name"), func(args []string, period admin.ServicePeriod) request {
+			return post("/accounts", admin.NewAccount{Name: args[0], ServicePeriod: period})
 		}),
+		newAccountPeriod(f, "update ACCOUNT", "Replace the service period of an account: a bound that is not given is none", one,
+			func(args []string, period admin.ServicePeriod) request {
+				return put(at(args)+"/service-period", period)
+			}),
 		f.list("list", "List accounts", noArgs, []string{"id", "name", "state", "created_at"}, func([]string) string { return "/accounts" }),
 		f.command("show ACCOUNT", "Show an account", one, nil, func(args []string) (request, error) { return get(at(args)), nil }),
 		state("disable", "Refuse all logins and tokens of an account, at once"),
@@ -27,6 +31,23 @@ func newAccount(f *adminFlags) *cobra.Command {
 		final(f.command("delete ACCOUNT", "Disable an account for ever", one, nil,
 			func(args []string) (request, error) { return remove(at(args)), nil })),
 	)
+}
+
+// newAccountPeriod is a command that gives an account a service period.
+func newAccountPeriod(f *adminFlags, use, short string, args cobra.PositionalArgs, do func([]string, admin.ServicePeriod) request) *cobra.Command {
+	var starts, ends string
+	cmd := f.command(use, short, args, nil, func(args []string) (request, error) {
+		var period admin.ServicePeriod
+		var err error
+		if period.StartsAt, err = optionalTime("starts", starts); err != nil {
+			return request{}, err
+		}
+		period.EndsAt, err = optionalEnd("ends", ends)
+		return do(args, period), err
+	})
+	cmd.Flags().StringVar(&starts, "starts", "", "when its users may begin to act, such as 2027-01-01")
+	cmd.Flags().StringVar(&ends, "ends", "", "the last day or second on which they may act, such as 2027-12-31")
+	return cmd
 }
 
 func newUser(f *adminFlags) *cobra.Command {
@@ -44,6 +65,8 @@ func newUser(f *adminFlags) *cobra.Command {
 		inAccount(f.command("show USER", "Show a user", one, nil, func(args []string) (request, error) { return get(at(args)), nil }), &account),
 		state("disable", "Refuse a user's logins"),
 		state("enable", "End a disable"),
+		state("lock", "Refuse all that a user shows, at once; whether it is disabled stays as it is"),
+		state("unlock", "End a lock"),
 		newUserPassword(f, &account),
 		inAccount(final(f.command("delete USER", "Disable a user for ever", one, nil,
 			func(args []string) (request, error) { return remove(at(args)), nil })), &account),

@@ -202,7 +202,7 @@ func (a *App) makePlatformCredential(ctx context.Context) (*telamon.Credential, 
 	account, err := a.IAM.AccountNamed(ctx, System, platformName)
 	if fault.Is(err, fault.NotFound) {
 		var made *telamon.Account
-		if made, err = a.IAM.CreateAccount(ctx, System, platformName); err == nil {
+		if made, err = a.IAM.CreateAccount(ctx, System, iam.NewAccount{Name: platformName}); err == nil {
 			account = *made
 		}
 	}

@@ -29,6 +29,7 @@ const (
 
 	AccountCreate  Action = "account.create"
 	AccountRead    Action = "account.read"
+	AccountUpdate  Action = "account.update" // its service period
 	AccountDisable Action = "account.disable"
 	AccountEnable  Action = "account.enable"
 	AccountDelete  Action = "account.delete"
@@ -135,7 +136,7 @@ var actions = []Action{
 	CertificateEvidence,
 	ClaimSubmit, ClaimRead, ClaimCheck, ClaimMail, ClaimApprove, ClaimReassert, ClaimDelete, ClaimExpire,
 	PolicyRead, StatisticsRead,
-	AccountCreate, AccountRead, AccountDisable, AccountEnable, AccountDelete,
+	AccountCreate, AccountRead, AccountUpdate, AccountDisable, AccountEnable, AccountDelete,
 	UserCreate, UserRead, UserDisable, UserEnable, UserDelete, UserSetPassword, UserSetRoles,
 	UserUpdate, UserLock, UserUnlock, RoleRead,
 	APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,

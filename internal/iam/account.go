@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
@@ -10,23 +11,67 @@ import (
 
 const maxName = 128 // characters of a name for display
 
+// A Period is a service period: its first and its last instant, in whole seconds. Zero is
+// no bound.
+type Period struct{ StartsAt, EndsAt time.Time }
+
+// NewAccount says what account to make.
+type NewAccount struct {
+	Name string
+	Period
+}
+
 // CreateAccount makes an active account. It reports Invalid, and Conflict with
 // name_taken.
-func (s *IAM) CreateAccount(ctx context.Context, actor telamon.Actor, name string) (*telamon.Account, error) {
+func (s *IAM) CreateAccount(ctx context.Context, actor telamon.Actor, n NewAccount) (*telamon.Account, error) {
 	if err := authz.Check(actor, authz.AccountCreate, ""); err != nil {
 		return nil, err
 	}
 	var p problems
-	p.text("name", name, maxName)
+	p.text("name", n.Name, maxName)
+	p.period(&n.Period)
 	if err := p.fault("invalid_account"); err != nil {
 		return nil, err
 	}
-	a := &telamon.Account{ID: telamon.NewAccountID(), Name: name}
+	a := &telamon.Account{ID: telamon.NewAccountID(), Name: n.Name, StartsAt: n.StartsAt, EndsAt: n.EndsAt}
 	if err := s.store.CreateAccount(ctx, actor, a); err != nil {
 		return nil, err
 	}
 	s.changed(ctx, store.ChangeAccount, a.ID.String())
 	return a, nil
+}
+
+// period checks a service period, and takes off what is less than a second.
+func (p *problems) period(period *Period) {
+	period.StartsAt, period.EndsAt = period.StartsAt.UTC().Truncate(time.Second), period.EndsAt.UTC().Truncate(time.Second)
+	far := func(at time.Time) bool { return !at.IsZero() && (at.Year() < 2000 || at.Year() > 9999) }
+	switch {
+	case far(period.StartsAt):
+		p.add("starts_at", "is not in the years 2000 to 9999")
+	case far(period.EndsAt):
+		p.add("ends_at", "is not in the years 2000 to 9999")
+	case !period.EndsAt.IsZero() && period.EndsAt.Before(period.StartsAt):
+		p.add("ends_at", "is before starts_at")
+	}
+}
+
+// SetServicePeriod replaces an account's service period, outside of which its users are
+// refused, at once. Its API credentials are bounded by their subscriptions instead. It
+// reports Invalid, NotFound, and Conflict with wrong_state for a deleted account.
+func (s *IAM) SetServicePeriod(ctx context.Context, actor telamon.Actor, id telamon.AccountID, period Period) error {
+	if err := authz.Check(actor, authz.AccountUpdate, id); err != nil {
+		return err
+	}
+	var p problems
+	p.period(&period)
+	if err := p.fault("invalid_account"); err != nil {
+		return err
+	}
+	if err := s.store.SetAccountPeriod(ctx, actor, id, period.StartsAt, period.EndsAt); err != nil {
+		return err
+	}
+	s.changed(ctx, store.ChangeAccount, id.String())
+	return nil
 }
 
 // Account returns an account. It reports NotFound.

@@ -41,10 +41,13 @@ func useCases(t testing.TB, w *world) []useCase {
 		acc   = telamon.AccountID
 	)
 	return []useCase{
-		{"CreateAccount", func(c ctx, by actor, a acc) error { return errorOf(w.CreateAccount(c, by, "new")) }, false},
+		{"CreateAccount", func(c ctx, by actor, a acc) error {
+			return errorOf(w.CreateAccount(c, by, iam.NewAccount{Name: "new"}))
+		}, false},
 		{"Account", func(c ctx, by actor, a acc) error { return errorOf(w.Account(c, by, a)) }, false},
 		{"AccountNamed", func(c ctx, by actor, a acc) error { return errorOf(w.AccountNamed(c, by, "Acme")) }, false},
 		{"Accounts", func(c ctx, by actor, a acc) error { return errorOf(w.Accounts(c, by, page)) }, false},
+		{"SetServicePeriod", func(c ctx, by actor, a acc) error { return w.SetServicePeriod(c, by, a, iam.Period{}) }, false},
 		{"DisableAccount", func(c ctx, by actor, a acc) error { return w.DisableAccount(c, by, a) }, false},
 		{"EnableAccount", func(c ctx, by actor, a acc) error { return w.EnableAccount(c, by, a) }, false},
 		{"DeleteAccount", func(c ctx, by actor, a acc) error { return w.DeleteAccount(c, by, a) }, false},
@@ -60,6 +63,8 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"DisableUser", func(c ctx, by actor, a acc) error { return w.DisableUser(c, by, a, user) }, true},
 		{"EnableUser", func(c ctx, by actor, a acc) error { return w.EnableUser(c, by, a, user) }, true},
 		{"DeleteUser", func(c ctx, by actor, a acc) error { return w.DeleteUser(c, by, a, user) }, true},
+		{"LockUser", func(c ctx, by actor, a acc) error { return w.LockUser(c, by, a, user) }, true},
+		{"UnlockUser", func(c ctx, by actor, a acc) error { return w.UnlockUser(c, by, a, user) }, true},
 		{"SetPassword", func(c ctx, by actor, a acc) error { return w.SetPassword(c, by, a, user, "a new password") }, true},
 		{"CreateIdentity", func(c ctx, by actor, a acc) error { return errorOf(w.CreateIdentity(c, by, a, "new", nil)) }, false},
 		{"EditIdentity", func(c ctx, by actor, a acc) error { return w.EditIdentity(c, by, a, draft, "new", nil) }, true},
@@ -120,6 +125,8 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"DownloadPKCS12", func(c ctx, by actor, _ acc) error {
 			return errorOf(w.DownloadPKCS12(c, by, own.ID, own.Download.Reveal()))
 		}, false},
+		{"AccountAdmins", func(c ctx, by actor, a acc) error { return errorOf(w.AccountAdmins(c, by, a)) }, false},
+		{"Roles", func(c ctx, by actor, a acc) error { return errorOf(w.Roles(c, by)) }, false},
 		{"ChangeClientCertLinks", func(c ctx, by actor, a acc) error {
 			return w.ChangeClientCertLinks(c, by, a, cert, []telamon.CredentialID{credential}, nil)
 		}, true},

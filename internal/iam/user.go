@@ -133,7 +133,7 @@ func (s *IAM) CheckPassword(ctx context.Context, user telamon.User, password str
 	if err != nil {
 		return err
 	}
-	if !ok || user.State != telamon.Active {
+	if !ok || user.Status(s.clock.Now()) != telamon.UserActive {
 		return fault.New(fault.Unauthenticated, "unauthorized", "Unauthorized")
 	}
 	return nil

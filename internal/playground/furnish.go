@@ -122,7 +122,7 @@ func reachable(addr net.Addr) string {
 
 func (p *playground) furnish(ctx context.Context, d *Description) error {
 	use := p.app.IAM
-	account, err := use.CreateAccount(ctx, operator, accountName)
+	account, err := use.CreateAccount(ctx, operator, iam.NewAccount{Name: accountName})
 	if err != nil {
 		return err
 	}

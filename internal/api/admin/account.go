@@ -17,29 +17,51 @@ type Account struct {
 	Name      string            `json:"name"`
 	State     telamon.State     `json:"state"`
 	CreatedAt time.Time         `json:"created_at"`
+	ServicePeriod
+}
+
+// A ServicePeriod is the time in which an account's users may act: its first and its last
+// instant. One that is left out is no bound.
+type ServicePeriod struct {
+	StartsAt *time.Time `json:"starts_at,omitempty"`
+	EndsAt   *time.Time `json:"ends_at,omitempty"`
+}
+
+func (p ServicePeriod) period() iam.Period {
+	return iam.Period{StartsAt: valueOf(p.StartsAt), EndsAt: valueOf(p.EndsAt)}
 }
 
 func accountOf(a telamon.Account) Account {
-	return Account{ID: a.ID, Name: a.Name, State: a.State, CreatedAt: a.CreatedAt}
+	return Account{
+		ID: a.ID, Name: a.Name, State: a.State, CreatedAt: a.CreatedAt,
+		ServicePeriod: ServicePeriod{StartsAt: timeOf(a.StartsAt), EndsAt: timeOf(a.EndsAt)},
+	}
 }
 
 // NewAccount is the body that makes an account.
 type NewAccount struct {
 	Name string `json:"name"`
+	ServicePeriod
 }
 
-// A User is a person of an account.
+// A User is a person of an account, or a machine's login.
 type User struct {
-	ID        telamon.UserID `json:"id"`
-	Email     string         `json:"email"`
-	Name      string         `json:"name"`
-	Roles     []string       `json:"roles"`
-	State     telamon.State  `json:"state"`
-	CreatedAt time.Time      `json:"created_at"`
+	ID        telamon.UserID   `json:"id"`
+	Kind      telamon.UserKind `json:"kind"`
+	Email     string           `json:"email"`
+	Name      string           `json:"name"`
+	Roles     []string         `json:"roles"`
+	State     telamon.State    `json:"state"`
+	EndsAt    *time.Time       `json:"ends_at,omitempty"`   // the last second
+	LockedAt  *time.Time       `json:"locked_at,omitempty"` // only while the user is locked
+	CreatedAt time.Time        `json:"created_at"`
 }
 
 func userOf(u telamon.User) User {
-	return User{ID: u.ID, Email: u.Email, Name: u.Name, Roles: u.Roles, State: u.State, CreatedAt: u.CreatedAt}
+	return User{
+		ID: u.ID, Kind: u.Kind, Email: u.Email, Name: u.Name, Roles: u.Roles, State: u.State, EndsAt: timeOf(u.EndsAt),
+		LockedAt: timeOf(u.LockedAt), CreatedAt: u.CreatedAt,
+	}
 }
 
 // NewUser is the body that makes a user. Without a password none is set yet.
@@ -129,12 +151,23 @@ func (s *server) accountRoutes() {
 		if err := c.body(&in); err != nil {
 			return nil, err
 		}
-		account, err := s.IAM.CreateAccount(ctx, c.actor, in.Name)
+		account, err := s.IAM.CreateAccount(ctx, c.actor, iam.NewAccount{Name: in.Name, Period: in.period()})
 		return made(account, err, accountOf)
 	})
 	s.route("GET /accounts/{account}", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
 		account, err := c.account(ctx)
 		return accountOf(account), err
+	})
+	s.route("PUT /accounts/{account}/service-period", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
+		var in ServicePeriod
+		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		account, err := c.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.IAM.SetServicePeriod(ctx, c.actor, account.ID, in.period())
 	})
 	s.accountAction("POST /accounts/{account}/disable", s.IAM.DisableAccount)
 	s.accountAction("POST /accounts/{account}/enable", s.IAM.EnableAccount)
@@ -165,6 +198,8 @@ func (s *server) userRoutes() {
 	objectRoute(s, "GET "+one, name, telamon.ParseUserID, s.IAM.User, userOf)
 	actionRoute(s, "POST "+one+"/disable", name, telamon.ParseUserID, s.IAM.DisableUser)
 	actionRoute(s, "POST "+one+"/enable", name, telamon.ParseUserID, s.IAM.EnableUser)
+	actionRoute(s, "POST "+one+"/lock", name, telamon.ParseUserID, s.IAM.LockUser)
+	actionRoute(s, "POST "+one+"/unlock", name, telamon.ParseUserID, s.IAM.UnlockUser)
 	actionRoute(s, "DELETE "+one, name, telamon.ParseUserID, s.IAM.DeleteUser)
 	changeRoute(s, "POST "+one+"/password", name, telamon.ParseUserID,
 		func(ctx context.Context, c *call, account telamon.AccountID, user telamon.UserID, in *Password) error {

@@ -101,7 +101,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 		Store: w.db, Directory: dir, Issuance: engine, Keys: keys, Clock: w.clock, ClientKeyTypes: []string{"RSA", "EC-P256", "EC-P384"},
 		ClientSeriesRSA: "mtls-rsa", ClientSeriesEC: "mtls-ec",
 	})
-	w.account = got(w.iam.CreateAccount(t.Context(), operator, "Acme"))(t).ID
+	w.account = got(w.iam.CreateAccount(t.Context(), operator, iam.NewAccount{Name: "Acme"}))(t).ID
 	w.serve(t, change)
 	return w
 }

@@ -864,6 +864,25 @@ func (q *Queries) Services(ctx context.Context, arg ServicesParams) ([]Service, 
 	return items, nil
 }
 
+const setAccountPeriod = `-- name: SetAccountPeriod :execrows
+UPDATE account SET starts_at = $1, ends_at = $2
+ WHERE id = $3 AND state <> 'deleted'
+`
+
+type SetAccountPeriodParams struct {
+	StartsAt *int64
+	EndsAt   *int64
+	ID       string
+}
+
+func (q *Queries) SetAccountPeriod(ctx context.Context, arg SetAccountPeriodParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setAccountPeriod, arg.StartsAt, arg.EndsAt, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const setAccountState = `-- name: SetAccountState :execrows
 UPDATE account SET state = $1 WHERE id = $2 AND state = $3
 `
@@ -876,6 +895,25 @@ type SetAccountStateParams struct {
 
 func (q *Queries) SetAccountState(ctx context.Context, arg SetAccountStateParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, setAccountState, arg.ToState, arg.ID, arg.FromState)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setUserLocked = `-- name: SetUserLocked :execrows
+UPDATE account_user SET locked_at = $1
+ WHERE account_id = $2 AND id = $3 AND state <> 'deleted' AND locked_at IS NULL
+`
+
+type SetUserLockedParams struct {
+	At        *int64
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) SetUserLocked(ctx context.Context, arg SetUserLockedParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setUserLocked, arg.At, arg.AccountID, arg.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -920,6 +958,24 @@ func (q *Queries) SetUserState(ctx context.Context, arg SetUserStateParams) (int
 		arg.ID,
 		arg.FromState,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setUserUnlocked = `-- name: SetUserUnlocked :execrows
+UPDATE account_user SET locked_at = NULL
+ WHERE account_id = $1 AND id = $2 AND state <> 'deleted' AND locked_at IS NOT NULL
+`
+
+type SetUserUnlockedParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) SetUserUnlocked(ctx context.Context, arg SetUserUnlockedParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setUserUnlocked, arg.AccountID, arg.ID)
 	if err != nil {
 		return 0, err
 	}
