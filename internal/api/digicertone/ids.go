@@ -3,6 +3,7 @@ package digicertone
 import (
 	"encoding/hex"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 )
 
@@ -55,3 +56,6 @@ func formatUUID(b [16]byte) string {
 	text := hex.EncodeToString(b[:])
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:]
 }
+
+// UserID returns a user's ID as the wire spells it.
+func UserID(id telamon.UserID) string { return uuidOf(id) }
