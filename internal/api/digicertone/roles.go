@@ -30,12 +30,17 @@ func roleID(code string) [16]byte { return uuid.NewSHA1(roleSpace, []byte(code))
 
 // roleOfID returns the role of an ID, and false if there is none.
 func roleOfID(id [16]byte) (authz.Role, bool) {
-	roles := authz.Roles()
+	roles := ofDialect(authz.Roles())
 	i := slices.IndexFunc(roles, func(r authz.Role) bool { return roleID(r.Code) == id })
 	if i < 0 {
 		return authz.Role{}, false
 	}
 	return roles[i], true
+}
+
+// ofDialect returns the roles without those of the portal, which DigiCert ONE has not.
+func ofDialect(roles []authz.Role) []authz.Role {
+	return slices.DeleteFunc(roles, func(r authz.Role) bool { return r.Application == authz.Portal })
 }
 
 // listRoles serves GET /role. Without an application it lists the roles of all.
@@ -53,7 +58,7 @@ func (a *API) listRoles(c *call) error {
 		return err
 	}
 	list := []wireRole{}
-	for _, r := range roles {
+	for _, r := range ofDialect(roles) {
 		if application == "" || application == r.Application {
 			list = append(list, wireRole{
 				ID: formatUUID(roleID(r.Code)), Name: r.Name, Code: r.Code, Application: r.Application,
