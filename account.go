@@ -110,8 +110,12 @@ type APIToken struct {
 	CreatedAt     time.Time
 }
 
+// Ended reports whether the token's end has passed at t: then it is good for nothing ever
+// again.
+func (k *APIToken) Ended(t time.Time) bool { return ended(k.EndsAt, t) }
+
 // Usable reports whether the token, for its own part, is good at t.
-func (k *APIToken) Usable(t time.Time) bool { return k.State == Active && !ended(k.EndsAt, t) }
+func (k *APIToken) Usable(t time.Time) bool { return k.State == Active && !k.Ended(t) }
 
 // A Service is what an account subscribes to. A changed service gets a new
 // Version and never changes an issued certificate.

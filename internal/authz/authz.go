@@ -121,16 +121,13 @@ func CheckUser(actor telamon.Actor, action Action, owner telamon.AccountID, user
 	} else if Check(actor, UserRead, owner) != nil {
 		return errNotFound()
 	}
-	err := Check(actor, action, owner)
-	if fault.Is(err, fault.Denied) && actor.Kind == telamon.ActorUser && user != actor.User && Check(actor, UserRead, owner) != nil {
-		return errNotFound()
-	}
-	return err
+	return Check(actor, action, owner)
 }
 
 // MayGive returns nil if the actor, who may make users or set their roles, may give these
-// roles: a user gives no permission of the Account Manager, and no role of the portal,
-// that is not their own. It reports a Denied fault with role_not_yours.
+// roles, or make what acts with them, such as an API token of another user: a user gives
+// no permission of the Account Manager and no role of the portal that is not their own.
+// It reports a Denied fault with role_not_yours.
 func MayGive(actor telamon.Actor, codes []string) error {
 	if actor.Kind != telamon.ActorUser {
 		return nil
@@ -144,7 +141,7 @@ func MayGive(actor telamon.Actor, codes []string) error {
 		case role.Application == AccountManager && !slices.ContainsFunc(role.Permissions, func(p Permission) bool { return !slices.Contains(own, p) }):
 			continue
 		}
-		return fault.New(fault.Denied, "role_not_yours", "You cannot give the role "+code+": it has more rights than you.")
+		return fault.New(fault.Denied, "role_not_yours", "Your roles do not allow you to give the role "+code+", or to act with it.")
 	}
 	return nil
 }

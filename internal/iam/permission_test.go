@@ -30,6 +30,9 @@ func useCases(t testing.TB, w *world) []useCase {
 	user := got(w.CreateUser(t.Context(), operator, newUser(w, "ada@example.com")))(t).ID
 	own := got(w.GenerateUserCert(t.Context(), telamon.Actor{Kind: telamon.ActorUser, Account: w.account, User: user, Token: telamon.NewAPITokenID()},
 		iam.GeneratedCertRequest{Name: "own"}))(t)
+	made, _, err := w.CreateAPIToken(t.Context(), operator, iam.NewAPIToken{Account: w.account, User: user, Name: "first"})
+	must(t, err)
+	token := made.ID
 	draft := got(w.CreateIdentity(t.Context(), operator, w.account, "draft", nil))(t).ID
 	page, key, csr := store.Page{Limit: 9}, good(1).public(t), good(1).csr(t)
 	spec := func(a telamon.AccountID) iam.CredentialSpec {
@@ -58,6 +61,17 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"CreateAPIToken", func(c ctx, by actor, a acc) error {
 			return errorOf3(w.CreateAPIToken(c, by, iam.NewAPIToken{Account: a, User: user, Name: "new"}))
 		}, true},
+		{"APITokens", func(c ctx, by actor, a acc) error { return errorOf(w.APITokens(c, by, a, user)) }, true},
+		{"APIToken", func(c ctx, by actor, a acc) error { return errorOf(w.APIToken(c, by, a, token)) }, true},
+		{"UpdateAPIToken", func(c ctx, by actor, a acc) error {
+			return errorOf(w.UpdateAPIToken(c, by, a, token, iam.APITokenChange{Enabled: new(bool)}))
+		}, true},
+		{"DeleteAPIToken", func(c ctx, by actor, a acc) error { return w.DeleteAPIToken(c, by, a, token) }, true},
+		{"UpdateUser", func(c ctx, by actor, a acc) error {
+			return errorOf(w.UpdateUser(c, by, a, user, iam.UserChange{Description: new(string)}))
+		}, true},
+		{"FindUsers", func(c ctx, by actor, a acc) error { return errorOf(w.FindUsers(c, by, a, iam.UserFilter{})) }, false},
+		{"Me", func(c ctx, by actor, a acc) error { return errorOf3(w.Me(c, by)) }, false},
 		{"User", func(c ctx, by actor, a acc) error { return errorOf(w.User(c, by, a, user)) }, true},
 		{"Users", func(c ctx, by actor, a acc) error { return errorOf(w.Users(c, by, a, page)) }, false},
 		{"DisableUser", func(c ctx, by actor, a acc) error { return w.DisableUser(c, by, a, user) }, true},

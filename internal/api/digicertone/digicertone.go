@@ -101,6 +101,8 @@ func New(cfg Config) *API {
 	if cfg.SigningNeedsBoth {
 		a.signing = factorBoth
 	}
+	a.userRoutes()
+	a.tokenRoutes()
 	a.accountRoutes()
 	a.roleRoutes()
 	a.auditLogRoutes()

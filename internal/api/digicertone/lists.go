@@ -58,6 +58,12 @@ func number(query url.Values, name string, absent, least, most int64) (int64, er
 // writeArray answers with a bare array: the whole list, or the slice of it that limit and
 // offset of the query name.
 func writeArray[T any](c *call, list []T) error {
+	return writeArrayOf(c, list, func(one *T) T { return *one })
+}
+
+// writeArrayOf is writeArray of what of makes of each object: of those alone that are
+// answered.
+func writeArrayOf[T, W any](c *call, list []T, of func(*T) W) error {
 	query, err := c.parameters()
 	if err != nil {
 		return err
@@ -67,8 +73,10 @@ func writeArray[T any](c *call, list []T) error {
 		return err
 	}
 	start := min(offset, int64(len(list)))
-	end := min(start+limit, int64(len(list)))
-	slice := append([]T{}, list[start:end]...) // never null
+	slice := []W{} // never null
+	for i := range list[start:min(start+limit, int64(len(list)))] {
+		slice = append(slice, of(&list[start+int64(i)]))
+	}
 	return writeJSON(c.w, http.StatusOK, slice)
 }
 

@@ -603,6 +603,67 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 	return err
 }
 
+const liveUsers = `-- name: LiveUsers :many
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+ WHERE account_id = $1 AND id > $2 AND state <> 'deleted'
+   AND (kind = $3 OR $3 = '')
+ ORDER BY id LIMIT $4
+`
+
+type LiveUsersParams struct {
+	AccountID string
+	After     string
+	Kind      string
+	Lim       int32
+}
+
+func (q *Queries) LiveUsers(ctx context.Context, arg LiveUsersParams) ([]AccountUser, error) {
+	rows, err := q.db.QueryContext(ctx, liveUsers,
+		arg.AccountID,
+		arg.After,
+		arg.Kind,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AccountUser
+	for rows.Next() {
+		var i AccountUser
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Email,
+			&i.Name,
+			&i.PasswordHash,
+			&i.Roles,
+			&i.State,
+			&i.CreatedAt,
+			&i.Kind,
+			&i.NameKey,
+			&i.Contact,
+			&i.Description,
+			&i.Locale,
+			&i.EndsAt,
+			&i.LockedAt,
+			&i.CreatedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockUser = `-- name: LockUser :one
 SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
        ends_at, locked_at, created_by
@@ -1057,6 +1118,43 @@ func (q *Queries) Subscriptions(ctx context.Context, arg SubscriptionsParams) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const updateUser = `-- name: UpdateUser :execrows
+UPDATE account_user
+   SET name = $1, name_key = $2, email = $3, contact = $4,
+       description = $5, roles = $6, ends_at = $7
+ WHERE account_id = $8 AND id = $9 AND state <> 'deleted'
+`
+
+type UpdateUserParams struct {
+	Name        string
+	NameKey     string
+	Email       string
+	Contact     string
+	Description string
+	Roles       string
+	EndsAt      *int64
+	AccountID   string
+	ID          string
+}
+
+func (q *Queries) UpdateUser(ctx context.Context, arg UpdateUserParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, updateUser,
+		arg.Name,
+		arg.NameKey,
+		arg.Email,
+		arg.Contact,
+		arg.Description,
+		arg.Roles,
+		arg.EndsAt,
+		arg.AccountID,
+		arg.ID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const user = `-- name: User :one

@@ -43,6 +43,14 @@ SELECT id, account_id, email, name, password_hash, roles, state, created_at, kin
   FROM account_user
  WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
 
+-- name: LiveUsers :many
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+ WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) AND state <> 'deleted'
+   AND (kind = sqlc.arg(kind) OR sqlc.arg(kind) = '')
+ ORDER BY id LIMIT sqlc.arg(lim);
+
 -- name: UserByID :one
 SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
        ends_at, locked_at, created_by
@@ -64,6 +72,12 @@ UPDATE account_user SET locked_at = sqlc.arg(at)
 -- name: SetUserUnlocked :execrows
 UPDATE account_user SET locked_at = NULL
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state <> 'deleted' AND locked_at IS NOT NULL;
+
+-- name: UpdateUser :execrows
+UPDATE account_user
+   SET name = sqlc.arg(name), name_key = sqlc.arg(name_key), email = sqlc.arg(email), contact = sqlc.arg(contact),
+       description = sqlc.arg(description), roles = sqlc.arg(roles), ends_at = sqlc.narg(ends_at)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state <> 'deleted';
 
 -- name: SetUserPassword :execrows
 UPDATE account_user SET password_hash = sqlc.arg(password_hash)
