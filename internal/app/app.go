@@ -31,6 +31,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/responder"
 	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/signer"
+	"github.com/telamon-ca/telamon/internal/signing"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/witness"
@@ -52,6 +53,7 @@ type App struct {
 	Issuance  *issuance.Engine
 	Directory *directory.Directory
 	IAM       *iam.IAM
+	Signing   *signing.Signing
 	RA        *ra.RA
 	OCSP      *responder.Responder // nil if it is off
 	Life      *lifecycle.Life
@@ -150,6 +152,9 @@ func (a *App) wire(ctx context.Context) error {
 		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Keys: a.Keys, Clock: a.Clock, Log: a.Log,
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
 		KeyCheck: a.KeyCheck, NoCertSelfIssue: !a.Config.DigiCertONE.AllowCertSelfIssue,
+	})
+	a.Signing = signing.New(signing.Config{
+		Store: a.Store, Issuance: a.Issuance, Keys: a.CAKeys, ReadKeys: a.Keys.Refresh, Clock: a.Clock, Log: a.Log, Series: SeriesSigning,
 	})
 	if err := a.wireStaff(); err != nil {
 		return err

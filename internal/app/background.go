@@ -33,6 +33,7 @@ const (
 	startJobsEvery = 12 * time.Hour
 	sequenceEvery  = time.Second
 	signerEvery    = time.Second
+	sweepEvery     = time.Minute
 )
 
 // startBackground starts what runs beside the listeners until ctx ends.
@@ -77,6 +78,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.startCases(ctx, work)
 	work.Go(func() { a.jobs.Run(ctx) })
 	a.every(ctx, work, lifecycle.Every, "plan and exchange issuing CAs", a.Life.Turn)
+	a.every(ctx, work, sweepEvery, "destroy the keys of key pairs that have ended", a.Signing.Sweep)
 	a.every(ctx, work, lifecycle.Every, "keep keys to the life of their issuing CAs", a.enforceLifecycle)
 	a.every(ctx, work, jobs.Poll, "look for jobs", a.lookForJobs)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)

@@ -45,6 +45,14 @@ func (s *Signing) KeyPairs(ctx context.Context, actor telamon.Actor, account tel
 	return s.Store.KeyPairs(ctx, account, f)
 }
 
+// Account returns the account of a user whose key pairs the user may see.
+func (s *Signing) Account(ctx context.Context, actor telamon.Actor) (telamon.Account, error) {
+	if err := authz.Check(actor, authz.KeyPairRead, actor.Account); err != nil {
+		return telamon.Account{}, err
+	}
+	return s.Store.Account(ctx, actor.Account)
+}
+
 // Chain returns the certificates above that of a key pair, up to the root; nil if it has
 // none.
 func (s *Signing) Chain(k *telamon.KeyPair) ([]*x509.Certificate, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"math"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -68,26 +69,32 @@ const (
 // A KeyPairFilter says which of an account's key pairs a list has, in the order of their
 // making. Deleted ones are in none.
 type KeyPairFilter struct {
-	ID            telamon.KeyPairID // "": all
-	Name          string            // whole, without regard to case; "": all
+	Serial        *telamon.Serial // of the certificate; nil: all
+	Name          string          // whole, without regard to case; "": all
 	Status        CertificateStatus
-	Offset, Limit int
+	Offset, Limit int64
 }
+
+// maxKeyPairsListed is how many key pairs are listed at a time.
+const maxKeyPairsListed = 1000
 
 // KeyPairs returns the part of the list that the filter asks for, and how long the whole
 // list is.
 func (db *DB) KeyPairs(ctx context.Context, account telamon.AccountID, f KeyPairFilter) ([]telamon.KeyPair, int64, error) {
-	now := db.clock.Now().UnixMilli()
+	now, anySerial, serial := db.clock.Now().UnixMilli(), int64(1), []byte(nil)
+	if f.Serial != nil {
+		anySerial, serial = 0, f.Serial[:]
+	}
 	q := db.queries()
 	total, err := q.CountKeyPairs(ctx, queries.CountKeyPairsParams{
-		AccountID: account.String(), ID: f.ID.String(), NameKey: nameKey(f.Name), Status: string(f.Status), Now: &now,
+		AccountID: account.String(), AnySerial: anySerial, Serial: serial, NameKey: nameKey(f.Name), Status: string(f.Status), Now: &now,
 	})
 	if err != nil {
 		return nil, 0, db.judge(ctx, fmt.Errorf("count key pairs of %s: %w", account, err))
 	}
 	rows, err := q.KeyPairs(ctx, queries.KeyPairsParams{
-		AccountID: account.String(), ID: f.ID.String(), NameKey: nameKey(f.Name), Status: string(f.Status), Now: &now,
-		Skip: int32(f.Offset), Lim: Page{Limit: f.Limit}.limit(),
+		AccountID: account.String(), AnySerial: anySerial, Serial: serial, NameKey: nameKey(f.Name), Status: string(f.Status), Now: &now,
+		Skip: int32(min(f.Offset, math.MaxInt32)), Lim: int32(min(f.Limit, maxKeyPairsListed)),
 	})
 	if err != nil {
 		return nil, 0, db.judge(ctx, fmt.Errorf("list key pairs of %s: %w", account, err))

@@ -26,14 +26,16 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/signing"
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
 // Config names what the API is made of.
 type Config struct {
-	IAM   *iam.IAM
-	Clock telamon.Clock
-	Log   *slog.Logger
+	IAM     *iam.IAM
+	Signing *signing.Signing
+	Clock   telamon.Clock
+	Log     *slog.Logger
 
 	// Callers bound how often one API token may call, or a user by certificate alone;
 	// Strangers how often one address may call without being known. Each limiter has to
@@ -81,12 +83,13 @@ func (f factor) met(actor telamon.Actor) bool {
 // API serves the dialect. It is safe for concurrent use.
 type API struct {
 	iam       *iam.IAM
+	signing   *signing.Signing
 	clock     telamon.Clock
 	log       *slog.Logger
 	callers   []*web.Limiter
 	strangers []*web.Limiter
 	maxBody   int64
-	signing   factor                      // of routes that sign
+	protected factor                      // of routes that sign
 	routes    map[string]map[string]route // by path and method; not changed after New
 	mux       *http.ServeMux
 }
@@ -94,12 +97,12 @@ type API struct {
 // New returns the API.
 func New(cfg Config) *API {
 	a := &API{
-		iam: cfg.IAM, clock: cfg.Clock, log: cfg.Log, callers: cfg.Callers, strangers: cfg.Strangers,
-		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), signing: factorCert,
+		iam: cfg.IAM, signing: cfg.Signing, clock: cfg.Clock, log: cfg.Log, callers: cfg.Callers, strangers: cfg.Strangers,
+		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), protected: factorCert,
 		routes: map[string]map[string]route{}, mux: http.NewServeMux(),
 	}
 	if cfg.SigningNeedsBoth {
-		a.signing = factorBoth
+		a.protected = factorBoth
 	}
 	a.userRoutes()
 	a.tokenRoutes()
@@ -107,6 +110,7 @@ func New(cfg Config) *API {
 	a.roleRoutes()
 	a.auditLogRoutes()
 	a.certRoutes()
+	a.signingRoutes()
 	a.helloRoutes()
 	for path, methods := range a.routes {
 		a.mux.Handle(path, a.dispatch(path, methods))

@@ -187,16 +187,34 @@ func writeFault(w http.ResponseWriter, path string, f *fault.Fault) {
 	var body any = struct {
 		Errors []wireError `json:"errors"`
 	}{errs}
-	if f.Code == codeFactor && strings.HasPrefix(path, signingPrefix) {
-		body = formC{formCError{Status: wireDenied, Message: textFactor}}
+	if strings.HasPrefix(path, signingPrefix) && !aboutCaller(f) {
+		body = formC{formCErrorOf(errs)}
 	}
 	// What it is made of can be encoded, and a client that has gone away is not our error.
 	_ = writeJSON(w, status, body)
 }
 
+// aboutCaller reports whether a fault says who the caller is not, or how often they
+// called, which is told in the same form on every route.
+func aboutCaller(f *fault.Fault) bool {
+	return f.Kind == fault.Unauthenticated || f.Kind == fault.Limited || f.Code == codeNoAuthentication || f.Code == codeOtherUser
+}
+
 // formC is the error body of Software Trust: form C of digicert-one.md, Section 4.1.
 type formC struct {
 	Error formCError `json:"error"`
+}
+
+// formCErrorOf makes one error of those of the other form.
+func formCErrorOf(errs []wireError) formCError {
+	one := formCError{Status: errs[0].Code}
+	for i, e := range errs {
+		if i > 0 {
+			one.Message += "; "
+		}
+		one.Message += e.Message
+	}
+	return one
 }
 
 type formCError struct {

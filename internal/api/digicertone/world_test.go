@@ -27,6 +27,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/lint"
+	"github.com/telamon-ca/telamon/internal/signing"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
 	"github.com/telamon-ca/telamon/internal/testkit"
@@ -49,6 +50,7 @@ var operator = telamon.Actor{Kind: telamon.ActorOperator, RequestID: "req_1"}
 // world is a platform of one account, served over TLS on both faces.
 type world struct {
 	iam     *iam.IAM
+	signing *signing.Signing
 	db      *store.DB
 	clock   *testkit.Clock
 	account telamon.AccountID
@@ -86,21 +88,27 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Cleanup(func() { keys.Close() })
 	linter := got(lint.New(lint.Config{}))(t)
 	engine := issuance.New(issuance.Config{Keys: keys, Clock: w.clock, StatusBaseURL: "http://status.test", Lint: linter.Check})
-	spec := issuance.HierarchySpec{
-		Name: "mtls", Kind: telamon.HierarchyClientAuth, RootKeyType: tbs.ECP256, RootYears: 20, Series: []issuance.SeriesSpec{
+	for _, spec := range []issuance.HierarchySpec{
+		{Name: "mtls", Kind: telamon.HierarchyClientAuth, Series: []issuance.SeriesSpec{
 			{Name: "mtls-rsa", KeyType: tbs.ECP384, EKUFamily: telamon.EKUClientAuth, Years: 10},
 			{Name: "mtls-ec", KeyType: tbs.ECP256, EKUFamily: telamon.EKUClientAuth, Years: 10},
-		},
+		}},
+		{Name: "signing", Kind: telamon.HierarchySigning, Series: []issuance.SeriesSpec{
+			{Name: "signing-ec", KeyType: tbs.ECP256, EKUFamily: telamon.EKUSigning, Years: 7},
+		}},
+	} {
+		spec.RootKeyType, spec.RootYears = tbs.ECP256, 20
+		made := got(engine.CreateHierarchy(t.Context(), spec))(t)
+		must(t, w.db.CreateHierarchy(t.Context(), operator, store.Hierarchy{
+			ID: made.ID, Kind: spec.Kind, Name: spec.Name, Series: made.Series, Issuers: made.Issuers,
+		}))
 	}
-	made := got(engine.CreateHierarchy(t.Context(), spec))(t)
-	must(t, w.db.CreateHierarchy(t.Context(), operator, store.Hierarchy{
-		ID: made.ID, Kind: spec.Kind, Name: spec.Name, Series: made.Series, Issuers: made.Issuers,
-	}))
 	dir := got(directory.New(t.Context(), directory.Config{Store: w.db, Clock: w.clock, OnIssuers: engine.Load}))(t)
 	w.iam = iam.New(iam.Config{
 		Store: w.db, Directory: dir, Issuance: engine, Keys: keys, Clock: w.clock, ClientKeyTypes: []string{"RSA", "EC-P256", "EC-P384"},
 		ClientSeriesRSA: "mtls-rsa", ClientSeriesEC: "mtls-ec",
 	})
+	w.signing = signing.New(signing.Config{Store: w.db, Issuance: engine, Keys: keys, Clock: w.clock, Series: "signing-ec"})
 	w.account = got(w.iam.CreateAccount(t.Context(), operator, iam.NewAccount{Name: "Acme"}))(t).ID
 	w.serve(t, change)
 	return w
@@ -110,7 +118,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 func (w *world) serve(t testing.TB, change func(*Config)) {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	cfg := Config{IAM: w.iam, Clock: w.clock, Log: log}
+	cfg := Config{IAM: w.iam, Signing: w.signing, Clock: w.clock, Log: log}
 	if change != nil {
 		change(&cfg)
 	}

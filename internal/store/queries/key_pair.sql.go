@@ -12,19 +12,20 @@ import (
 const countKeyPairs = `-- name: CountKeyPairs :one
 SELECT count(*) FROM key_pair
  WHERE account_id = $1 AND state <> 'deleted'
-   AND (CAST($2 AS TEXT) = '' OR id = CAST($2 AS TEXT))
-   AND (CAST($3 AS TEXT) = '' OR name_key = CAST($3 AS TEXT))
-   AND (CAST($4 AS TEXT) = ''
+   AND (CAST($2 AS BIGINT) = 1 OR serial = $3)
+   AND (CAST($4 AS TEXT) = '' OR name_key = CAST($4 AS TEXT))
+   AND (CAST($5 AS TEXT) = ''
         OR certificate IS NOT NULL
-           AND (CAST($4 AS TEXT) = 'any'
-                OR CAST($4 AS TEXT) = 'revoked' AND state = 'revoked'
-                OR CAST($4 AS TEXT) = 'active' AND state <> 'revoked' AND not_after >= $5
-                OR CAST($4 AS TEXT) = 'expired' AND state <> 'revoked' AND not_after < $5))
+           AND (CAST($5 AS TEXT) = 'any'
+                OR CAST($5 AS TEXT) = 'revoked' AND state = 'revoked'
+                OR CAST($5 AS TEXT) = 'active' AND state <> 'revoked' AND not_after >= $6
+                OR CAST($5 AS TEXT) = 'expired' AND state <> 'revoked' AND not_after < $6))
 `
 
 type CountKeyPairsParams struct {
 	AccountID string
-	ID        string
+	AnySerial int64
+	Serial    []byte
 	NameKey   string
 	Status    string
 	Now       *int64
@@ -33,7 +34,8 @@ type CountKeyPairsParams struct {
 func (q *Queries) CountKeyPairs(ctx context.Context, arg CountKeyPairsParams) (int64, error) {
 	row := q.db.QueryRowContext(ctx, countKeyPairs,
 		arg.AccountID,
-		arg.ID,
+		arg.AnySerial,
+		arg.Serial,
 		arg.NameKey,
 		arg.Status,
 		arg.Now,
@@ -169,20 +171,21 @@ SELECT id, account_id, name, name_key, key_type, key_name, spki, certificate, se
        reason, state, created_at
   FROM key_pair
  WHERE account_id = $1 AND state <> 'deleted'
-   AND (CAST($2 AS TEXT) = '' OR id = CAST($2 AS TEXT))
-   AND (CAST($3 AS TEXT) = '' OR name_key = CAST($3 AS TEXT))
-   AND (CAST($4 AS TEXT) = ''
+   AND (CAST($2 AS BIGINT) = 1 OR serial = $3)
+   AND (CAST($4 AS TEXT) = '' OR name_key = CAST($4 AS TEXT))
+   AND (CAST($5 AS TEXT) = ''
         OR certificate IS NOT NULL
-           AND (CAST($4 AS TEXT) = 'any'
-                OR CAST($4 AS TEXT) = 'revoked' AND state = 'revoked'
-                OR CAST($4 AS TEXT) = 'active' AND state <> 'revoked' AND not_after >= $5
-                OR CAST($4 AS TEXT) = 'expired' AND state <> 'revoked' AND not_after < $5))
- ORDER BY id LIMIT $7 OFFSET $6
+           AND (CAST($5 AS TEXT) = 'any'
+                OR CAST($5 AS TEXT) = 'revoked' AND state = 'revoked'
+                OR CAST($5 AS TEXT) = 'active' AND state <> 'revoked' AND not_after >= $6
+                OR CAST($5 AS TEXT) = 'expired' AND state <> 'revoked' AND not_after < $6))
+ ORDER BY id LIMIT $8 OFFSET $7
 `
 
 type KeyPairsParams struct {
 	AccountID string
-	ID        string
+	AnySerial int64
+	Serial    []byte
 	NameKey   string
 	Status    string
 	Now       *int64
@@ -193,7 +196,8 @@ type KeyPairsParams struct {
 func (q *Queries) KeyPairs(ctx context.Context, arg KeyPairsParams) ([]KeyPair, error) {
 	rows, err := q.db.QueryContext(ctx, keyPairs,
 		arg.AccountID,
-		arg.ID,
+		arg.AnySerial,
+		arg.Serial,
 		arg.NameKey,
 		arg.Status,
 		arg.Now,

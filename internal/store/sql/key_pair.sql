@@ -20,7 +20,7 @@ SELECT id, account_id, name, name_key, key_type, key_name, spki, certificate, se
        reason, state, created_at
   FROM key_pair
  WHERE account_id = sqlc.arg(account_id) AND state <> 'deleted'
-   AND (CAST(sqlc.arg(id) AS TEXT) = '' OR id = CAST(sqlc.arg(id) AS TEXT))
+   AND (CAST(sqlc.arg(any_serial) AS BIGINT) = 1 OR serial = sqlc.arg(serial))
    AND (CAST(sqlc.arg(name_key) AS TEXT) = '' OR name_key = CAST(sqlc.arg(name_key) AS TEXT))
    AND (CAST(sqlc.arg(status) AS TEXT) = ''
         OR certificate IS NOT NULL
@@ -33,7 +33,7 @@ SELECT id, account_id, name, name_key, key_type, key_name, spki, certificate, se
 -- name: CountKeyPairs :one
 SELECT count(*) FROM key_pair
  WHERE account_id = sqlc.arg(account_id) AND state <> 'deleted'
-   AND (CAST(sqlc.arg(id) AS TEXT) = '' OR id = CAST(sqlc.arg(id) AS TEXT))
+   AND (CAST(sqlc.arg(any_serial) AS BIGINT) = 1 OR serial = sqlc.arg(serial))
    AND (CAST(sqlc.arg(name_key) AS TEXT) = '' OR name_key = CAST(sqlc.arg(name_key) AS TEXT))
    AND (CAST(sqlc.arg(status) AS TEXT) = ''
         OR certificate IS NOT NULL
