@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -61,3 +62,9 @@ func DisplayName(name string) (string, bool) { return displayName(name) }
 
 // ParseEnd reads an end date.
 func ParseEnd(text string) (time.Time, bool) { return parseEnd(text) }
+
+// ParseAPIKey reads an API key.
+func ParseAPIKey(text string) (lookup, secret string, ok bool) { return parseAPIKey(text) }
+
+// CheckChain returns why a certificate is none of an issuing CA's for clients, or "".
+func CheckChain(leaf, issuer *x509.Certificate) string { return string(checkChain(leaf, issuer)) }

@@ -155,3 +155,21 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAPIKey checks that whatever is read as an API key is written as it was read, and has
+// the form of one that the platform makes.
+func FuzzAPIKey(f *testing.F) {
+	seeded(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		lookup, secret, ok := iam.ParseAPIKey(text)
+		if ok != tokenForm.MatchString(text) {
+			t.Fatalf("%q is read as a key: %v", text, ok)
+		}
+		if !ok && lookup+secret != "" {
+			t.Fatalf("%q is no key, and has the parts %q and %q", text, lookup, secret)
+		}
+		if ok && lookup+"_"+secret != text {
+			t.Fatalf("%q has the parts %q and %q", text, lookup, secret)
+		}
+	})
+}

@@ -59,6 +59,7 @@ var activities = map[string]struct{ action, resource string }{
 	"api_token.expire":  {"expire", ResourceToken},
 
 	"client_certificate.issue":    {"create", ResourceClientCert},
+	"client_certificate.use":      {"authenticate", ResourceClientCert}, // the first time
 	"client_certificate.link":     {"update", ResourceClientCert},
 	"client_certificate.disable":  {"disable", ResourceClientCert},
 	"client_certificate.enable":   {"enable", ResourceClientCert},
