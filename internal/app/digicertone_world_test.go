@@ -201,6 +201,14 @@ func signed(t *testing.T, template, parent *x509.Certificate, public crypto.Publ
 	return cert
 }
 
+// foreignCert returns a certificate that its own key signed, of a subject if one is given.
+func foreignCert(t *testing.T, subject ...byte) *tls.Certificate {
+	t.Helper()
+	key := newKey(t)
+	cert, _ := selfSigned(t, key, &x509.Certificate{Subject: pkix.Name{CommonName: "stranger"}, RawSubject: subject})
+	return &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
+}
+
 // A login is a service user with an API key.
 type login struct {
 	telamon.Actor // as which use cases are called
