@@ -55,7 +55,9 @@ type world struct {
 	clock   *testkit.Clock
 	account telamon.AccountID
 	api     *API
+	faces   *web.Faces
 	address string
+	server  *tls.Certificate
 	roots   *x509.CertPool
 	log     *logged
 }
@@ -123,19 +125,19 @@ func (w *world) serve(t testing.TB, change func(*Config)) {
 		change(&cfg)
 	}
 	w.api = New(cfg)
-	server := newCertificate(t, nil, &x509.Certificate{DNSNames: []string{baseHost, authHost, elseHost}})
+	w.server = newCertificate(t, nil, &x509.Certificate{DNSNames: []string{baseHost, authHost, elseHost}})
 	w.roots = x509.NewCertPool()
-	w.roots.AddCert(server.Leaf)
-	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return server, nil }
+	w.roots.AddCert(w.server.Leaf)
+	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return w.server, nil }
 	wrap := func(h http.Handler) http.Handler { return web.Instrument{Face: "test", Log: log}.Wrap(h) }
-	faces := web.NewFaces(
+	w.faces = web.NewFaces(
 		&web.Face{Name: "else", Hosts: []string{elseHost}, Handler: http.NotFoundHandler(), Certificate: get, AsksClientCert: true},
 		&web.Face{Name: "base", Hosts: []string{baseHost}, Handler: wrap(w.api.Face(false)), Certificate: get, Misdirected: w.api.Misdirected()},
 		&web.Face{Name: "auth", Hosts: []string{authHost}, Handler: wrap(w.api.Face(true)), Certificate: get, AsksClientCert: true, Misdirected: w.api.Misdirected()},
 	)
-	listener := got(tls.Listen("tcp", "127.0.0.1:0", faces.TLSConfig()))(t)
+	listener := got(tls.Listen("tcp", "127.0.0.1:0", w.faces.TLSConfig()))(t)
 	w.address = listener.Addr().String()
-	srv := web.NewServer(web.Clients{}.Wrap(faces), log)
+	srv := web.NewServer(web.Clients{}.Wrap(w.faces), log)
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(listener) }()
 	t.Cleanup(func() {
