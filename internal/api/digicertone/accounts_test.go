@@ -184,7 +184,7 @@ func TestFactors(t *testing.T) {
 			t.Errorf("%s meets any %v, certificate %v, both %v", name, factorAny.met(tt.actor), factorCert.met(tt.actor), factorBoth.met(tt.actor))
 		}
 	}
-	if New(Config{}).signing != factorCert || New(Config{SigningNeedsBoth: true}).signing != factorBoth {
+	if New(Config{}).protected != factorCert || New(Config{SigningNeedsBoth: true}).protected != factorBoth {
 		t.Error("signing needs something else")
 	}
 }
