@@ -68,3 +68,26 @@ func ParseAPIKey(text string) (lookup, secret string, ok bool) { return parseAPI
 
 // CheckChain returns why a certificate is none of an issuing CA's for clients, or "".
 func CheckChain(leaf, issuer *x509.Certificate) string { return string(checkChain(leaf, issuer)) }
+
+// UserCertEnd returns the end of a certificate that is made now, or what is wrong with the
+// one that was asked for; last is the user's end, the zero time for none.
+func UserCertEnd(asked *string, now, last time.Time) (time.Time, string) {
+	return userCertEnd(asked, now, lastEnd{last, "user"})
+}
+
+// UserCSR is how IssueUserCert reads a CSR, but for the list of blocked keys.
+func UserCSR(text string) (*tbs.PublicKey, []telamon.Attribute, error) {
+	return New(Config{}).parseUserCSR(text)
+}
+
+// DownloadHash is what the store finds a download by.
+func DownloadHash(value string) [32]byte {
+	hash, _, err := downloadKeys(value)
+	if err != nil {
+		panic(err)
+	}
+	return hash
+}
+
+// NewP12Password returns a password of a PKCS #12 file.
+func NewP12Password() Secret { return newP12Password() }

@@ -109,6 +109,15 @@ func (s *IAM) maySelfIssue(actor telamon.Actor) error {
 // readUserCSR returns the key and the subject of a CSR that can have a certificate of a
 // user.
 func (s *IAM) readUserCSR(ctx context.Context, account telamon.AccountID, text string) (*tbs.PublicKey, []telamon.Attribute, error) {
+	key, subject, err := s.parseUserCSR(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	return key, subject, s.mustNotBeBlocked(ctx, "csr", account, key)
+}
+
+// parseUserCSR is readUserCSR but for the list of blocked keys.
+func (s *IAM) parseUserCSR(text string) (*tbs.PublicKey, []telamon.Attribute, error) {
 	csr, err := tbs.ParseBareCSR(text)
 	if errors.Is(err, tbs.ErrPEM) || errors.Is(err, tbs.ErrRequest) {
 		return nil, nil, keyRefused("csr", "csr_unreadable", "must be a PKCS #10 request in PEM or in base64")
@@ -123,11 +132,11 @@ func (s *IAM) readUserCSR(ctx context.Context, account telamon.AccountID, text s
 	if err := s.mustBeStrong("csr", csr.PublicKey); err != nil {
 		return nil, nil, err
 	}
-	if err := s.mustNotBeBlocked(ctx, "csr", account, csr.PublicKey); err != nil {
+	subject, err := subjectOf(csr)
+	if err != nil {
 		return nil, nil, err
 	}
-	subject, err := subjectOf(csr)
-	return csr.PublicKey, subject, err
+	return csr.PublicKey, subject, nil
 }
 
 // nameAndEnd checks the name and the end of a certificate that is to be made now, and
