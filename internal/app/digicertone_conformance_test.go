@@ -132,20 +132,12 @@ func TestConformance06Mismatch(t *testing.T) {
 	o.must("the same on the face that sees no certificate", o.me(dial{cert: &c.Certificate}, oneHost, a.key), isOK)
 	o.must("both of B", o.me(dial{cert: &c.Certificate}, clientauthHost, b.key), isOK)
 	for name, key := range map[string]string{
-		"a wrong secret": a.key[:len(a.key)-1] + flip(a.key[len(a.key)-1]), "an unknown key": "01" + strings.Repeat("0", 24) + a.key[26:],
+		"a wrong secret": a.wrongKey(), "an unknown key": "01" + strings.Repeat("0", 24) + a.key[26:],
 		"no key": "x", "a key and more": b.key + "0", "upper case": strings.ToUpper(b.key),
 	} {
 		o.must(name+" and a good certificate", o.me(dial{cert: &c.Certificate}, clientauthHost, key), isKey)
 		o.must(name, o.me(dial{}, oneHost, key), isKey)
 	}
-}
-
-// flip returns another hexadecimal digit.
-func flip(digit byte) string {
-	if digit == '0' {
-		return "1"
-	}
-	return "0"
 }
 
 // A user who is disabled takes all of theirs with them, and has it back when they are

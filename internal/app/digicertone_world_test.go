@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -216,6 +217,15 @@ type login struct {
 	key           string
 }
 
+// wrongKey returns the user's key with another last digit.
+func (u login) wrongKey() string {
+	last := len(u.key) - 1
+	if u.key[last] == '0' {
+		return u.key[:last] + "1"
+	}
+	return u.key[:last] + "0"
+}
+
 // user makes a service user of an account, who ends at a time if it is not zero.
 func (o *one) user(account telamon.AccountID, name string, ends time.Time, roles ...string) login {
 	o.t.Helper()
@@ -360,13 +370,14 @@ func send(c *http.Client, req *http.Request) answer {
 
 // The paths and answers that most tests are about.
 const (
-	mePath    = "/account/api/v1/user/me"
+	userPath  = "/account/api/v1/user"
+	mePath    = userPath + "/me"
 	certPath  = "/account/api/v1/client-auth-certificate"
 	auditPath = "/account/api/v1/audit-log"
 	helloPath = "/mpki/api/v1/hello"
 )
 
-// An outcome is the status and code of an answer. The wire's messages are in the table.
+// An outcome is the status of an answer, or its status and body.
 type outcome string
 
 // The outcomes (digicert-one.md, Section 4.2).
@@ -379,18 +390,21 @@ const (
 
 // is reports whether an answer is the outcome, in the dialect's media type.
 func (a answer) is(want outcome) bool {
-	if want == isOK {
-		return a.err == nil && a.status == http.StatusOK
+	if code := string(want); len(code) == 3 {
+		return a.err == nil && strconv.Itoa(a.status) == code
 	}
 	return a.err == nil && a.String() == string(want) && a.header.Get("Content-Type") == "application/json"
 }
 
-// get asks who the client is.
+// isUser reports whether an answer is that the client is a user.
+func (a answer) isUser(u login) bool { return strings.HasPrefix(a.body, `{"id":"`+u.id+`",`) }
+
+// me asks who the client is, over a connection of its own.
 func (o *one) me(d dial, host, key string) answer {
 	o.t.Helper()
 	c := o.client(d)
 	defer c.CloseIdleConnections()
-	return o.call(c, "GET", host, helloPath, key, nil)
+	return o.call(c, "GET", host, mePath, key, nil)
 }
 
 // setClock moves the clock, back too, and lets the directory know.
