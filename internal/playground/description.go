@@ -43,7 +43,8 @@ type DigiCertONE struct {
 	BaseURL       string `json:"base_url"`       // without a path, such as https://one.localhost:8443
 	ClientAuthURL string `json:"clientauth_url"` // the same of the face that asks for certificates
 	APIKey        string `json:"api_key"`
-	UserID        string `json:"user_id"` // as the API spells it
+	UserID        string `json:"user_id"`     // as the API spells it
+	KeyPairID     string `json:"key_pair_id"` // of a key pair that signs; likewise
 }
 
 // A Credential is one way that clients work.

@@ -61,6 +61,13 @@ func (w *world) workAsServiceUser(t *testing.T, s secrets) {
 	if a := c.ask(t, token, http.MethodGet, "/mpki/api/v1/hello", ""); a.status != http.StatusOK {
 		t.Errorf("hello: %s", a)
 	}
+	pair := "/signingmanager/api/v1/keypairs/" + w.Description.DigiCertONE.KeyPairID
+	if a := c.ask(t, token, http.MethodGet, pair, ""); a.status != http.StatusOK {
+		t.Errorf("the key pair: %s", a)
+	}
+	if a := c.ask(t, token, http.MethodPost, pair+"/sign", `{"sig_alg":"SHA256withECDSA","hash":""}`); a.status != http.StatusForbidden {
+		t.Errorf("a signature for a mere token: %s", a)
+	}
 	for name, a := range map[string]*answer{
 		"a wrong token":        c.ask(t, lookup+"_"+wrong, http.MethodGet, "/mpki/api/v1/hello", ""),
 		"half a token":         c.ask(t, secret, http.MethodGet, "/mpki/api/v1/hello", ""),

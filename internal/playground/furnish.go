@@ -17,6 +17,8 @@ import (
 	"github.com/telamon-ca/telamon/internal/api/digicertone"
 	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/signing"
+	"github.com/telamon-ca/telamon/internal/tbs"
 )
 
 //go:embed policies/private.json
@@ -151,7 +153,22 @@ func (p *playground) furnish(ctx context.Context, d *Description) error {
 		}
 		d.Credentials = append(d.Credentials, *made)
 	}
-	return p.addServiceUser(ctx, account.ID, d)
+	if err := p.addServiceUser(ctx, account.ID, d); err != nil {
+		return err
+	}
+	return p.addKeyPair(ctx, account.ID, d)
+}
+
+// addKeyPair makes a key pair with a certificate, by which the service user can sign.
+func (p *playground) addKeyPair(ctx context.Context, account telamon.AccountID, d *Description) error {
+	k, err := p.app.Signing.Create(ctx, operator, signing.NewKeyPair{
+		Account: account, Name: "playground-key", KeyType: string(tbs.ECP256), Certify: &signing.NewCertificate{CommonName: "Telamon Playground"},
+	})
+	if err != nil {
+		return fmt.Errorf("make the key pair: %w", err)
+	}
+	d.DigiCertONE.KeyPairID = digicertone.KeyPairID(k.ID)
+	return nil
 }
 
 // digicertONEHost is the base name of the playground's API of DigiCert ONE.

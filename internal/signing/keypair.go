@@ -45,6 +45,12 @@ func (s *Signing) KeyPairs(ctx context.Context, actor telamon.Actor, account tel
 	return s.Store.KeyPairs(ctx, account, f)
 }
 
+// Page returns key pairs of the account in the order of their making, a page at a time.
+func (s *Signing) Page(ctx context.Context, actor telamon.Actor, account telamon.AccountID, page store.Page) ([]telamon.KeyPair, error) {
+	pairs, _, err := s.KeyPairs(ctx, actor, account, store.KeyPairFilter{After: telamon.KeyPairID(page.After), Limit: int64(page.Limit)})
+	return pairs, err
+}
+
 // Account returns the account of a user whose key pairs the user may see.
 func (s *Signing) Account(ctx context.Context, actor telamon.Actor) (telamon.Account, error) {
 	if err := authz.Check(actor, authz.KeyPairRead, actor.Account); err != nil {

@@ -69,8 +69,9 @@ const (
 // A KeyPairFilter says which of an account's key pairs a list has, in the order of their
 // making. Deleted ones are in none.
 type KeyPairFilter struct {
-	Serial        *telamon.Serial // of the certificate; nil: all
-	Name          string          // whole, without regard to case; "": all
+	After         telamon.KeyPairID // the last one that the caller has; "" starts the list
+	Serial        *telamon.Serial   // of the certificate; nil: all
+	Name          string            // whole, without regard to case; "": all
 	Status        CertificateStatus
 	Offset, Limit int64
 }
@@ -87,13 +88,13 @@ func (db *DB) KeyPairs(ctx context.Context, account telamon.AccountID, f KeyPair
 	}
 	q := db.queries()
 	total, err := q.CountKeyPairs(ctx, queries.CountKeyPairsParams{
-		AccountID: account.String(), AnySerial: anySerial, Serial: serial, NameKey: nameKey(f.Name), Status: string(f.Status), Now: &now,
+		AccountID: account.String(), After: f.After.String(), AnySerial: anySerial, Serial: serial, NameKey: nameKey(f.Name), Status: string(f.Status), Now: &now,
 	})
 	if err != nil {
 		return nil, 0, db.judge(ctx, fmt.Errorf("count key pairs of %s: %w", account, err))
 	}
 	rows, err := q.KeyPairs(ctx, queries.KeyPairsParams{
-		AccountID: account.String(), AnySerial: anySerial, Serial: serial, NameKey: nameKey(f.Name), Status: string(f.Status), Now: &now,
+		AccountID: account.String(), After: f.After.String(), AnySerial: anySerial, Serial: serial, NameKey: nameKey(f.Name), Status: string(f.Status), Now: &now,
 		Skip: int32(min(f.Offset, math.MaxInt32)), Lim: int32(min(f.Limit, maxKeyPairsListed)),
 	})
 	if err != nil {

@@ -84,13 +84,17 @@ func TestKeyPairs(t *testing.T) {
 
 func TestKeyPairLists(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, clock *testkit.Clock) {
-		ctx, te := t.Context(), w.newTenant(t, "Tenant")
+		ctx, te, second := t.Context(), w.newTenant(t, "Tenant"), telamon.KeyPairID("")
 		for _, k := range []*telamon.KeyPair{
 			w.newKeyPair(t, te, "a", false), w.newKeyPair(t, te, "b", true), w.newKeyPair(t, te, "c", true), w.newKeyPair(t, te, "d", true),
 			w.newKeyPair(t, te, "e", true), w.newKeyPair(t, w.newTenant(t, "Other"), "b", true),
 		} {
 			must(t, w.db.CreateKeyPair(ctx, operator, k))
 			switch k.Name {
+			case "b":
+				if second == "" {
+					second = k.ID
+				}
 			case "c":
 				_, err := w.db.RevokeKeyPair(ctx, operator, te.account.ID, k.ID, telamon.ReasonSuperseded)
 				must(t, err)
@@ -112,6 +116,7 @@ func TestKeyPairLists(t *testing.T) {
 		}
 		check("all", store.KeyPairFilter{Limit: 10}, "abce", 4)
 		check("a slice", store.KeyPairFilter{Limit: 2, Offset: 1}, "bc", 4)
+		check("a page", store.KeyPairFilter{Limit: 10, After: second}, "ce", 2)
 		check("behind the end", store.KeyPairFilter{Limit: 2, Offset: 9}, "", 4)
 		check("by name", store.KeyPairFilter{Limit: 10, Name: "B"}, "b", 1)
 		check("by another's name", store.KeyPairFilter{Limit: 10, Name: "d"}, "", 0)

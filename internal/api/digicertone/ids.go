@@ -59,3 +59,6 @@ func formatUUID(b [16]byte) string {
 
 // UserID returns a user's ID as the wire spells it.
 func UserID(id telamon.UserID) string { return uuidOf(id) }
+
+// KeyPairID returns a key pair's ID as the wire spells it.
+func KeyPairID(id telamon.KeyPairID) string { return uuidOf(id) }

@@ -11,19 +11,20 @@ import (
 
 const countKeyPairs = `-- name: CountKeyPairs :one
 SELECT count(*) FROM key_pair
- WHERE account_id = $1 AND state <> 'deleted'
-   AND (CAST($2 AS BIGINT) = 1 OR serial = $3)
-   AND (CAST($4 AS TEXT) = '' OR name_key = CAST($4 AS TEXT))
-   AND (CAST($5 AS TEXT) = ''
+ WHERE account_id = $1 AND state <> 'deleted' AND id > $2
+   AND (CAST($3 AS BIGINT) = 1 OR serial = $4)
+   AND (CAST($5 AS TEXT) = '' OR name_key = CAST($5 AS TEXT))
+   AND (CAST($6 AS TEXT) = ''
         OR certificate IS NOT NULL
-           AND (CAST($5 AS TEXT) = 'any'
-                OR CAST($5 AS TEXT) = 'revoked' AND state = 'revoked'
-                OR CAST($5 AS TEXT) = 'active' AND state <> 'revoked' AND not_after >= $6
-                OR CAST($5 AS TEXT) = 'expired' AND state <> 'revoked' AND not_after < $6))
+           AND (CAST($6 AS TEXT) = 'any'
+                OR CAST($6 AS TEXT) = 'revoked' AND state = 'revoked'
+                OR CAST($6 AS TEXT) = 'active' AND state <> 'revoked' AND not_after >= $7
+                OR CAST($6 AS TEXT) = 'expired' AND state <> 'revoked' AND not_after < $7))
 `
 
 type CountKeyPairsParams struct {
 	AccountID string
+	After     string
 	AnySerial int64
 	Serial    []byte
 	NameKey   string
@@ -34,6 +35,7 @@ type CountKeyPairsParams struct {
 func (q *Queries) CountKeyPairs(ctx context.Context, arg CountKeyPairsParams) (int64, error) {
 	row := q.db.QueryRowContext(ctx, countKeyPairs,
 		arg.AccountID,
+		arg.After,
 		arg.AnySerial,
 		arg.Serial,
 		arg.NameKey,
@@ -170,20 +172,21 @@ const keyPairs = `-- name: KeyPairs :many
 SELECT id, account_id, name, name_key, key_type, key_name, spki, certificate, serial, issuer_id, crl_shard, not_after, revoked_at,
        reason, state, created_at
   FROM key_pair
- WHERE account_id = $1 AND state <> 'deleted'
-   AND (CAST($2 AS BIGINT) = 1 OR serial = $3)
-   AND (CAST($4 AS TEXT) = '' OR name_key = CAST($4 AS TEXT))
-   AND (CAST($5 AS TEXT) = ''
+ WHERE account_id = $1 AND state <> 'deleted' AND id > $2
+   AND (CAST($3 AS BIGINT) = 1 OR serial = $4)
+   AND (CAST($5 AS TEXT) = '' OR name_key = CAST($5 AS TEXT))
+   AND (CAST($6 AS TEXT) = ''
         OR certificate IS NOT NULL
-           AND (CAST($5 AS TEXT) = 'any'
-                OR CAST($5 AS TEXT) = 'revoked' AND state = 'revoked'
-                OR CAST($5 AS TEXT) = 'active' AND state <> 'revoked' AND not_after >= $6
-                OR CAST($5 AS TEXT) = 'expired' AND state <> 'revoked' AND not_after < $6))
- ORDER BY id LIMIT $8 OFFSET $7
+           AND (CAST($6 AS TEXT) = 'any'
+                OR CAST($6 AS TEXT) = 'revoked' AND state = 'revoked'
+                OR CAST($6 AS TEXT) = 'active' AND state <> 'revoked' AND not_after >= $7
+                OR CAST($6 AS TEXT) = 'expired' AND state <> 'revoked' AND not_after < $7))
+ ORDER BY id LIMIT $9 OFFSET $8
 `
 
 type KeyPairsParams struct {
 	AccountID string
+	After     string
 	AnySerial int64
 	Serial    []byte
 	NameKey   string
@@ -196,6 +199,7 @@ type KeyPairsParams struct {
 func (q *Queries) KeyPairs(ctx context.Context, arg KeyPairsParams) ([]KeyPair, error) {
 	rows, err := q.db.QueryContext(ctx, keyPairs,
 		arg.AccountID,
+		arg.After,
 		arg.AnySerial,
 		arg.Serial,
 		arg.NameKey,

@@ -19,7 +19,7 @@ SELECT id, account_id, name, name_key, key_type, key_name, spki, certificate, se
 SELECT id, account_id, name, name_key, key_type, key_name, spki, certificate, serial, issuer_id, crl_shard, not_after, revoked_at,
        reason, state, created_at
   FROM key_pair
- WHERE account_id = sqlc.arg(account_id) AND state <> 'deleted'
+ WHERE account_id = sqlc.arg(account_id) AND state <> 'deleted' AND id > sqlc.arg(after)
    AND (CAST(sqlc.arg(any_serial) AS BIGINT) = 1 OR serial = sqlc.arg(serial))
    AND (CAST(sqlc.arg(name_key) AS TEXT) = '' OR name_key = CAST(sqlc.arg(name_key) AS TEXT))
    AND (CAST(sqlc.arg(status) AS TEXT) = ''
@@ -32,7 +32,7 @@ SELECT id, account_id, name, name_key, key_type, key_name, spki, certificate, se
 
 -- name: CountKeyPairs :one
 SELECT count(*) FROM key_pair
- WHERE account_id = sqlc.arg(account_id) AND state <> 'deleted'
+ WHERE account_id = sqlc.arg(account_id) AND state <> 'deleted' AND id > sqlc.arg(after)
    AND (CAST(sqlc.arg(any_serial) AS BIGINT) = 1 OR serial = sqlc.arg(serial))
    AND (CAST(sqlc.arg(name_key) AS TEXT) = '' OR name_key = CAST(sqlc.arg(name_key) AS TEXT))
    AND (CAST(sqlc.arg(status) AS TEXT) = ''
