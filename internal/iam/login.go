@@ -275,6 +275,7 @@ func (s *IAM) WriteRefusals(ctx context.Context, all bool) error {
 			s.unwritten = append(s.unwritten, counter.Flush()...)
 		}
 	}
+	s.nameDeletedTokens(ctx, s.unwritten)
 	return s.writeUnwritten(ctx)
 }
 

@@ -159,6 +159,27 @@ func (s *IAM) countRefused(address netip.Addr, key, cert judged, refused bool) {
 	}
 }
 
+// nameDeletedTokens gives refusals of API tokens that are not known any more to the account
+// that deleted them: somebody there may wait to see who still uses one. The directory,
+// which must not grow for ever, has forgotten them. It changes what it can.
+func (s *IAM) nameDeletedTokens(ctx context.Context, refusals []telamon.Event) {
+	for i := range refusals {
+		e := &refusals[i]
+		if e.Action != actionAuthenticate || e.Result != string(apiTokenUnknown) {
+			continue
+		}
+		found, err := s.store.FindAPIToken(ctx, e.Object)
+		if err != nil {
+			return
+		}
+		for _, token := range found.APITokens {
+			if token.State == telamon.Deleted {
+				e.Account, e.Object, e.Result = token.Account, token.ID.String(), string(apiTokenDeleted)
+			}
+		}
+	}
+}
+
 // apiKeyShape is the form of an API key: what it is looked up by, and a secret
 // (digicert-one.md, Section 3.1).
 var apiKeyShape = regexp.MustCompile(`^(01[0-9a-f]{24})_([0-9a-f]{64})$`)

@@ -7,6 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"math/big"
 	"reflect"
@@ -138,7 +141,6 @@ func TestUserStates(t *testing.T) {
 		badOwner  = noAuth + "; " + noKey + "; " + noKey
 		ofCert    = "cert "
 		ofKey     = "key "
-		ofBoth    = "both "
 		dayEnd    = 24*time.Hour - time.Second
 		longLived = 30 * 24 * time.Hour
 	)
@@ -147,7 +149,7 @@ func TestUserStates(t *testing.T) {
 		ends := clock.Now().Truncate(24 * time.Hour).Add(24*time.Hour + dayEnd) // of tomorrow
 		until := func(at time.Time) { clock.Set(at); must(t, w.dir.Poll(ctx)) }
 		tests := []struct {
-			name, want, why string // why: of what, and the reason
+			name, want, why string // why: the reasons, each with what it is of
 			change          func(m *machine)
 		}{
 			{"nothing", fine, "", func(*machine) {}},
@@ -185,7 +187,19 @@ func TestUserStates(t *testing.T) {
 				l := w.newLogin(t, "api", good(0))
 				m.der, m.cert = l.peer, l.cert
 			}},
-			{"disabled user", badOwner, ofBoth + "user_disabled", func(m *machine) {
+			{"disabled key", badKey, ofKey + "api_token_disabled", func(m *machine) { w.setToken(t, m, false) }},
+			{"key enabled again", fine, "", func(m *machine) { w.setToken(t, m, false); w.setToken(t, m, true) }},
+			{"deleted key", badKey, ofKey + "api_token_deleted", func(m *machine) {
+				must(t, w.DeleteAPIToken(ctx, m.actor, w.account, m.token))
+			}},
+			{"key that was deleted long ago", badKey, ofKey + "api_token_deleted", func(m *machine) {
+				must(t, w.DeleteAPIToken(ctx, m.actor, w.account, m.token))
+				w.forget(t)
+			}},
+			{"deleted user", badOwner, ofCert + "certificate_deleted, " + ofKey + "api_token_deleted", func(m *machine) {
+				must(t, w.DeleteUser(ctx, operator, w.account, m.actor.User))
+			}},
+			{"disabled user", badOwner, ofCert + "user_disabled, " + ofKey + "user_disabled", func(m *machine) {
 				must(t, w.DisableUser(ctx, operator, w.account, m.actor.User))
 			}},
 			{"user enabled again", fine, "", func(m *machine) {
@@ -197,24 +211,24 @@ func TestUserStates(t *testing.T) {
 				must(t, w.DisableUser(ctx, operator, w.account, m.actor.User))
 				must(t, w.EnableUser(ctx, operator, w.account, m.actor.User))
 			}},
-			{"locked user", badOwner, ofBoth + "user_locked", func(m *machine) {
+			{"locked user", badOwner, ofCert + "user_locked, " + ofKey + "user_locked", func(m *machine) {
 				must(t, w.LockUser(ctx, operator, w.account, m.actor.User))
 			}},
 			{"unlocked user", fine, "", func(m *machine) {
 				must(t, w.LockUser(ctx, operator, w.account, m.actor.User))
 				must(t, w.UnlockUser(ctx, operator, w.account, m.actor.User))
 			}},
-			{"disabled account", badOwner, ofBoth + "account_disabled", func(*machine) {
+			{"disabled account", badOwner, ofCert + "account_disabled, " + ofKey + "account_disabled", func(*machine) {
 				must(t, w.DisableAccount(ctx, operator, w.account))
 			}},
-			{"account of tomorrow", badOwner, ofBoth + "account_out_of_service", func(*machine) {
+			{"account of tomorrow", badOwner, ofCert + "account_out_of_service, " + ofKey + "account_out_of_service", func(*machine) {
 				must(t, w.EnableAccount(ctx, operator, w.account))
 				must(t, w.SetServicePeriod(ctx, operator, w.account, iam.Period{StartsAt: clock.Now().Truncate(time.Second).Add(time.Second)}))
 			}},
 			{"account whose last second it is", fine, "", func(*machine) {
 				must(t, w.SetServicePeriod(ctx, operator, w.account, iam.Period{EndsAt: clock.Now()}))
 			}},
-			{"account of yesterday", badOwner, ofBoth + "account_out_of_service", func(*machine) {
+			{"account of yesterday", badOwner, ofCert + "account_out_of_service, " + ofKey + "account_out_of_service", func(*machine) {
 				must(t, w.SetServicePeriod(ctx, operator, w.account, iam.Period{EndsAt: clock.Now().Add(-time.Second)}))
 			}},
 			{"account without a term", fine, "", func(*machine) {
@@ -230,7 +244,7 @@ func TestUserStates(t *testing.T) {
 				m.token, m.key = w.tokenUntil(t, m, ends)
 				until(ends.Add(time.Second))
 			}},
-			{"user who has just ended", badOwner, ofBoth + "user_expired", func(m *machine) {
+			{"user who has just ended", badOwner, ofCert + "user_expired, " + ofKey + "user_expired", func(m *machine) {
 				clock.Set(ends.Add(-time.Second))
 				*m = *w.newMachine(t, w.account, "ending", ends)
 				w.odd(t, m, func(*issuance.Request) {}) // which would end later
@@ -265,14 +279,13 @@ func TestUserStates(t *testing.T) {
 				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 			}
 			var why []string
-			if what, reason, _ := strings.Cut(tt.why, " "); reason != "" {
-				for object, kind := range map[string]string{m.cert.String(): ofCert, m.token.String(): ofKey} {
-					if what+" " == kind || what+" " == ofBoth {
-						why = append(why, w.account.String()+" "+object+" "+reason)
-					}
+			for part := range strings.SplitSeq(tt.why, ", ") {
+				what, reason, _ := strings.Cut(part, " ")
+				if object := map[string]string{"cert": m.cert.String(), "key": m.token.String()}[what]; object != "" {
+					why = append(why, w.account.String()+" "+object+" "+reason)
 				}
-				slices.Sort(why)
 			}
+			slices.Sort(why)
 			if got := w.refusals(t, seen); !slices.Equal(got, why) {
 				t.Errorf("%s: the audit log has %q, want %q", tt.name, got, why)
 			}
@@ -284,6 +297,19 @@ func TestUserStates(t *testing.T) {
 func (w *world) three(t testing.TB, m *machine) string {
 	t.Helper()
 	return w.show(t, "", m.der, true) + "; " + w.show(t, m.key, nil, true) + "; " + w.show(t, m.key, m.der, true)
+}
+
+// setToken disables or enables the machine's API token.
+func (w *world) setToken(t testing.TB, m *machine, enabled bool) {
+	t.Helper()
+	got(w.UpdateAPIToken(t.Context(), m.actor, w.account, m.token, iam.APITokenChange{Enabled: &enabled}))(t)
+}
+
+// forget reads the whole directory anew.
+func (w *world) forget(t testing.TB) {
+	t.Helper()
+	w.clock.Advance(time.Minute)
+	must(t, w.dir.Poll(t.Context()))
 }
 
 // tokenUntil makes an API token of the machine's user with an end.
@@ -336,5 +362,55 @@ func TestForeignCertificates(t *testing.T) {
 	}
 	if got := w.three(t, visitor); got != noAuth+"; "+noKey+"; "+noKey {
 		t.Errorf("a visitor: %s", got)
+	}
+}
+
+// TestCheckChain has what a certificate of the store can be that is none of its issuing
+// CA's for authenticating clients.
+func TestCheckChain(t *testing.T) {
+	key := got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	sign := func(name string, parent *x509.Certificate, by *ecdsa.PrivateKey, change func(*x509.Certificate)) *x509.Certificate {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true,
+		}
+		change(template)
+		if parent == nil {
+			parent = template
+		}
+		return got(x509.ParseCertificate(got(x509.CreateCertificate(rand.Reader, template, parent, by.Public(), by))(t)))(t)
+	}
+	asCA := func(c *x509.Certificate) {
+		c.IsCA, c.KeyUsage, c.ExtKeyUsage = true, x509.KeyUsageCertSign, nil
+	}
+	ca, other := sign("CA", nil, key, asCA), sign("Other", nil, key, asCA)
+	forger := got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	usage := func(usages ...x509.ExtKeyUsage) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.ExtKeyUsage = usages }
+	}
+	tests := []struct {
+		name   string
+		leaf   *x509.Certificate
+		issuer *x509.Certificate
+		want   string
+	}{
+		{"good", sign("leaf", ca, key, usage(x509.ExtKeyUsageClientAuth)), ca, ""},
+		{"for clients and servers", sign("leaf", ca, key, usage(x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)), ca, ""},
+		{"for servers", sign("leaf", ca, key, usage(x509.ExtKeyUsageServerAuth)), ca, "certificate_usage"},
+		{"for anything", sign("leaf", ca, key, usage(x509.ExtKeyUsageAny)), ca, "certificate_usage"},
+		{"for nothing", sign("leaf", ca, key, usage()), ca, "certificate_usage"},
+		{"a CA", sign("leaf", ca, key, func(c *x509.Certificate) { c.IsCA = true }), ca, "certificate_usage"},
+		{"with a critical extension that nobody knows", sign("leaf", ca, key, func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
+		}), ca, "certificate_usage"},
+		{"of another name", sign("leaf", other, key, usage(x509.ExtKeyUsageClientAuth)), ca, "certificate_chain"},
+		{"of another key", sign("leaf", sign("CA", nil, forger, asCA), forger, usage(x509.ExtKeyUsageClientAuth)), ca, "certificate_chain"},
+		{"of one that is no CA", sign("leaf", sign("CA", nil, key, usage()), key, usage(x509.ExtKeyUsageClientAuth)),
+			sign("CA", nil, key, usage()), "certificate_chain"},
+	}
+	for _, tt := range tests {
+		if got := iam.CheckChain(tt.leaf, tt.issuer); got != tt.want {
+			t.Errorf("one %s: %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }
