@@ -15,6 +15,9 @@ func CanonicalURL(u *url.URL) (*url.URL, bool) {
 	if !strings.HasPrefix(escaped, "/") {
 		return nil, false
 	}
+	if isCanonical(escaped) {
+		return u, true
+	}
 	var path, raw strings.Builder
 	for segment := range strings.SplitSeq(escaped, "/") {
 		if segment == "" {
@@ -32,4 +35,10 @@ func CanonicalURL(u *url.URL) (*url.URL, bool) {
 		raw.WriteByte('/')
 	}
 	return &url.URL{Path: path.String(), RawPath: raw.String(), RawQuery: u.RawQuery}, true
+}
+
+// isCanonical reports whether a path is its own canonical form, as those of most clients
+// are: nothing is encoded, no segment is empty, and none has a dot.
+func isCanonical(escaped string) bool {
+	return !strings.ContainsAny(escaped, "%.") && !strings.Contains(escaped, "//") && (escaped == "/" || !strings.HasSuffix(escaped, "/"))
 }

@@ -129,7 +129,7 @@ func (w *world) serve(t testing.TB, change func(*Config)) {
 	w.roots = x509.NewCertPool()
 	w.roots.AddCert(w.server.Leaf)
 	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return w.server, nil }
-	wrap := func(h http.Handler) http.Handler { return web.Instrument{Face: "test", Log: log}.Wrap(h) }
+	wrap := func(h http.Handler) http.Handler { return web.Instrument{Face: "test", Log: cfg.Log}.Wrap(h) }
 	w.faces = web.NewFaces(
 		&web.Face{Name: "else", Hosts: []string{elseHost}, Handler: http.NotFoundHandler(), Certificate: get, AsksClientCert: true},
 		&web.Face{Name: "base", Hosts: []string{baseHost}, Handler: wrap(w.api.Face(false)), Certificate: get, Misdirected: w.api.Misdirected()},
