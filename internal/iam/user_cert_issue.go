@@ -94,6 +94,11 @@ func (s *IAM) certOwner(ctx context.Context, actor telamon.Actor, action authz.A
 	if user.State == telamon.Deleted {
 		return nil, fault.New(fault.NotFound, "user_not_found", "There is no such user.")
 	}
+	if action != authz.ClientCertificateRead && id != actor.User {
+		if err := authz.MayGive(actor, user.Roles); err != nil { // who then could act with them
+			return nil, err
+		}
+	}
 	return &user, nil
 }
 

@@ -27,7 +27,7 @@ func (db *DB) CreateUserCert(ctx context.Context, actor telamon.Actor, cert *tel
 		if err := t.mustHaveAccount(ctx, cert.Account); err != nil {
 			return err
 		}
-		if err := t.mustHaveUser(ctx, cert.Account, cert.User); err != nil {
+		if _, err := t.lockUser(ctx, cert.Account, cert.User); err != nil {
 			return err
 		}
 		if err := t.insertClientCert(ctx, actor, cert); err != nil || file == nil {
@@ -50,18 +50,6 @@ func (db *DB) CreateUserCert(ctx context.Context, actor telamon.Actor, cert *tel
 // ErrCertName is the fault of a name that another certificate of the user has.
 func ErrCertName(name string) error {
 	return fault.New(fault.Conflict, "name_taken", "Nickname "+name+" already exists. Enter a different nickname.")
-}
-
-// mustHaveUser reports NotFound unless the account has the user, who is not deleted.
-func (t *txn) mustHaveUser(ctx context.Context, account telamon.AccountID, id telamon.UserID) error {
-	row, err := t.User(ctx, queries.UserParams{AccountID: account.String(), ID: id.String()})
-	if err != nil {
-		return found(err, "user_not_found", "user")
-	}
-	if telamon.State(row.State) == telamon.Deleted {
-		return fault.New(fault.NotFound, "user_not_found", "There is no such user.")
-	}
-	return nil
 }
 
 // UserCerts returns all client certificates of a user that are not deleted, in the order

@@ -132,13 +132,17 @@ func (db *DB) DeleteUser(ctx context.Context, actor telamon.Actor, account telam
 			}
 			changes = append(changes, Change{Kind: ChangeAPIToken, Object: k.ID.String()})
 		}
-		certs, err := t.endCertsOf(ctx, actor, account, id)
+		// In the order of CRL shards, so that replicas cannot deadlock.
+		certs, err := t.LockCertsOfUser(ctx, queries.LockCertsOfUserParams{AccountID: account.String(), UserID: textOrNil(id)})
 		if err != nil {
-			return err
+			return fmt.Errorf("list client certificates of %s: %w", id, err)
 		}
-		for _, c := range certs {
-			changes = append(changes, Change{Kind: ChangeClientCert, Object: c.ID})
-			serials = append(serials, telamon.Serial(c.Serial))
+		for _, row := range certs {
+			if err := t.deleteUserCert(ctx, actor, row); err != nil {
+				return err
+			}
+			changes = append(changes, Change{Kind: ChangeClientCert, Object: row.ID})
+			serials = append(serials, telamon.Serial(row.Serial))
 		}
 		return nil
 	})
@@ -149,36 +153,4 @@ func (db *DB) DeleteUser(ctx context.Context, actor telamon.Actor, account telam
 		db.revoked(serial)
 	}
 	return changes, nil
-}
-
-// endCertsOf deletes and revokes the client certificates of a user, and returns them as
-// they were.
-func (t *txn) endCertsOf(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID) ([]queries.LiveCertsOfUserRow, error) {
-	certs, err := t.LiveCertsOfUser(ctx, queries.LiveCertsOfUserParams{AccountID: account.String(), UserID: textOrNil(id)})
-	if err != nil {
-		return nil, fmt.Errorf("list client certificates of %s: %w", id, err)
-	}
-	now, reason := t.millis(), string(telamon.ReasonCessationOfOperation)
-	shards := map[shardKey]bool{}
-	for _, c := range certs {
-		err := mustChange(t.EndCertOfUser(ctx, queries.EndCertOfUserParams{AccountID: account.String(), ID: c.ID, Now: &now, Reason: &reason}))
-		if err != nil {
-			return nil, fmt.Errorf("delete client certificate %s: %w", c.ID, err)
-		}
-		if telamon.State(c.State) != telamon.Revoked {
-			shards[shardKey{c.IssuerID, c.CrlShard}] = true
-		}
-		if err := t.changed(ctx, ChangeClientCert, c.ID); err != nil {
-			return nil, err
-		}
-		err = t.audit(ctx, stateEvent(actor, account, "client_certificate", c.ID, telamon.State(c.State), telamon.Deleted))
-		if err != nil {
-			return nil, err
-		}
-	}
-	err = t.DropDownloadsOfUser(ctx, queries.DropDownloadsOfUserParams{AccountID: account.String(), UserID: textOrNil(id)})
-	if err != nil {
-		return nil, fmt.Errorf("drop downloads of %s: %w", id, err)
-	}
-	return certs, t.reviseShards(ctx, shards)
 }

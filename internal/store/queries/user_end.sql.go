@@ -9,95 +9,6 @@ import (
 	"context"
 )
 
-const dropDownloadsOfUser = `-- name: DropDownloadsOfUser :exec
-DELETE FROM pkcs12_download WHERE client_certificate_id IN (
-    SELECT id FROM client_certificate WHERE account_id = $1 AND user_id = $2)
-`
-
-type DropDownloadsOfUserParams struct {
-	AccountID string
-	UserID    *string
-}
-
-func (q *Queries) DropDownloadsOfUser(ctx context.Context, arg DropDownloadsOfUserParams) error {
-	_, err := q.db.ExecContext(ctx, dropDownloadsOfUser, arg.AccountID, arg.UserID)
-	return err
-}
-
-const endCertOfUser = `-- name: EndCertOfUser :execrows
-UPDATE client_certificate
-   SET state = 'revoked', revoked_at = coalesce(revoked_at, $1), reason = coalesce(reason, $2),
-       deleted_at = $1
- WHERE account_id = $3 AND id = $4 AND deleted_at IS NULL
-`
-
-type EndCertOfUserParams struct {
-	Now       *int64
-	Reason    *string
-	AccountID string
-	ID        string
-}
-
-func (q *Queries) EndCertOfUser(ctx context.Context, arg EndCertOfUserParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, endCertOfUser,
-		arg.Now,
-		arg.Reason,
-		arg.AccountID,
-		arg.ID,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-const liveCertsOfUser = `-- name: LiveCertsOfUser :many
-SELECT id, serial, issuer_id, crl_shard, state FROM client_certificate
- WHERE account_id = $1 AND user_id = $2 AND deleted_at IS NULL ORDER BY id FOR UPDATE
-`
-
-type LiveCertsOfUserParams struct {
-	AccountID string
-	UserID    *string
-}
-
-type LiveCertsOfUserRow struct {
-	ID       string
-	Serial   []byte
-	IssuerID string
-	CrlShard int64
-	State    string
-}
-
-func (q *Queries) LiveCertsOfUser(ctx context.Context, arg LiveCertsOfUserParams) ([]LiveCertsOfUserRow, error) {
-	rows, err := q.db.QueryContext(ctx, liveCertsOfUser, arg.AccountID, arg.UserID)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []LiveCertsOfUserRow
-	for rows.Next() {
-		var i LiveCertsOfUserRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.Serial,
-			&i.IssuerID,
-			&i.CrlShard,
-			&i.State,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const lockAPITokensOfUser = `-- name: LockAPITokensOfUser :many
 SELECT id, account_id, user_id, name, name_key, lookup, secret_mac, pepper_version, state, ends_at, created_at
   FROM api_token WHERE account_id = $1 AND user_id = $2 AND state <> 'deleted' ORDER BY id FOR UPDATE
@@ -129,6 +40,62 @@ func (q *Queries) LockAPITokensOfUser(ctx context.Context, arg LockAPITokensOfUs
 			&i.State,
 			&i.EndsAt,
 			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockCertsOfUser = `-- name: LockCertsOfUser :many
+SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
+       created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
+  FROM client_certificate
+ WHERE account_id = $1 AND user_id = $2 AND deleted_at IS NULL
+ ORDER BY issuer_id, crl_shard, id FOR UPDATE
+`
+
+type LockCertsOfUserParams struct {
+	AccountID string
+	UserID    *string
+}
+
+func (q *Queries) LockCertsOfUser(ctx context.Context, arg LockCertsOfUserParams) ([]ClientCertificate, error) {
+	rows, err := q.db.QueryContext(ctx, lockCertsOfUser, arg.AccountID, arg.UserID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClientCertificate
+	for rows.Next() {
+		var i ClientCertificate
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Fingerprint,
+			&i.Serial,
+			&i.IssuerID,
+			&i.Der,
+			&i.SpkiHash,
+			&i.CrlShard,
+			&i.NotAfter,
+			&i.State,
+			&i.RevokedAt,
+			&i.Reason,
+			&i.CreatedAt,
+			&i.UserID,
+			&i.Name,
+			&i.NameKey,
+			&i.NotBefore,
+			&i.FirstUsedAt,
+			&i.DeletedAt,
 		); err != nil {
 			return nil, err
 		}
