@@ -42,11 +42,17 @@ func newP12Lab(t *testing.T) *p12Lab {
 		l.write(t, encryption+".p12", file.body)
 		l.made[encryption] = made
 	}
+	l.writeTrust(t)
+	return l
+}
+
+// writeTrust writes the server's certificate, and its address as Java reads it.
+func (l *p12Lab) writeTrust(t testing.TB) {
+	t.Helper()
 	conn := got(tls.Dial("tcp", l.address, &tls.Config{ServerName: baseHost, RootCAs: l.roots}))(t)
 	defer conn.Close()
 	l.write(t, "ca.pem", pemOf(conn.ConnectionState().PeerCertificates[0].Raw))
 	l.write(t, "hosts", "127.0.0.1 "+authHost+"\n")
-	return l
 }
 
 func (l *p12Lab) write(t testing.TB, name, text string) {

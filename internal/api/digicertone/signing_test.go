@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -308,6 +309,32 @@ func writePEM(t *testing.T, path, base64DER string) {
 	var text bytes.Buffer
 	must(t, pem.Encode(&text, &pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	must(t, os.WriteFile(path, text.Bytes(), 0o600))
+}
+
+// TestSigningClient has a client in Java, which sends what Jsign does, sign with the file
+// of a certificate that was made here, which it cannot without.
+func TestSigningClient(t *testing.T) {
+	if _, err := exec.LookPath("javac"); err != nil {
+		t.Log("no JDK is on this machine: java was not tried")
+		return
+	}
+	program := got(filepath.Abs("testdata/SigningClient.java"))(t)
+	l := &p12Lab{world: newWorld(t, nil), dir: t.TempDir()}
+	_, l.port, _ = net.SplitHostPort(l.address)
+	u := l.signerWith(t, l.account, "Build", "SM_SIGNER")
+	l.keyPair(t, l.account, "release rsa", tbs.RSA2048)
+	l.keyPair(t, l.account, "release-ec", tbs.ECP256)
+	made := read[generatedCert](t, l.do(t, client{key: u.key}, "POST", certsPath+"/generate", `{"name":"java","end_date":"2027-02-01"}`), 201)
+	file := l.do(t, client{key: u.key}, "GET", certsPath+"/"+made.ID+"/p12?token="+made.DownloadToken, "")
+	l.write(t, "client.p12", file.body)
+	l.write(t, "file", "what is signed")
+	l.writeTrust(t)
+	t.Setenv("KEY", u.key)
+	t.Setenv("P12_PASSWORD", made.Password)
+	out := l.run(t, "java", "-Djdk.net.hosts.file=hosts", program, "release rsa", "release-ec")
+	if want := "403 access_denied: " + textFactor + "\nrelease rsa SHA256withRSA true\nrelease-ec SHA256withECDSA true\n"; out != want {
+		t.Errorf("it prints %q, want %q", out, want)
+	}
 }
 
 // FuzzSignRequest holds that any body gives a digest and an account, or is refused, and
