@@ -66,26 +66,32 @@ func (a *API) tokens(c *call) error {
 	return writeArrayOf(c, tokens, wireTokenOf)
 }
 
+// newToken returns what POST asks for.
+func (in *tokenIn) newToken(actor telamon.Actor) (iam.NewAPIToken, error) {
+	n := iam.NewAPIToken{Account: actor.Account, User: actor.User, Name: textOf(in.Name)}
+	if in.UserID != nil {
+		user, err := memberID("user_id", *in.UserID, telamon.UserIDFromBytes)
+		if err != nil {
+			return n, err
+		}
+		n.User = user
+	}
+	end, err := in.EndDate.end("end_date")
+	if err == nil && end != nil {
+		n.EndsAt = *end
+	}
+	return n, err
+}
+
 // createToken serves POST /api-access-token.
 func (a *API) createToken(c *call) error {
 	var in tokenIn
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	n := iam.NewAPIToken{Account: c.actor.Account, User: c.actor.User, Name: textOf(in.Name)}
-	if in.UserID != nil {
-		user, err := memberID("user_id", *in.UserID, telamon.UserIDFromBytes)
-		if err != nil {
-			return err
-		}
-		n.User = user
-	}
-	end, err := in.EndDate.end("end_date")
+	n, err := in.newToken(c.actor)
 	if err != nil {
 		return err
-	}
-	if end != nil {
-		n.EndsAt = *end
 	}
 	k, text, err := a.iam.CreateAPIToken(c.r.Context(), c.actor, n)
 	if err != nil {

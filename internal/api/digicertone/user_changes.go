@@ -68,12 +68,6 @@ func (a *API) createUser(c *call) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	if in.Type == nil || *in.Type != string(telamon.ServiceUser) {
-		return badRequest("user_type", "has to be service")
-	}
-	if len(in.Accounts)+len(in.AccountIDs) == 0 {
-		return badRequest("accounts", "has to name an account")
-	}
 	n, err := in.newServiceUser(c.actor.Account)
 	if err != nil {
 		return err
@@ -87,9 +81,16 @@ func (a *API) createUser(c *call) error {
 	return writeJSON(c.w, http.StatusCreated, out)
 }
 
+// newServiceUser returns what POST asks for.
 func (in *userIn) newServiceUser(account telamon.AccountID) (iam.NewServiceUser, error) {
 	n := iam.NewServiceUser{
 		Account: account, FriendlyName: textOf(in.FriendlyName), Description: textOf(in.Description), Email: textOf(in.Email),
+	}
+	if in.Type == nil || *in.Type != string(telamon.ServiceUser) {
+		return n, badRequest("user_type", "has to be service")
+	}
+	if len(in.Accounts)+len(in.AccountIDs) == 0 {
+		return n, badRequest("accounts", "has to name an account")
 	}
 	if err := in.checkAccounts(account); err != nil {
 		return n, err
@@ -160,6 +161,19 @@ func (in *userIn) roleCodes() ([]string, error) {
 	return codes, nil
 }
 
+// change returns what PUT asks for.
+func (in *userIn) change(account telamon.AccountID) (change iam.UserChange, err error) {
+	if err := in.checkAccounts(account); err != nil {
+		return change, err
+	}
+	change = iam.UserChange{Name: in.FriendlyName, Description: in.Description, Email: in.Email}
+	if change.EndsAt, err = in.EndDate.end("end_date"); err != nil {
+		return change, err
+	}
+	change.Roles, err = in.roleCodes()
+	return change, err
+}
+
 // updateUser serves PUT /user/{id}.
 func (a *API) updateUser(c *call) error {
 	id, err := a.mayChange(c, authz.UserUpdate)
@@ -170,14 +184,8 @@ func (a *API) updateUser(c *call) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	if err := in.checkAccounts(c.actor.Account); err != nil {
-		return err
-	}
-	change := iam.UserChange{Name: in.FriendlyName, Description: in.Description, Email: in.Email}
-	if change.EndsAt, err = in.EndDate.end("end_date"); err != nil {
-		return err
-	}
-	if change.Roles, err = in.roleCodes(); err != nil {
+	change, err := in.change(c.actor.Account)
+	if err != nil {
 		return err
 	}
 	u, err := a.iam.UpdateUser(c.r.Context(), c.actor, c.actor.Account, id, change)
