@@ -10,6 +10,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/testkit/invariant"
 )
 
 // secondReplica returns use cases over the same database with a directory of their own.
@@ -67,6 +68,7 @@ func TestFirstUse(t *testing.T) {
 		if err != nil || total != 1 || seen[0].User != m.actor.User || seen[0].Failed {
 			t.Errorf("the account is shown %+v, %v", seen, err)
 		}
+		invariant.Check(t, w.db)
 	})
 }
 
@@ -119,5 +121,6 @@ func TestUsersOnTwoReplicas(t *testing.T) {
 				t.Errorf("%s: on the other replica %s, want %s", step.name, got, step.want)
 			}
 		}
+		invariant.Check(t, w.db)
 	})
 }

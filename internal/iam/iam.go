@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -144,12 +143,5 @@ func (p *problems) text(path, value string, limit int) {
 		p.add(path, "begins or ends with a blank")
 	case utf8.RuneCountInString(value) > limit:
 		p.add(path, fmt.Sprintf("has more than %d characters", limit))
-	}
-}
-
-// oneOf checks that a value is one of a list.
-func (p *problems) oneOf(path, value string, list []string) {
-	if !slices.Contains(list, value) {
-		p.add(path, "is none of "+strings.Join(list, ", "))
 	}
 }

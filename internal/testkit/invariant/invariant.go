@@ -32,7 +32,11 @@ import (
 //     quota of services that never changed;
 //   - the counts of claims agree with their pages, each verified claim has its
 //     verification, and so has each name of a certificate that demands one;
-//   - what accounts are shown of the audit log is of events there, and whole.
+//   - what accounts are shown of the audit log is of events there, and whole;
+//   - API tokens and client certificates of users are of users of their account and have
+//     one audit event of their making; such a certificate is what its record says, stands
+//     under a chain that verifies for clients, and has one event of its first use if it
+//     was used.
 //
 // It must be called while nothing is written, and not after certificates were
 // dropped for their age. Like every listing it makes claims pending that have expired.
@@ -58,6 +62,7 @@ func Check(t testing.TB, db *store.DB) {
 	}
 	c.events(ctx)
 	c.activities(ctx)
+	c.users(ctx)
 	c.quota(ctx)
 }
 
