@@ -110,8 +110,12 @@ type APIToken struct {
 	CreatedAt     time.Time
 }
 
+// Ended reports whether the token's end has passed at t: then it is good for nothing ever
+// again.
+func (k *APIToken) Ended(t time.Time) bool { return ended(k.EndsAt, t) }
+
 // Usable reports whether the token, for its own part, is good at t.
-func (k *APIToken) Usable(t time.Time) bool { return k.State == Active && !ended(k.EndsAt, t) }
+func (k *APIToken) Usable(t time.Time) bool { return k.State == Active && !k.Ended(t) }
 
 // A Service is what an account subscribes to. A changed service gets a new
 // Version and never changes an issued certificate.
@@ -233,20 +237,26 @@ type ClientCert struct {
 }
 
 // A KeyPair is a key pair of an account whose private half is in the keystore and signs
-// hashes for the account's users.
+// hashes for the account's users. One that is revoked or deleted has no private half any
+// more.
 type KeyPair struct {
 	ID          KeyPairID
 	Account     AccountID
-	Name        string            // unique in the account, without regard to case
+	Name        string            // unique among the account's active and disabled ones, without regard to case
 	KeyType     string            // of package tbs, such as "EC-P256"
 	KeyName     string            // in the keystore
 	SPKI        []byte            // DER of its SubjectPublicKeyInfo
-	Certificate *x509.Certificate // nil: none yet
-	Serial      Serial            // of the certificate
-	Issuer      IssuerID          // of the certificate
+	Certificate *x509.Certificate // nil: none; then the next four are zero
+	Serial      Serial
+	Issuer      IssuerID
+	CRLShard    int
+	Revocation  *Revocation // nil: not revoked
 	State       State
 	CreatedAt   time.Time
 }
+
+// HasKey reports whether its private half is still to be in the keystore.
+func (k *KeyPair) HasKey() bool { return k.State == Active || k.State == Disabled }
 
 // An Activity is what an account sees of one event about its users and what they
 // authenticate by.
@@ -255,11 +265,11 @@ type Activity struct {
 	At           time.Time
 	Account      AccountID
 	User         UserID // empty: an operator or a stranger
-	UserName     string // as it was then
+	UserName     string // as it was then; of operators and strangers what [Actor.Subject] calls them
 	Action       string // such as "create" or "authenticate"
 	ResourceType string // such as "client_auth_cert"
-	Resource     string // its ID, or what was shown in its place
+	Resource     string // the 16 bytes of its ID as a UUID, or what was shown in its place
 	Failed       bool
-	Description  string // why it failed
+	Description  string // why it failed: a sentence
 	Address      netip.Addr
 }

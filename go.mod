@@ -36,6 +36,8 @@ require (
 	pgregory.net/rapid v1.3.0
 )
 
+require software.sslmate.com/src/go-pkcs12 v0.7.4
+
 require (
 	github.com/a-h/templ v0.3.977
 	github.com/go-webauthn/webauthn v0.18.2

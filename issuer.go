@@ -80,11 +80,13 @@ func (f EKUFamily) Allows(id x509.OID) bool {
 // IssuerRole tells roots from issuing CAs.
 type IssuerRole string
 
-// The roles. A responder is no issuer, but a key of the keystore with a purpose.
+// The roles. A responder and a key pair are no issuers, but keys of the keystore with a
+// purpose.
 const (
 	RoleRoot      IssuerRole = "root"
 	RoleIssuing   IssuerRole = "issuing"
 	RoleResponder IssuerRole = "responder" // signs OCSP responses for one issuing CA
+	RoleKeyPair   IssuerRole = "key_pair"  // signs hashes for one account
 )
 
 // IssuerStatus is the place of an issuing CA in its life.
@@ -142,6 +144,7 @@ type Issuer struct {
 	// known yet, or, of a retired one, it signs for none.
 	SignUntil time.Time
 	Crosses   []CrossCertificate // of a root: its certificates by other CAs
+	Revoked   bool               // its root has revoked its certificate
 }
 
 // A CrossCertificate is a certificate of a root's name and key by another CA, for

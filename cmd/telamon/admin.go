@@ -59,8 +59,8 @@ func (f *adminFlags) dial() (*admin.Client, error) {
 func newAdmin() *cobra.Command {
 	f := &adminFlags{}
 	cmd := group("admin", "Operate a running server",
-		newAccount(f), newUser(f), newIdentity(f), newService(f), newSubscription(f), newQuota(f),
-		newCredential(f), newClientCertificate(f), newOnboard(f), newIssuer(f), newCertificate(f), newAuditEvents(f), newStatus(f))
+		newAccount(f), newUser(f), newToken(f), newIdentity(f), newService(f), newSubscription(f), newQuota(f),
+		newCredential(f), newClientCertificate(f), newOnboard(f), newKeyPair(f), newIssuer(f), newCertificate(f), newAuditEvents(f), newStatus(f))
 	cmd.Long = "Operate a running server over its admin socket, which its owner alone can open.\n" +
 		"Accounts and services may be named by name or by ID. With --json, commands print what the API answers."
 	return f.onSocket(cmd)
@@ -186,6 +186,15 @@ func parseTime(flag, text string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, usagef("--%s: %q is no time such as 2027-01-31 or 2027-01-31T12:00:00Z", flag, text)
+}
+
+// optionalEnd is optionalTime for the last instant of something: a date is its last second.
+func optionalEnd(flag, text string) (*time.Time, error) {
+	at, err := optionalTime(flag, text)
+	if _, dateErr := time.Parse(time.DateOnly, text); err == nil && dateErr == nil {
+		*at = at.Add(24*time.Hour - time.Second)
+	}
+	return at, err
 }
 
 // optionalTime is parseTime for a flag that may be left out.

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
-	"github.com/telamon-ca/telamon/internal/iam"
 )
 
 func newAccount(f *adminFlags) *cobra.Command {
@@ -17,9 +14,13 @@ func newAccount(f *adminFlags) *cobra.Command {
 		return f.command(verb+" ACCOUNT", short, one, nil, func(args []string) (request, error) { return action(at(args), verb), nil })
 	}
 	return group("account", "Accounts: the tenants",
-		f.command("create NAME", "Make an account", exactArgs("a name"), nil, func(args []string) (request, error) {
-			return post("/accounts", admin.NewAccount{Name: args[0]}), nil
+		newAccountPeriod(f, "create NAME", "Make an account", exactArgs("a name"), func(args []string, period admin.ServicePeriod) request {
+			return post("/accounts", admin.NewAccount{Name: args[0], ServicePeriod: period})
 		}),
+		newAccountPeriod(f, "update ACCOUNT", "Replace the service period of an account: a bound that is not given is none", one,
+			func(args []string, period admin.ServicePeriod) request {
+				return put(at(args)+"/service-period", period)
+			}),
 		f.list("list", "List accounts", noArgs, []string{"id", "name", "state", "created_at"}, func([]string) string { return "/accounts" }),
 		f.command("show ACCOUNT", "Show an account", one, nil, func(args []string) (request, error) { return get(at(args)), nil }),
 		state("disable", "Refuse all logins and tokens of an account, at once"),
@@ -29,61 +30,21 @@ func newAccount(f *adminFlags) *cobra.Command {
 	)
 }
 
-func newUser(f *adminFlags) *cobra.Command {
-	var account string
-	one := exactArgs("a user's ID")
-	at := func(args []string) string { return path("accounts", account, "users", args[0]) }
-	state := func(verb, short string) *cobra.Command {
-		return inAccount(f.command(verb+" USER", short, one, nil,
-			func(args []string) (request, error) { return action(at(args), verb), nil }), &account)
-	}
-	return group("user", "Users: the persons of an account",
-		newUserCreate(f, &account),
-		inAccount(f.list("list", "List users", noArgs, []string{"id", "email", "name", "roles", "state"},
-			func([]string) string { return path("accounts", account, "users") }), &account),
-		inAccount(f.command("show USER", "Show a user", one, nil, func(args []string) (request, error) { return get(at(args)), nil }), &account),
-		state("disable", "Refuse a user's logins"),
-		state("enable", "End a disable"),
-		newUserPassword(f, &account),
-		inAccount(final(f.command("delete USER", "Disable a user for ever", one, nil,
-			func(args []string) (request, error) { return remove(at(args)), nil })), &account),
-	)
-}
-
-func newUserCreate(f *adminFlags, account *string) *cobra.Command {
-	var in admin.NewUser
-	var passwordFile string
-	var cmd *cobra.Command
-	cmd = f.command("create EMAIL", "Make a user", exactArgs("an e-mail address"), nil, func(args []string) (request, error) {
-		in.Email = args[0]
-		if passwordFile != "" {
-			text, err := readText(cmd, passwordFile)
-			if err != nil {
-				return request{}, err
-			}
-			in.Password = strings.TrimRight(text, "\r\n")
-		}
-		return post(path("accounts", *account, "users"), in), nil
-	})
-	cmd.Flags().StringVar(&in.Name, "name", "", "the person's name")
-	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+strings.Join(iam.Roles, ", ")+"; may be given several times")
-	cmd.Flags().StringVar(&passwordFile, "password-file", "", "a file with the password, - for standard input; without it none is set")
-	required(cmd, "name", "role")
-	return inAccount(cmd, account)
-}
-
-func newUserPassword(f *adminFlags, account *string) *cobra.Command {
-	var file string
-	var cmd *cobra.Command
-	cmd = f.command("set-password USER", "Replace a user's password", exactArgs("a user's ID"), nil, func(args []string) (request, error) {
-		text, err := readText(cmd, file)
-		if err != nil {
+// newAccountPeriod is a command that gives an account a service period.
+func newAccountPeriod(f *adminFlags, use, short string, args cobra.PositionalArgs, do func([]string, admin.ServicePeriod) request) *cobra.Command {
+	var starts, ends string
+	cmd := f.command(use, short, args, nil, func(args []string) (request, error) {
+		var period admin.ServicePeriod
+		var err error
+		if period.StartsAt, err = optionalTime("starts", starts); err != nil {
 			return request{}, err
 		}
-		return post(path("accounts", *account, "users", args[0], "password"), admin.Password{Password: strings.TrimRight(text, "\r\n")}), nil
+		period.EndsAt, err = optionalEnd("ends", ends)
+		return do(args, period), err
 	})
-	cmd.Flags().StringVar(&file, "password-file", "-", "a file with the password, - for standard input")
-	return inAccount(cmd, account)
+	cmd.Flags().StringVar(&starts, "starts", "", "when its users may begin to act, such as 2027-01-01")
+	cmd.Flags().StringVar(&ends, "ends", "", "the last day or second on which they may act, such as 2027-12-31")
+	return cmd
 }
 
 func newIdentity(f *adminFlags) *cobra.Command {

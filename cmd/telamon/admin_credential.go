@@ -82,13 +82,13 @@ func newClientCertificate(f *adminFlags) *cobra.Command {
 		})
 	link.Flags().StringSliceVar(&add, "add", nil, "a credential's ID; may be given several times")
 	link.Flags().StringSliceVar(&drop, "remove", nil, "a credential's ID; may be given several times")
-	return group("client-cert", "mTLS certificates of API credentials",
+	return group("client-cert", "mTLS certificates of API credentials and of users",
 		newClientCertificateIssue(f, &account),
-		inAccount(f.list("list", "List mTLS certificates", noArgs, []string{"id", "serial", "state", "not_after", "credentials"},
+		inAccount(f.list("list", "List mTLS certificates", noArgs, []string{"id", "serial", "state", "not_after", "credentials", "user", "name"},
 			func([]string) string { return path("accounts", account, "client-certificates") }), &account),
 		inAccount(f.command("show CERTIFICATE", "Show a certificate", one, nil,
 			func(args []string) (request, error) { return get(at(args)), nil }), &account),
-		inAccount(state("disable", "Refuse logins and tokens with a certificate, at once"), &account),
+		inAccount(state("disable", "Refuse a certificate, at once"), &account),
 		inAccount(state("enable", "End a disable"), &account),
 		inAccount(link, &account), inAccount(final(revoke), &account),
 	)

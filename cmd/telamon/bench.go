@@ -47,6 +47,9 @@ func newBench() *cobra.Command {
 				CAFile: description.ServerCAFile, KeyType: c.KeyType, KeyFormat: c.KeyFormat, SignsKeys: c.SignsKeys, CommonName: "testsubject",
 				StatusURL: description.StatusURL,
 			}
+			if one := description.DigiCertONE; one != nil {
+				cfg.Target.DigiCertONE = &bench.DigiCertONE{BaseURL: one.BaseURL, ClientAuthURL: one.ClientAuthURL, APIKey: one.APIKey}
+			}
 			result, err := bench.Run(cmd.Context(), cfg)
 			if err != nil {
 				return err

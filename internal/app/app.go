@@ -32,6 +32,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/retention"
 	"github.com/telamon-ca/telamon/internal/signer"
 	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/signing"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/witness"
@@ -54,6 +55,7 @@ type App struct {
 	Directory *directory.Directory
 	IAM       *iam.IAM
 	SignIn    *signin.Service // nil if there is no portal
+	Signing   *signing.Signing
 	RA        *ra.RA
 	OCSP      *responder.Responder // nil if it is off
 	Life      *lifecycle.Life
@@ -151,7 +153,10 @@ func (a *App) wire(ctx context.Context) error {
 	a.IAM = iam.New(iam.Config{
 		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Keys: a.Keys, Clock: a.Clock, Log: a.Log,
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
-		KeyCheck: a.KeyCheck,
+		KeyCheck: a.KeyCheck, NoCertSelfIssue: !a.Config.DigiCertONE.AllowCertSelfIssue,
+	})
+	a.Signing = signing.New(signing.Config{
+		Store: a.Store, Issuance: a.Issuance, Keys: a.CAKeys, ReadKeys: a.Keys.Refresh, Clock: a.Clock, Log: a.Log, Series: SeriesSigning,
 	})
 	if err := a.wireSignIn(); err != nil {
 		return err

@@ -23,14 +23,17 @@ import (
 // missing a turn: none of it is needed for a request to be answered.
 const (
 	recoverEvery   = time.Second
-	refusalsEvery  = 10 * time.Second
+	refusalsEvery  = time.Second // somebody may wait to see one in the audit log
+	firstUsesEvery = time.Second
 	purgeEvery     = 10 * time.Minute
+	downloadsEvery = time.Minute // what is over is not given out in any case
 	abandonEvery   = time.Minute
 	partitionEvery = 12 * time.Hour
 	resolverEvery  = time.Second
 	startJobsEvery = 12 * time.Hour
 	sequenceEvery  = time.Second
 	signerEvery    = time.Second
+	sweepEvery     = time.Minute
 )
 
 // startBackground starts what runs beside the listeners until ctx ends.
@@ -64,7 +67,9 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, recoverEvery, "recover the store and the keystore", a.recoverStore)
 	a.every(ctx, work, signerEvery, "ask the signer", a.askSigner)
 	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.writeRefusals(ctx, false) })
+	a.every(ctx, work, firstUsesEvery, "write first uses of client certificates", a.IAM.WriteFirstUses)
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
+	a.every(ctx, work, downloadsEvery, "purge PKCS #12 files", a.Store.PurgeDownloads)
 	a.every(ctx, work, abandonEvery, "abandon precertificates", a.RA.AbandonPrecertificates)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)
@@ -73,6 +78,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.startCases(ctx, work)
 	work.Go(func() { a.jobs.Run(ctx) })
 	a.every(ctx, work, lifecycle.Every, "plan and exchange issuing CAs", a.Life.Turn)
+	a.every(ctx, work, sweepEvery, "destroy the keys of key pairs that have ended", a.Signing.Sweep)
 	a.every(ctx, work, lifecycle.Every, "keep keys to the life of their issuing CAs", a.enforceLifecycle)
 	a.every(ctx, work, jobs.Poll, "look for jobs", a.lookForJobs)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
@@ -216,7 +222,7 @@ func (a *App) ready(context.Context) error {
 // commits is known to this process alone, and is written before the log is sequenced.
 // A place that does not take the checkpoint does not fail the stop.
 func (a *App) finish(ctx context.Context) error {
-	refusals := a.writeRefusals(ctx, true)
+	refusals := errors.Join(a.writeRefusals(ctx, true), a.IAM.WriteFirstUses(ctx))
 	_, unknown := a.Store.Settle(ctx)
 	err := errors.Join(refusals, unknown, a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
 	if exportErr := a.exporter.Turn(ctx); exportErr != nil {

@@ -68,6 +68,8 @@ type Config struct {
 	Proxy ProxyConfig `yaml:"proxy"`
 	// Atlas holds the settings of the Atlas face.
 	Atlas AtlasConfig `yaml:"atlas"`
+	// DigiCertONE holds the settings of the faces of DigiCert ONE.
+	DigiCertONE DigiCertONEConfig `yaml:"digicert_one"`
 	// Validation says how control of domains is validated.
 	Validation ValidationConfig `yaml:"validation"`
 	// Lint says how certificates are linted before they are signed.
@@ -143,6 +145,10 @@ type NamesConfig struct {
 	// Portal are the names of the portal, where people sign in and mailboxes approve
 	// claims. Without one there is no portal, and no validation by e-mail.
 	Portal []string `yaml:"portal"`
+	// DigiCertONE are the base names of the API of DigiCert ONE, such as
+	// one.example.com. For each, clientauth.one.example.com is served too, on which
+	// clients are asked for certificates. Without one there is no such API.
+	DigiCertONE []string `yaml:"digicert_one"`
 }
 
 // TLSConfig names the files of the server's certificate; give both or none.
@@ -171,6 +177,28 @@ type ProxyConfig struct {
 type AtlasConfig struct {
 	// AtRoot serves the routes without /v2 as well.
 	AtRoot bool `yaml:"at_root"`
+}
+
+// DigiCertONEConfig holds the settings of the faces of DigiCert ONE.
+type DigiCertONEConfig struct {
+	// SigningNeedsBoth makes signing need an API token beside the client certificate.
+	SigningNeedsBoth bool `yaml:"signing_needs_both"`
+	// AllowCertSelfIssue lets users make, enable, disable and delete client authentication
+	// certificates by a client certificate alone, so that a program without an API token
+	// can exchange its own before it ends. Otherwise that needs an API token.
+	AllowCertSelfIssue bool `yaml:"allow_cert_self_issue"`
+	// Burst and Sustained bound the requests of one API token, of one user by certificate
+	// alone, and of one address without either; both hold.
+	Burst     RateConfig `yaml:"burst"`
+	Sustained RateConfig `yaml:"sustained"`
+}
+
+// RateConfig bounds requests.
+type RateConfig struct {
+	// Requests is how many may be made at once.
+	Requests int `yaml:"requests"`
+	// Window is the time in which as many may be made again.
+	Window time.Duration `yaml:"window"`
 }
 
 // ValidationConfig says how control of domains is validated.
@@ -471,7 +499,8 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: ":8443", StatusListen: ":8080", MetricsListen: "127.0.0.1:9090",
 		AdminSocket: "/run/telamon/admin.sock", FourEyes: fourEyesAuto, MTLSKeyTypes: []string{"RSA"},
-		Keys: KeysConfig{Signer: SignerConfig{Wait: signer.DefaultWait}},
+		Keys:        KeysConfig{Signer: SignerConfig{Wait: signer.DefaultWait}},
+		DigiCertONE: defaultDigiCertONE(),
 		Validation: ValidationConfig{
 			TokenPrefix: "globalsign-domain-verification=", HTTPPort: 80, HTTPSPort: 443, Inline: ra.DefaultInline,
 		},
@@ -585,6 +614,7 @@ func (c *Config) Check() error {
 		}
 	}
 	problems = append(problems, c.operatorProblems()...)
+	problems = append(problems, c.digicertONEProblems()...)
 	problems = append(problems, c.Validation.problems()...)
 	if err := lint.Known(c.Lint.Ignore); err != nil {
 		problem("lint.ignore", err.Error())

@@ -41,7 +41,7 @@ operators:
 four_eyes: "on"
 status_base_url: http://ca.example.com/pki
 blocked_keys_file: /etc/telamon/blocked-keys
-names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com]}
+names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com], digicert_one: [one.example.com]}
 tls: {cert_file: server.crt, key_file: server.key}
 proxy:
   trusted: [192.0.2.0/24, "2001:db8::/32"]
@@ -55,6 +55,7 @@ crl:
   directory: testdata
   bucket: {endpoint: "https://s3.example.com", name: status, prefix: ca/, region: eu-central-1, access_key: key}
 atlas: {at_root: true}
+digicert_one: {signing_needs_both: true, allow_cert_self_issue: false, burst: {requests: 10, window: 1s}, sustained: {requests: 50, window: 1m}}
 mtls_key_types: [EC-P256, EC-P384]
 validation:
   resolver: 127.0.0.1:53
@@ -156,7 +157,7 @@ func TestParseConfig(t *testing.T) {
 				{Name: "ada", UID: new(uint32(4001))}, {Name: "bob", TokenSHA256: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"},
 			},
 			StatusBaseURL: "http://ca.example.com/pki", BlockedKeysFile: "/etc/telamon/blocked-keys",
-			Names: app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}},
+			Names: app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}, DigiCertONE: []string{"one.example.com"}},
 			TLS:   app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
 			Proxy: app.ProxyConfig{
 				Trusted:      []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
@@ -170,6 +171,9 @@ func TestParseConfig(t *testing.T) {
 			CRL: app.CRLConfig{
 				Every: 12 * time.Hour, Lifetime: 48 * time.Hour, RootEvery: 240 * time.Hour, RootLifetime: 720 * time.Hour, Directory: "testdata",
 				Bucket: app.BucketConfig{Endpoint: "https://s3.example.com", Name: "status", Prefix: "ca/", Region: "eu-central-1", AccessKey: "key"},
+			},
+			DigiCertONE: app.DigiCertONEConfig{
+				SigningNeedsBoth: true, Burst: app.RateConfig{Requests: 10, Window: time.Second}, Sustained: app.RateConfig{Requests: 50, Window: time.Minute},
 			},
 			Atlas: app.AtlasConfig{AtRoot: true}, MTLSKeyTypes: []string{"EC-P256", "EC-P384"},
 			Validation: app.ValidationConfig{
@@ -328,6 +332,15 @@ func TestCheck(t *testing.T) {
 		{"a key without a certificate", func(c *app.Config) { c.TLS.KeyFile = "x" }, "tls"},
 		{"no names for a certificate of its own", func(c *app.Config) { c.Names.Atlas = nil }, "names.atlas"},
 		{"no names with files", func(c *app.Config) { c.Names.Atlas, c.TLS = nil, app.TLSConfig{CertFile: "x", KeyFile: "y"} }, ""},
+		{"DigiCert ONE", func(c *app.Config) { c.Names.DigiCertONE = []string{"one.example.com", "one.example.net"} }, ""},
+		{"DigiCert ONE at an address", func(c *app.Config) { c.Names.DigiCertONE = []string{"192.0.2.1"} }, "names.digicert_one"},
+		{"DigiCert ONE in upper case", func(c *app.Config) { c.Names.DigiCertONE = []string{"One.example.com"} }, "names.digicert_one"},
+		{"DigiCert ONE under every name", func(c *app.Config) { c.Names.DigiCertONE = []string{"*.example.com"} }, "names.digicert_one"},
+		{"DigiCert ONE at a name of another face", func(c *app.Config) { c.Names.DigiCertONE = c.Names.Atlas }, "names.digicert_one"},
+		{"DigiCert ONE at a name twice", func(c *app.Config) { c.Names.DigiCertONE = []string{"one.example.com", "one.example.com"} }, "names.digicert_one"},
+		{"DigiCert ONE where clientauth. is", func(c *app.Config) { c.Names.DigiCertONE = []string{"a.example", "clientauth.a.example"} }, "names.digicert_one"},
+		{"no requests to DigiCert ONE", func(c *app.Config) { c.DigiCertONE.Burst.Requests = 0 }, "digicert_one.burst"},
+		{"a window of no time", func(c *app.Config) { c.DigiCertONE.Sustained.Window = 0 }, "digicert_one.sustained"},
 		{"an unknown key type", func(c *app.Config) { c.MTLSKeyTypes = []string{"RSA", "DSA"} }, "mtls_key_types"},
 		{"a fingerprint that is none", func(c *app.Config) { c.Proxy.Fingerprints = []string{"00"} }, "proxy.fingerprints"},
 		{"no connections", func(c *app.Config) { c.Limits.Connections = 0 }, "limits.connections"},

@@ -113,6 +113,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	list := []*web.Face{{
 		Name: "atlas", Hosts: a.Config.Names.Atlas, Handler: instrument.Wrap(api), Certificate: s.certificate.get, AsksClientCert: true,
 	}}
+	list = append(list, s.digicertONEFaces(instrument)...)
 	if len(a.Config.Names.Portal) > 0 {
 		instrument.Face, instrument.MaxBody = "portal", portalBody
 		pages := portal.New(portal.Config{
@@ -214,7 +215,7 @@ func (s *Server) listenAdmin() error {
 	defer os.RemoveAll(private)
 	made := filepath.Join(private, "s")
 	api := admin.New(admin.Config{
-		IAM: a.IAM, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance, CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
+		IAM: a.IAM, Signing: a.Signing, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance, CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
 		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(), Operators: a.operators,
 	})
 	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: 4 << 20}

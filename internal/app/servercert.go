@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -83,7 +82,7 @@ func (s *serverCertificate) issue(ctx context.Context) (*tls.Certificate, error)
 		return nil, err
 	}
 	req := &ra.CertificateRequest{PublicKey: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))}
-	for _, name := range slices.Concat(a.Config.Names.Atlas, a.Config.Names.Portal) {
+	for _, name := range a.Config.Names.all() {
 		if _, err := netip.ParseAddr(name); err == nil {
 			req.Policy.SAN.IPAddresses = append(req.Policy.SAN.IPAddresses, name)
 		} else {
@@ -203,7 +202,7 @@ func (a *App) makePlatformCredential(ctx context.Context) (*telamon.Credential, 
 	account, err := a.IAM.AccountNamed(ctx, System, platformName)
 	if fault.Is(err, fault.NotFound) {
 		var made *telamon.Account
-		if made, err = a.IAM.CreateAccount(ctx, System, platformName); err == nil {
+		if made, err = a.IAM.CreateAccount(ctx, System, iam.NewAccount{Name: platformName}); err == nil {
 			account = *made
 		}
 	}

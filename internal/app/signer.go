@@ -11,6 +11,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/signer"
+	"github.com/telamon-ca/telamon/internal/tbs"
 )
 
 // CAKeys are the CA keys, wherever they are: in the keystore, behind a signer, or in
@@ -18,6 +19,7 @@ import (
 type CAKeys interface {
 	issuance.Keys
 	CheckKey(name string) error
+	SignHash(name string, owner keystore.Owner, algorithm *tbs.SignatureAlgorithm, digest []byte) ([]byte, error)
 	ReadJournal(name string) iter.Seq2[keystore.Record, error]
 }
 

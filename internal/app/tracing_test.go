@@ -57,6 +57,16 @@ func TestTracing(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		"https://"+server.Addr.String()+"/account/api/v1/client-auth-certificate/x/p12?token=0123456789abcdef", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Api-Key", "0123456789abcdef")
+	if res, err = client.Do(r); err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
 	client.CloseIdleConnections()
 	stop() // which sends what is left
 	if err := <-done; err != nil {
@@ -68,6 +78,9 @@ func TestTracing(t *testing.T) {
 	}
 	if !strings.Contains(all.String(), "/v1/traces") || !strings.Contains(all.String(), "telamon") {
 		t.Errorf("the collector got %q", all.String())
+	}
+	if !strings.Contains(all.String(), "/p12") {
+		t.Error("the trace of a download is not there, so this proves nothing")
 	}
 	if strings.Contains(all.String(), "0123456789abcdef") {
 		t.Error("a trace holds a key or secret")

@@ -31,7 +31,9 @@ const Others = "other"
 
 // A Counter counts refusals, so that a stranger cannot make the platform write an
 // event for each attempt: those of one address, credential and reason become one
-// event a minute. It keeps a bounded number of counts. It is safe for concurrent use.
+// event a minute. The first of an account's credential is an event of its own, at once:
+// somebody may wait for it. It keeps a bounded number of counts. It is safe for
+// concurrent use.
 type Counter struct {
 	clock  telamon.Clock
 	action string
@@ -44,8 +46,10 @@ type Counter struct {
 
 // refusals is what is kept of those that are alike.
 type refusals struct {
-	n           int64
-	first, last time.Time
+	n           int64     // that no event has counted yet
+	first, last time.Time // of these
+	since       time.Time // the minute of the next event began
+	told        bool      // there was an event of the first
 }
 
 // A RefusalCount is the state After in an event of a Counter.
@@ -77,11 +81,14 @@ func (c *Counter) Add(r Refusal) {
 	counted := c.counts[r]
 	if counted == nil {
 		r.Credential = strings.Clone(r.Credential) // not the whole request that it is a part of
-		counted = &refusals{first: now}
+		counted = &refusals{since: now}
 		c.counts[r] = counted
 		if r.Account != "" {
 			c.known++
 		}
+	}
+	if counted.n == 0 {
+		counted.first = now
 	}
 	counted.n++
 	counted.last = now
@@ -99,39 +106,55 @@ func (c *Counter) isFull(known bool) bool {
 	return strangers >= c.limit
 }
 
-// Flush returns an event for each refusal that was first counted a minute ago or
-// earlier, and forgets it. The caller calls it every few seconds, writes the events
+// Flush returns an event for each refusal whose minute is over, and for the first of each
+// that is of an account's credential. The caller calls it every second, writes the events
 // and keeps those that it could not write.
 func (c *Counter) Flush() []telamon.Event {
 	now := c.clock.Now()
-	return c.take(now, func(r *refusals) bool { return now.Sub(r.first) >= refusalWindow })
+	return c.take(func(r Refusal, counted *refusals) (due, done bool) {
+		over, first := now.Sub(counted.since) >= refusalWindow, r.Account != "" && !counted.told
+		switch {
+		case over && counted.told && counted.n > 0: // they go on
+			counted.since = now
+			return true, false
+		case over:
+			return counted.n > 0, true
+		}
+		counted.told = counted.told || first
+		return first, false
+	})
 }
 
-// Drain returns an event for each refusal and forgets all, for the end of a process.
+// Drain returns an event for each refusal that has none, and forgets all, for the end of
+// a process.
 func (c *Counter) Drain() []telamon.Event {
-	return c.take(c.clock.Now(), func(*refusals) bool { return true })
+	return c.take(func(_ Refusal, counted *refusals) (due, done bool) { return counted.n > 0, true })
 }
 
-// take removes those that are due, and returns their events by the time at which
-// they began, the most frequent first.
-func (c *Counter) take(now time.Time, due func(*refusals) bool) []telamon.Event {
+// take returns the events of those that are due by the time at which they began, the
+// most frequent first, and forgets those that are done.
+func (c *Counter) take(judge func(Refusal, *refusals) (due, done bool)) []telamon.Event {
+	now := c.clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var events []telamon.Event
 	for r, counted := range c.counts {
-		if !due(counted) {
-			continue
+		due, done := judge(r, counted)
+		if due {
+			events = append(events, telamon.Event{
+				ID: telamon.NewEventID(), At: now,
+				Actor:  telamon.Actor{Kind: telamon.ActorAnonymous, Address: r.Address},
+				Action: c.action, Object: r.Credential, Account: r.Account, Result: r.Reason,
+				After: RefusalCount{counted.n, counted.first.UTC(), counted.last.UTC()},
+			})
+			counted.n = 0
 		}
-		delete(c.counts, r)
-		if r.Account != "" {
-			c.known--
+		if done {
+			delete(c.counts, r)
+			if r.Account != "" {
+				c.known--
+			}
 		}
-		events = append(events, telamon.Event{
-			ID: telamon.NewEventID(), At: now,
-			Actor:  telamon.Actor{Kind: telamon.ActorAnonymous, Address: r.Address},
-			Action: c.action, Object: r.Credential, Account: r.Account, Result: r.Reason,
-			After: RefusalCount{counted.n, counted.first.UTC(), counted.last.UTC()},
-		})
 	}
 	slices.SortFunc(events, func(a, b telamon.Event) int {
 		x, y := a.After.(RefusalCount), b.After.(RefusalCount)

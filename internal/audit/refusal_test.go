@@ -184,3 +184,44 @@ func TestLag(t *testing.T) {
 		})
 	}
 }
+
+// TestCounterTellsTheFirst checks that who watches what is theirs sees the first refusal
+// of its kind at once and the others once a minute, for as long as they go on.
+func TestCounterTellsTheFirst(t *testing.T) {
+	clock := testkit.NewClock(t, "2026-11-22T12:00:00Z")
+	c := audit.NewCounter(clock, "user.authenticate", 10)
+	refuse := func(times int) {
+		for range times {
+			c.Add(audit.Refusal{Account: "acc_1", Credential: "ccr_1", Reason: "certificate_disabled"})
+			c.Add(audit.Refusal{Credential: "guess", Reason: "certificate_unknown"})
+		}
+	}
+	const mine, stranger = "user.authenticate account invalid IP ccr_1 certificate_disabled: ", "user.authenticate stranger invalid IP guess certificate_unknown: "
+	steps := []struct {
+		name    string
+		after   time.Duration
+		refused int // before the events are taken
+		want    string
+	}{
+		{"the first", 0, 1, mine + "1"},
+		{"a second one", time.Second, 1, ""},
+		{"many", time.Second, 100, ""},
+		{"the end of the minute", 58 * time.Second, 0, stranger + "102\n" + mine + "101"},
+		{"they go on", time.Second, 7, ""},
+		{"the next minute", 59 * time.Second, 0, mine + "7"},
+		{"the stranger's minute, which began with his next try", time.Second, 0, stranger + "7"},
+		{"a quiet minute", 59 * time.Second, 0, ""},
+		{"the first again", time.Second, 1, mine + "1"},
+		{"another at the end of the process", time.Second, 1, ""},
+	}
+	for _, step := range steps {
+		clock.Advance(step.after)
+		refuse(step.refused)
+		if got := summaries(c.Flush()); got != step.want {
+			t.Errorf("%s: Flush gives\n%s\nwant\n%s", step.name, got, step.want)
+		}
+	}
+	if got, want := summaries(c.Drain()), stranger+"2\n"+mine+"1"; got != want {
+		t.Errorf("Drain gives\n%s\nwant\n%s", got, want)
+	}
+}

@@ -27,12 +27,13 @@ const (
 	PolicyRead     Action = "policy.read"     // the effective validation policy
 	StatisticsRead Action = "statistics.read" // counters, quotas and lists of certificates
 
-	AccountCreate  Action = "account.create"
-	AccountRead    Action = "account.read"
-	AccountDisable Action = "account.disable"
-	AccountEnable  Action = "account.enable"
-	AccountDelete  Action = "account.delete"
-	AccountUpdate  Action = "account.update" // what it says of itself, its OpenID provider
+	AccountCreate   Action = "account.create"
+	AccountRead     Action = "account.read"
+	AccountUpdate   Action = "account.update" // its service period
+	AccountDisable  Action = "account.disable"
+	AccountEnable   Action = "account.enable"
+	AccountDelete   Action = "account.delete"
+	AccountSettings Action = "account.settings" // what it says of itself, its OpenID provider
 
 	UserCreate      Action = "user.create"
 	UserRead        Action = "user.read"
@@ -139,7 +140,7 @@ var actions = []Action{
 	CertificateEvidence,
 	ClaimSubmit, ClaimRead, ClaimCheck, ClaimMail, ClaimApprove, ClaimReassert, ClaimDelete, ClaimExpire,
 	PolicyRead, StatisticsRead,
-	AccountCreate, AccountRead, AccountDisable, AccountEnable, AccountDelete, AccountUpdate,
+	AccountCreate, AccountRead, AccountUpdate, AccountDisable, AccountEnable, AccountDelete, AccountSettings,
 	UserCreate, UserRead, UserDisable, UserEnable, UserDelete, UserSetPassword, UserSetRoles,
 	UserUpdate, UserLock, UserUnlock, UserInvite, UserResetFactor, SessionEnd, RoleRead,
 	APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,

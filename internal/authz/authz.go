@@ -1,6 +1,7 @@
 // Package authz says whether an actor may do an action to an object: one table by the
-// kind of the actor, and for users one by their roles. It is pure and keeps no state; it does not know who
-// the actor is (the dialects authenticate) nor whether the object exists.
+// kind of the actor, and for users one by their roles. It is pure and keeps no state; it
+// does not know who the actor is (the dialects authenticate) nor whether the object
+// exists.
 //
 // It trusts that the actor's kind and account come from an authentication, and
 // that the owner is the account that the store says the object belongs to.
@@ -48,7 +49,7 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 	// operator's certificate would have no subscription to draw on, and control of a
 	// domain is for its applicant to show.
 	telamon.ActorOperator: reachOf(Any, except(Actions(),
-		CertificateIssue, CertificateRekey, CredentialLogin,
+		CertificateIssue, CertificateRekey, CredentialLogin, KeyPairSign,
 		ClaimSubmit, ClaimCheck, ClaimMail, ClaimApprove, ClaimReassert)),
 	// Jobs and the start of the platform make and rotate issuers, issue the
 	// platform's own certificates under an account of its own, and keep the log.
@@ -104,13 +105,48 @@ func Check(actor telamon.Actor, action Action, owner telamon.AccountID) error {
 }
 
 // CheckUser is Check for what belongs to one user of the owner: the user, their API
-// tokens and client certificates. Users may do what is their own without a role for it.
-// What an actor may not even read is not found.
+// tokens and client certificates. The user is empty for what is no single user's, such
+// as a list of everybody's. Users may do what is their own without a role for it.
+//
+// It reports a NotFound fault, and not a Denied one, to a user who may not even see that
+// other user (digicert-one.md, Section 5).
 func CheckUser(actor telamon.Actor, action Action, owner telamon.AccountID, user telamon.UserID) error {
-	if actor.Kind == telamon.ActorUser && user != "" && user == actor.User && owner == actor.Account && selfService[action] {
-		return nil
+	if actor.Kind != telamon.ActorUser || user == "" {
+		return Check(actor, action, owner)
+	}
+	if user == actor.User && owner == actor.Account {
+		if selfService[action] {
+			return nil
+		}
+	} else if Check(actor, UserRead, owner) != nil {
+		return errNotFound()
 	}
 	return Check(actor, action, owner)
 }
+
+// MayGive returns nil if the actor, who may make users or set their roles, may give these
+// roles, or make what acts with them, such as an API token of another user: a user gives
+// no permission of the Account Manager and no role of the portal that is not their own.
+// It reports a Denied fault with role_not_yours.
+func MayGive(actor telamon.Actor, codes []string) error {
+	if actor.Kind != telamon.ActorUser {
+		return nil
+	}
+	own := Permissions(actor.Roles)
+	for _, code := range codes {
+		role, _ := RoleNamed(code)
+		switch {
+		case role.Application == SoftwareTrust || slices.Contains(actor.Roles, code):
+			continue
+		case role.Application == AccountManager && !slices.ContainsFunc(role.Permissions, func(p Permission) bool { return !slices.Contains(own, p) }):
+			continue
+		}
+		return fault.New(fault.Denied, "role_not_yours", "Your roles do not allow you to give the role "+code+", or to act with it.")
+	}
+	return nil
+}
+
+// IsSelfService reports whether users may do the action to what is their own.
+func IsSelfService(action Action) bool { return selfService[action] }
 
 func errNotFound() error { return fault.New(fault.NotFound, "not_found", "There is no such object.") }

@@ -18,7 +18,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 )
 
-var update = flag.Bool("update", false, "write testdata/table.golden")
+var update = flag.Bool("update", false, "write the golden files in testdata")
 
 var kinds = []telamon.ActorKind{
 	telamon.ActorCredential, telamon.ActorOperator, telamon.ActorSystem, telamon.ActorAnonymous,
@@ -27,7 +27,6 @@ var kinds = []telamon.ActorKind{
 // TestTable compares the whole table with its golden file, so that no right is
 // given or taken without a line of a review.
 func TestTable(t *testing.T) {
-	const golden = "testdata/table.golden"
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-28s", "action")
 	for _, kind := range kinds {
@@ -44,7 +43,13 @@ func TestTable(t *testing.T) {
 		}
 		b.WriteByte('\n')
 	}
-	got := regexp.MustCompile(` +\n`).ReplaceAllString(b.String(), "\n")
+	compare(t, "testdata/table.golden", b.String())
+}
+
+// compare compares a table with its golden file, line by line.
+func compare(t *testing.T, golden, table string) {
+	t.Helper()
+	got := regexp.MustCompile(` +\n`).ReplaceAllString(table, "\n")
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

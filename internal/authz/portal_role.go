@@ -8,9 +8,6 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 )
 
-// Portal is the application of the roles by which people use the portal.
-const Portal = "portal"
-
 // The roles of the portal (spec: portal-and-onboarding.md, Section 2).
 const (
 	RoleAdministrator      = "administrator"
@@ -65,7 +62,7 @@ var (
 
 	memberWork = []Action{
 		UserCreate, UserRead, UserUpdate, UserDisable, UserEnable, UserDelete, UserLock, UserUnlock, UserSetRoles, UserInvite,
-		UserResetFactor, SessionEnd, AccountUpdate,
+		UserResetFactor, SessionEnd, AccountSettings,
 		APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,
 		ClientCertificateDelete, ClientCertificateDownload,
 	}

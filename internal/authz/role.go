@@ -58,10 +58,11 @@ func setOf(actions ...Action) map[Action]bool {
 	return set
 }
 
-// Applications of DigiCert ONE that roles belong to; [Portal] is another one.
+// The applications that roles belong to: those of DigiCert ONE, and the portal.
 const (
 	AccountManager = "account_manager"
 	SoftwareTrust  = "software_trust"
+	Portal         = "portal"
 )
 
 // A Role is a set of permissions that users have by its name. A user's rights are the
@@ -101,6 +102,15 @@ func RoleNamed(code string) (Role, bool) {
 		return Role{}, false
 	}
 	return roles[i], true
+}
+
+// RoleCodes returns the codes of all roles, in the order of Roles.
+func RoleCodes() []string {
+	codes := make([]string, len(roles))
+	for i, r := range roles {
+		codes[i] = r.Code
+	}
+	return codes
 }
 
 // Permissions returns the union of the permissions of roles, in the order of this file's

@@ -97,6 +97,9 @@ func admission(ctx context.Context, db *store.DB, keys *keystore.Inspection, cfg
 	if err := a.matchKeys(issuers, keys, cfg.InSigner); err != nil {
 		return nil, err
 	}
+	if err := a.matchKeyPairs(ctx, db, keys, cfg.InSigner); err != nil {
+		return nil, err
+	}
 	checkpoints, err := openCheckpoints(keys, cfg.AuditLog, evidence.Checkpoints)
 	if err != nil {
 		return nil, err
@@ -133,6 +136,20 @@ func (a *Admission) matchKeys(issuers []telamon.Issuer, keys *keystore.Inspectio
 	}
 	if matched == 0 && !inSigner {
 		return fmt.Errorf("the keystore has none of the database's keys: %w", ErrForeign)
+	}
+	return nil
+}
+
+// matchKeyPairs tells which key pairs will not sign, as their keys are not there.
+func (a *Admission) matchKeyPairs(ctx context.Context, db *store.DB, keys *keystore.Inspection, inSigner bool) error {
+	pairs, err := db.KeyPairKeys(ctx)
+	if err != nil || inSigner {
+		return err
+	}
+	for _, p := range pairs {
+		if _, ok := keys.Key(p.Name); !ok && (p.State == telamon.Active || p.State == telamon.Disabled) {
+			a.Warnings = append(a.Warnings, fmt.Sprintf("the keystore has no key %s, which key pair %s signs with", p.Name, p.ID))
+		}
 	}
 	return nil
 }
@@ -185,11 +202,11 @@ func (a *Admission) compareJournals(ctx context.Context, db *store.DB, issuers [
 		since = page.Events[0].At.Add(-inFlight)
 	}
 	for _, k := range keys.Keys {
-		if !k.Last.After(since) || k.Purpose.Role == telamon.RoleResponder {
+		if !k.Last.After(since) || k.Purpose.Role == telamon.RoleResponder || k.Purpose.Role == telamon.RoleKeyPair {
 			continue // it has signed nothing since
 		}
 		err := keys.ReadJournal(k.Name, func(r keystore.Record) error {
-			if !r.At.After(since) || r.IsCRL() || issued[r.Serial] {
+			if !r.At.After(since) || !r.OfCertificate() || issued[r.Serial] {
 				return nil
 			}
 			known, err := db.KnowsSerial(ctx, r.Serial)

@@ -1,6 +1,6 @@
 // Package bench measures a running server over its real wire. It is a client and
-// nothing else: it knows the Atlas API and the description that "telamon dev"
-// writes, not the server's insides.
+// nothing else: it knows the APIs of Atlas and DigiCert ONE and the description that
+// "telamon dev" writes, not the server's insides.
 //
 // Keys, requests and whatever an operation needs to exist are made before the
 // clock starts. The client is kept lean, since it shares the machine with the
@@ -29,7 +29,7 @@ type Config struct {
 }
 
 // Operations are the operations that can be measured.
-var Operations = []string{"issue", "retrieve", "login", "revoke", "list", "crl", "ocsp"}
+var Operations = []string{"issue", "retrieve", "login", "revoke", "list", "crl", "ocsp", "me"}
 
 // A Result is one measurement. Times are of single operations as the client sees
 // them.

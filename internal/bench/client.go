@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,6 +31,8 @@ type Target struct {
 	SignsKeys  bool   // send public_key_signature
 	CommonName string // of the certificates that are requested
 	StatusURL  string // of the plain listener, such as http://localhost:8080
+	// DigiCertONE is a user of that API, nil if there is none.
+	DigiCertONE *DigiCertONE
 }
 
 // requestTimeout ends a request that gets no answer.
@@ -40,13 +43,15 @@ const tokenLife = 9 * time.Minute
 
 // client speaks HTTP/1.1 on one connection. It is not safe for concurrent use.
 type client struct {
-	target *Target
-	host   string
-	prefix string      // the URL's path
-	tls    *tls.Config // nil for plain HTTP
+	target  *Target
+	host    string
+	address string      // that is dialled; "" is the host
+	prefix  string      // the URL's path
+	tls     *tls.Config // nil for plain HTTP
 
 	conn    net.Conn
 	status  *client // of the status listener, nil unless the operation asks there
+	one     *client // of DigiCert ONE, nil likewise
 	in      *bufio.Reader
 	out     bytes.Buffer
 	token   string
@@ -79,11 +84,11 @@ func dial(ctx context.Context, target *Target) (*client, error) {
 func (c *client) connect(ctx context.Context) error {
 	c.close()
 	var err error
-	dialer := &net.Dialer{Timeout: requestTimeout}
+	dialer, address := &net.Dialer{Timeout: requestTimeout}, cmp.Or(c.address, c.host)
 	if c.tls == nil {
-		c.conn, err = dialer.DialContext(ctx, "tcp", c.host)
+		c.conn, err = dialer.DialContext(ctx, "tcp", address)
 	} else {
-		c.conn, err = (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, "tcp", c.host)
+		c.conn, err = (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, "tcp", address)
 	}
 	if err != nil {
 		c.conn = nil
@@ -110,11 +115,12 @@ func (c *client) close() {
 	}
 }
 
-// closeAll closes the connections to both listeners.
+// closeAll closes the connections to all listeners and faces.
 func (c *client) closeAll() {
-	c.close()
-	if c.status != nil {
-		c.status.close()
+	for _, one := range []*client{c, c.status, c.one} {
+		if one != nil {
+			one.close()
+		}
 	}
 }
 

@@ -52,6 +52,9 @@ func prepare(ctx context.Context, cfg Config, clients []*client) (operation, int
 	case "list":
 		op, err := prepareList(clients[0])
 		return op, 0, err
+	case "me":
+		op, err := prepareMe(ctx, &cfg.Target, clients)
+		return op, 1, err
 	}
 	cfg.OnProgress("making keys and requests")
 	bodies, err := makeRequests(ctx, &cfg.Target)

@@ -214,6 +214,7 @@ func (e *examination) database(ctx context.Context) {
 	}
 	e.clock(ctx)
 	e.issuerKeys()
+	e.keyPairs(ctx)
 	e.validities()
 	e.responders(ctx)
 	e.crls(ctx)

@@ -16,8 +16,10 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/doctor"
+	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/signer"
+	"github.com/telamon-ca/telamon/internal/signing"
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
 )
@@ -128,8 +130,8 @@ func (w *world) read(name string) []byte {
 	return content
 }
 
-// serve runs a server until the function that it returns is called.
-func (w *world) serve() (stop func()) {
+// serve runs a server, which does what do says, until the function that it returns is called.
+func (w *world) serve(do ...func(*app.App)) (stop func()) {
 	w.t.Helper()
 	log, level, err := app.NewLog(w.cfg.Log, &bytes.Buffer{})
 	if err != nil {
@@ -149,6 +151,9 @@ func (w *world) serve() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(ctx) }()
+	for _, f := range do {
+		f(a)
+	}
 	w.awaitSettled(a)
 	return sync.OnceFunc(func() {
 		cancel()
@@ -249,7 +254,17 @@ func TestExamine(t *testing.T) {
 // TestExamineWrong spoils one thing at a time.
 func TestExamineWrong(t *testing.T) {
 	w := newWorld(t, installation)
-	w.serve()()
+	var pair *telamon.KeyPair
+	gone := map[string][]byte{} // what the keystore had of a key pair that is deleted
+	w.serve(func(a *app.App) {
+		pair = keyPair(t, a, "kept")
+		deleted := keyPair(t, a, "deleted")
+		name := "keys/" + deleted.KeyName + ".key"
+		gone[name] = w.read(name)
+		if err := a.Signing.Delete(t.Context(), operator, deleted.Account, deleted.ID); err != nil {
+			t.Fatal(err)
+		}
+	})()
 	key := func(w *world) string {
 		names, err := filepath.Glob(filepath.Join(w.dir, "keys", "tls-ec-2*.key"))
 		if err != nil || len(names) != 1 {
@@ -283,6 +298,12 @@ func TestExamineWrong(t *testing.T) {
 		}, []string{"fail keystore"}},
 		{"a lost key", func(w *world) { os.Remove(filepath.Join(w.dir, key(w))) }, []string{"fail keys"}},
 		{"a root that is offline", func(w *world) { os.Remove(filepath.Join(w.dir, "keys", "tls-root.key")) }, []string{"warn keys"}},
+		{"a lost key of a key pair", func(w *world) { os.Remove(filepath.Join(w.dir, "keys", pair.KeyName+".key")) }, []string{"fail keypairs"}},
+		{"a key of a key pair that is deleted", func(w *world) {
+			for name, content := range gone {
+				w.write(name, content)
+			}
+		}, []string{"warn keypairs"}},
 		{"a torn journal", func(w *world) {
 			journal := strings.TrimSuffix(key(w), ".key") + ".journal"
 			w.write(journal, append(w.read(journal), "torn"...))
@@ -356,6 +377,24 @@ func TestExamineWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+var operator = telamon.Actor{Kind: telamon.ActorOperator}
+
+// keyPair makes a key pair of an account of the same name.
+func keyPair(t *testing.T, a *app.App, name string) *telamon.KeyPair {
+	t.Helper()
+	account, err := a.IAM.CreateAccount(t.Context(), operator, iam.NewAccount{Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := a.Signing.Create(t.Context(), operator, signing.NewKeyPair{
+		Account: account.ID, Name: name, KeyType: "EC-P256", Certify: &signing.NewCertificate{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 // TestExamineDatabase examines what only PostgreSQL has, and schemas of other releases.

@@ -227,7 +227,7 @@ func (e *examination) newestRecords(name string) (records []keystore.Record, who
 	whole = true
 	err = e.readJournal(name, func(r keystore.Record) error {
 		switch {
-		case r.IsCRL():
+		case !r.OfCertificate():
 			return nil
 		case r.At.After(e.now.Add(-settled)):
 			return errEnough

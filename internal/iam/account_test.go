@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -15,7 +16,7 @@ import (
 func TestAccount(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
-		a := got(w.CreateAccount(ctx, operator, "東京ガス"))(t)
+		a := got(w.CreateAccount(ctx, operator, iam.NewAccount{Name: "東京ガス"}))(t)
 		if read, err := w.Account(ctx, operator, a.ID); err != nil || read != *a || a.State != telamon.Active || !a.CreatedAt.Equal(w.clock.Now()) {
 			t.Errorf("Account = %+v, %v, want %+v, active", read, err, a)
 		}
@@ -31,12 +32,12 @@ func TestAccount(t *testing.T) {
 			"empty": "", "long": strings.Repeat("é", 129), "blank before": " a", "blank after": "a ", "line": "a\nb", "octets": "a\xff",
 			"direction": "a\u202eb",
 		} {
-			if err := errorOf(w.CreateAccount(ctx, operator, bad)); !fault.Is(err, fault.Invalid) || fault.From(err).Fields[0].Path != "name" {
+			if err := errorOf(w.CreateAccount(ctx, operator, iam.NewAccount{Name: bad})); !fault.Is(err, fault.Invalid) || fault.From(err).Fields[0].Path != "name" {
 				t.Errorf("%s: %v, want an invalid name", name, err)
 			}
 		}
-		must(t, errorOf(w.CreateAccount(ctx, operator, strings.Repeat("é", 128))))
-		mustBe(t, errorOf(w.CreateAccount(ctx, operator, "Acme")), fault.Conflict, "name_taken")
+		must(t, errorOf(w.CreateAccount(ctx, operator, iam.NewAccount{Name: strings.Repeat("é", 128)})))
+		mustBe(t, errorOf(w.CreateAccount(ctx, operator, iam.NewAccount{Name: "Acme"})), fault.Conflict, "name_taken")
 	})
 }
 
@@ -65,7 +66,7 @@ func TestAccountStates(t *testing.T) {
 			t.Errorf("Account = %+v, %v, want deleted", a, err)
 		}
 		mustBe(t, errorOf(w.CreateIdentity(ctx, operator, w.other, "late", nil)), fault.Conflict, "wrong_state")
-		mustBe(t, errorOf(w.CreateAccount(ctx, operator, "Globex")), fault.Conflict, "name_taken")
+		mustBe(t, errorOf(w.CreateAccount(ctx, operator, iam.NewAccount{Name: "Globex"})), fault.Conflict, "name_taken")
 		for action, want := range map[string]int{"account.disable": 2, "account.enable": 1, "account.delete": 1} {
 			if n := len(w.events(t, action)); n != want {
 				t.Errorf("%d events say %s, want %d", n, action, want)
@@ -200,4 +201,71 @@ func TestHash(t *testing.T) {
 			t.Errorf("%s (%s): %v, want an internal error", name, broken.PasswordHash, errors.Unwrap(err))
 		}
 	}
+}
+
+// TestLockUser locks a user, whose state stays what it is.
+func TestLockUser(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		n := newUser(w, "ada@example.com")
+		n.Password = "a long enough password"
+		id := got(w.CreateUser(ctx, operator, n))(t).ID
+		mustBe(t, w.UnlockUser(ctx, operator, w.account, id), fault.Conflict, "wrong_state")
+		must(t, w.LockUser(ctx, operator, w.account, id))
+		mustBe(t, w.LockUser(ctx, operator, w.account, id), fault.Conflict, "wrong_state")
+		locked := got(w.dir.User(ctx, id))(t)
+		if locked.State != telamon.Active || locked.Status(w.clock.Now()) != telamon.UserLocked {
+			t.Errorf("the locked user is %+v", locked)
+		}
+		mustBe(t, w.CheckPassword(ctx, *locked, n.Password), fault.Unauthenticated, "unauthorized")
+		must(t, w.DisableUser(ctx, operator, w.account, id))
+		must(t, w.EnableUser(ctx, operator, w.account, id))
+		if u := got(w.dir.User(ctx, id))(t); u.Status(w.clock.Now()) != telamon.UserLocked {
+			t.Errorf("enabling a locked user gives %+v", u)
+		}
+		must(t, w.UnlockUser(ctx, operator, w.account, id))
+		must(t, w.CheckPassword(ctx, *got(w.dir.User(ctx, id))(t), n.Password))
+		must(t, w.DeleteUser(ctx, operator, w.account, id))
+		mustBe(t, w.LockUser(ctx, operator, w.account, id), fault.Conflict, "wrong_state")
+		for action, want := range map[string]int{"user.lock": 1, "user.unlock": 1} {
+			if events := w.events(t, action); len(events) != want || events[0].Object != id.String() {
+				t.Errorf("the audit log has %+v of %s", events, action)
+			}
+		}
+	})
+}
+
+func TestServicePeriod(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		start := w.clock.Now().Truncate(time.Second)
+		for name, bad := range map[string]iam.Period{
+			"ends before it starts": {StartsAt: start, EndsAt: start.Add(-time.Second)},
+			"starts long ago":       {StartsAt: start.AddDate(-100, 0, 0)}, "ends too late": {EndsAt: start.AddDate(8000, 0, 0)},
+		} {
+			mustBe(t, errorOf(w.CreateAccount(ctx, operator, iam.NewAccount{Name: "Bad", Period: bad})), fault.Invalid, "invalid_account")
+			if err := w.SetServicePeriod(ctx, operator, w.account, bad); !fault.Is(err, fault.Invalid) {
+				t.Errorf("a period that %s: %v, want invalid", name, err)
+			}
+		}
+		a := got(w.CreateAccount(ctx, operator, iam.NewAccount{Name: "Term", Period: iam.Period{StartsAt: start, EndsAt: start.Add(time.Second)}}))(t)
+		usable := func(at time.Time) bool { return got(w.dir.Account(ctx, a.ID))(t).Usable(at) }
+		for after, want := range map[time.Duration]bool{
+			-1: false, 0: true, time.Second: true, 2*time.Second - 1: true, 2 * time.Second: false,
+		} {
+			if usable(start.Add(after)) != want {
+				t.Errorf("%s after its start the account is usable: %v, want %v", after, !want, want)
+			}
+		}
+		must(t, w.SetServicePeriod(ctx, operator, a.ID, iam.Period{}))
+		if !usable(start.AddDate(-1, 0, 0)) || !usable(start.AddDate(100, 0, 0)) {
+			t.Error("an account without bounds is not always usable")
+		}
+		if events := w.events(t, "account.update"); len(events) != 1 || string(events[0].After) != `{"ends_at":null,"starts_at":null}` {
+			t.Errorf("the audit log has %+v", events)
+		}
+		must(t, w.DeleteAccount(ctx, operator, a.ID))
+		mustBe(t, w.SetServicePeriod(ctx, operator, a.ID, iam.Period{}), fault.Conflict, "wrong_state")
+		mustBe(t, w.SetServicePeriod(ctx, operator, telamon.NewAccountID(), iam.Period{}), fault.NotFound, "account_not_found")
+	})
 }

@@ -42,7 +42,7 @@ func TestOneOfMany(t *testing.T) {
 		draft := got(w.CreateIdentity(ctx, operator, w.account, "draft", nil))(t).ID
 		var made sync.Map
 		for name, f := range map[string]func(i int) error{
-			"an account's name": func(int) error { return errorOf(w.CreateAccount(ctx, operator, "Initech")) },
+			"an account's name": func(int) error { return errorOf(w.CreateAccount(ctx, operator, iam.NewAccount{Name: "Initech"})) },
 			"a service's name":  func(int) error { return errorOf(w.CreateService(ctx, operator, serviceSpec("new"))) },
 			"an address":        func(int) error { return errorOf(w.CreateUser(ctx, operator, newUser(w, "ada@example.com"))) },
 			"a credential's name": func(int) error {

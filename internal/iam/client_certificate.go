@@ -184,21 +184,32 @@ func clientKeyType(key *tbs.PublicKey) string {
 	return ""
 }
 
-// signClientCert signs a certificate that is not stored yet. It refuses a key of
-// another account before it spends a signature; the store refuses it for certain.
-func (s *IAM) signClientCert(ctx context.Context, account telamon.AccountID, credential telamon.CredentialID, key *tbs.PublicKey) (*IssuedClientCert, error) {
+// ownsKey reports whether the account used the key before, and Conflict if another one did.
+// It is asked before a signature is spent; the store refuses for certain.
+func (s *IAM) ownsKey(ctx context.Context, account telamon.AccountID, key *tbs.PublicKey) (bool, error) {
 	owner, err := s.store.ClientKeyOwner(ctx, key.Hash)
-	if err != nil {
-		return nil, err
+	if err == nil && owner != "" && owner != account {
+		err = fault.New(fault.Conflict, "key_of_another_account", "This key is in use by somebody else. Make a new key.")
 	}
-	if owner != "" && owner != account {
-		return nil, fault.New(fault.Conflict, "key_of_another_account", "This key is in use by somebody else. Make a new key.")
-	}
+	return owner == account, err
+}
+
+// clientIssuer returns the issuing CA that signs client certificates for the key now.
+func (s *IAM) clientIssuer(ctx context.Context, key *tbs.PublicKey) (*telamon.Issuer, error) {
 	series, err := s.directory.SeriesNamed(ctx, s.clientSeries[key.Algorithm])
 	if err != nil {
 		return nil, fmt.Errorf("find the series of %s client certificates: %w", key.Algorithm, err)
 	}
-	issuer, err := s.issuance.Active(series.ID)
+	return s.issuance.Active(series.ID)
+}
+
+// signClientCert signs a certificate that is not stored yet.
+func (s *IAM) signClientCert(ctx context.Context, account telamon.AccountID, credential telamon.CredentialID, key *tbs.PublicKey) (*IssuedClientCert, error) {
+	reused, err := s.ownsKey(ctx, account, key)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := s.clientIssuer(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +225,7 @@ func (s *IAM) signClientCert(ctx context.Context, account telamon.AccountID, cre
 	if err != nil {
 		return nil, err
 	}
-	issued := &IssuedClientCert{KeyReused: owner == account}
+	issued := &IssuedClientCert{KeyReused: reused}
 	if issued.Chain, err = s.issuance.Chain(signed.Issuer); err != nil {
 		return nil, err
 	}

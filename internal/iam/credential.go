@@ -25,7 +25,7 @@ type Secret struct {
 
 const hidden = "[hidden]"
 
-// Reveal returns the secret's text, 40 hexadecimal digits.
+// Reveal returns the secret's text.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""

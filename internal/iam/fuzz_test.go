@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
@@ -72,6 +73,38 @@ func FuzzClientKey(f *testing.F) {
 		}
 		if other, err := iam.DeliveryKey(text); key.Algorithm == "RSA" != (err == nil) || err == nil && other.Hash != key.Hash {
 			t.Fatalf("%q has an %s key, which is a delivery's as %+v, %v", text, key.Algorithm, other, err)
+		}
+	})
+}
+
+// FuzzUserCSR reads CSRs as IssueUserCert does. What is accepted has a key of an allowed
+// size, one common name and nothing that cannot be shown.
+func FuzzUserCSR(f *testing.F) {
+	seeded(f)
+	f.Add(named(f, 0, "build"))
+	f.Add(named(f, 0, "build") + privatePEM(f, 0))
+	f.Fuzz(func(t *testing.T, text string) {
+		key, subject, err := iam.UserCSR(text)
+		if err != nil {
+			if f := fault.From(err); f.Kind != fault.Invalid || len(f.Fields) != 1 || key != nil || strings.Contains(f.Error(), "-----BEGIN") {
+				t.Fatalf("%q is read as %+v, %v", text, key, err)
+			}
+			return
+		}
+		if k, ok := key.Key.(*rsa.PublicKey); ok && (k.N.BitLen() < 2048 || k.N.BitLen() > 4096) || strings.Contains(text, "PRIVATE KEY") {
+			t.Fatalf("%q is accepted", text)
+		}
+		commonNames := 0
+		for _, a := range subject {
+			if a.Type.String() == "2.5.4.3" {
+				commonNames++
+			}
+			if a.Value.Text == "" || strings.ContainsFunc(a.Value.Text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Fatalf("%q has the subject %+v", text, subject)
+			}
+		}
+		if commonNames != 1 || len(subject) > 16 {
+			t.Fatalf("%q has the subject %+v", text, subject)
 		}
 	})
 }
@@ -141,6 +174,24 @@ func FuzzToken(f *testing.F) {
 		const claims = 1 + 8 + 16 + 16 + 8 + 16
 		if same, _ := base64.RawURLEncoding.DecodeString(other); !bytes.Equal(same[:claims], raw[:claims]) {
 			t.Fatalf("%q has claims that make %q", text, other)
+		}
+	})
+}
+
+// FuzzAPIKey checks that whatever is read as an API key is written as it was read, and has
+// the form of one that the platform makes.
+func FuzzAPIKey(f *testing.F) {
+	seeded(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		lookup, secret, ok := iam.ParseAPIKey(text)
+		if ok != tokenForm.MatchString(text) {
+			t.Fatalf("%q is read as a key: %v", text, ok)
+		}
+		if !ok && lookup+secret != "" {
+			t.Fatalf("%q is no key, and has the parts %q and %q", text, lookup, secret)
+		}
+		if ok && lookup+"_"+secret != text {
+			t.Fatalf("%q has the parts %q and %q", text, lookup, secret)
 		}
 	})
 }

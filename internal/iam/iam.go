@@ -14,11 +14,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
@@ -58,10 +59,13 @@ type Config struct {
 	Passwords *password.Hasher
 	// KeyCheck refuses weak and listed keys; nil knows no list.
 	KeyCheck *keycheck.Checker
+	// NoCertSelfIssue refuses to make, enable, disable and delete certificates of users on
+	// the word of a client certificate alone: an API key must be shown.
+	NoCertSelfIssue bool
 }
 
-// maxRefusals is how many different refused logins, and as many refused tokens,
-// are counted at a time.
+// maxRefusals is how many different refused logins, and as many refused tokens and
+// users, are counted at a time.
 const maxRefusals = 4096
 
 // IAM serves the use cases. It is safe for concurrent use.
@@ -76,10 +80,16 @@ type IAM struct {
 	clientKeyTypes []string
 	clientSeries   map[string]string // by the key's algorithm
 	passwords      *password.Hasher
+	keyMaking      *semaphore.Weighted // bounds the processors that make keys
 
-	refusedLogins, refusedTokens *audit.Counter
-	unwrittenMu                  sync.Mutex
-	unwritten                    []telamon.Event // refusals whose writing failed; guarded by unwrittenMu
+	noCertSelfIssue bool
+
+	links                                      chainLinks
+	uses                                       firstUses
+	refusedLogins, refusedTokens, refusedUsers *audit.Counter
+
+	unwrittenMu sync.Mutex
+	unwritten   []telamon.Event // refusals whose writing failed; guarded by unwrittenMu
 }
 
 // New returns the use cases.
@@ -87,9 +97,11 @@ func New(cfg Config) *IAM {
 	s := &IAM{
 		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log,
 		keycheck: cfg.KeyCheck, clientKeyTypes: cfg.ClientKeyTypes, passwords: cmp.Or(cfg.Passwords, password.NewHasher()),
+		keyMaking: semaphore.NewWeighted(keysAtOnce()), noCertSelfIssue: cfg.NoCertSelfIssue,
 		clientSeries:  map[string]string{"RSA": cfg.ClientSeriesRSA, "ECDSA": cfg.ClientSeriesEC},
 		refusedLogins: audit.NewCounter(cfg.Clock, string(authz.CredentialLogin), maxRefusals),
 		refusedTokens: audit.NewCounter(cfg.Clock, actionToken, maxRefusals),
+		refusedUsers:  audit.NewCounter(cfg.Clock, actionAuthenticate, maxRefusals),
 	}
 	if len(s.clientKeyTypes) == 0 {
 		s.clientKeyTypes = []string{keyRSA}
@@ -134,12 +146,5 @@ func (p *problems) text(path, value string, limit int) {
 		p.add(path, "begins or ends with a blank")
 	case utf8.RuneCountInString(value) > limit:
 		p.add(path, fmt.Sprintf("has more than %d characters", limit))
-	}
-}
-
-// oneOf checks that a value is one of a list.
-func (p *problems) oneOf(path, value string, list []string) {
-	if !slices.Contains(list, value) {
-		p.add(path, "is none of "+strings.Join(list, ", "))
 	}
 }

@@ -268,13 +268,14 @@ func (s *IAM) WriteRefusals(ctx context.Context, all bool) error {
 	if err := s.writeUnwritten(ctx); err != nil {
 		return err
 	}
-	for _, counter := range []*audit.Counter{s.refusedLogins, s.refusedTokens} {
+	for _, counter := range []*audit.Counter{s.refusedLogins, s.refusedTokens, s.refusedUsers} {
 		if all {
 			s.unwritten = append(s.unwritten, counter.Drain()...)
 		} else {
 			s.unwritten = append(s.unwritten, counter.Flush()...)
 		}
 	}
+	s.nameDeletedTokens(ctx, s.unwritten)
 	return s.writeUnwritten(ctx)
 }
 

@@ -28,6 +28,11 @@ func useCases(t testing.TB, w *world) []useCase {
 	l := w.newLogin(t, "api", good(0))
 	credential, cert := l.credential.ID, l.cert
 	user := got(w.CreateUser(t.Context(), operator, newUser(w, "ada@example.com")))(t).ID
+	own := got(w.GenerateUserCert(t.Context(), telamon.Actor{Kind: telamon.ActorUser, Account: w.account, User: user, Token: telamon.NewAPITokenID()},
+		iam.GeneratedCertRequest{Name: "own"}))(t)
+	made, _, err := w.CreateAPIToken(t.Context(), operator, iam.NewAPIToken{Account: w.account, User: user, Name: "first"})
+	must(t, err)
+	token := made.ID
 	draft := got(w.CreateIdentity(t.Context(), operator, w.account, "draft", nil))(t).ID
 	page, key, csr := store.Page{Limit: 9}, good(1).public(t), good(1).csr(t)
 	spec := func(a telamon.AccountID) iam.CredentialSpec {
@@ -39,19 +44,41 @@ func useCases(t testing.TB, w *world) []useCase {
 		acc   = telamon.AccountID
 	)
 	return []useCase{
-		{"CreateAccount", func(c ctx, by actor, a acc) error { return errorOf(w.CreateAccount(c, by, "new")) }, false},
+		{"CreateAccount", func(c ctx, by actor, a acc) error {
+			return errorOf(w.CreateAccount(c, by, iam.NewAccount{Name: "new"}))
+		}, false},
 		{"Account", func(c ctx, by actor, a acc) error { return errorOf(w.Account(c, by, a)) }, false},
 		{"AccountNamed", func(c ctx, by actor, a acc) error { return errorOf(w.AccountNamed(c, by, "Acme")) }, false},
 		{"Accounts", func(c ctx, by actor, a acc) error { return errorOf(w.Accounts(c, by, page)) }, false},
+		{"SetServicePeriod", func(c ctx, by actor, a acc) error { return w.SetServicePeriod(c, by, a, iam.Period{}) }, false},
 		{"DisableAccount", func(c ctx, by actor, a acc) error { return w.DisableAccount(c, by, a) }, false},
 		{"EnableAccount", func(c ctx, by actor, a acc) error { return w.EnableAccount(c, by, a) }, false},
 		{"DeleteAccount", func(c ctx, by actor, a acc) error { return w.DeleteAccount(c, by, a) }, false},
 		{"CreateUser", func(c ctx, by actor, a acc) error { return errorOf(w.CreateUser(c, by, newUser(w, "b@example.com"))) }, false},
+		{"CreateServiceUser", func(c ctx, by actor, a acc) error {
+			return errorOf3(w.CreateServiceUser(c, by, newServiceUser(a, "new")))
+		}, false},
+		{"CreateAPIToken", func(c ctx, by actor, a acc) error {
+			return errorOf3(w.CreateAPIToken(c, by, iam.NewAPIToken{Account: a, User: user, Name: "new"}))
+		}, true},
+		{"APITokens", func(c ctx, by actor, a acc) error { return errorOf(w.APITokens(c, by, a, user)) }, true},
+		{"APIToken", func(c ctx, by actor, a acc) error { return errorOf(w.APIToken(c, by, a, token)) }, true},
+		{"UpdateAPIToken", func(c ctx, by actor, a acc) error {
+			return errorOf(w.UpdateAPIToken(c, by, a, token, iam.APITokenChange{Enabled: new(bool)}))
+		}, true},
+		{"DeleteAPIToken", func(c ctx, by actor, a acc) error { return w.DeleteAPIToken(c, by, a, token) }, true},
+		{"UpdateUser", func(c ctx, by actor, a acc) error {
+			return errorOf(w.UpdateUser(c, by, a, user, iam.UserChange{Description: new(string)}))
+		}, true},
+		{"FindUsers", func(c ctx, by actor, a acc) error { return errorOf(w.FindUsers(c, by, a, iam.UserFilter{})) }, false},
+		{"Me", func(c ctx, by actor, a acc) error { return errorOf3(w.Me(c, by)) }, false},
 		{"User", func(c ctx, by actor, a acc) error { return errorOf(w.User(c, by, a, user)) }, true},
 		{"Users", func(c ctx, by actor, a acc) error { return errorOf(w.Users(c, by, a, page)) }, false},
 		{"DisableUser", func(c ctx, by actor, a acc) error { return w.DisableUser(c, by, a, user) }, true},
 		{"EnableUser", func(c ctx, by actor, a acc) error { return w.EnableUser(c, by, a, user) }, true},
 		{"DeleteUser", func(c ctx, by actor, a acc) error { return w.DeleteUser(c, by, a, user) }, true},
+		{"LockUser", func(c ctx, by actor, a acc) error { return w.LockUser(c, by, a, user) }, true},
+		{"UnlockUser", func(c ctx, by actor, a acc) error { return w.UnlockUser(c, by, a, user) }, true},
 		{"SetPassword", func(c ctx, by actor, a acc) error { return w.SetPassword(c, by, a, user, "a new password") }, true},
 		{"CreateIdentity", func(c ctx, by actor, a acc) error { return errorOf(w.CreateIdentity(c, by, a, "new", nil)) }, false},
 		{"EditIdentity", func(c ctx, by actor, a acc) error { return w.EditIdentity(c, by, a, draft, "new", nil) }, true},
@@ -98,9 +125,28 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"RevokeClientCert without a reason that is known", func(c ctx, by actor, a acc) error {
 			return w.RevokeClientCert(c, by, a, cert, "none")
 		}, false},
+		{"IssueUserCert", func(c ctx, by actor, _ acc) error {
+			return errorOf(w.IssueUserCert(c, by, iam.UserCertRequest{User: user, CSR: csr, Name: "new"}))
+		}, false},
+		{"GenerateUserCert", func(c ctx, by actor, _ acc) error {
+			return errorOf(w.GenerateUserCert(c, by, iam.GeneratedCertRequest{User: user, Name: "new"}))
+		}, false},
+		{"UserCerts", func(c ctx, by actor, _ acc) error { return errorOf(w.UserCerts(c, by, user)) }, false},
+		{"UserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.UserCert(c, by, own.ID)) }, false},
+		{"DisableUserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.DisableUserCert(c, by, own.ID)) }, false},
+		{"EnableUserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.EnableUserCert(c, by, own.ID)) }, false},
+		{"DeleteUserCert", func(c ctx, by actor, _ acc) error { return w.DeleteUserCert(c, by, own.ID) }, false},
+		{"DownloadPKCS12", func(c ctx, by actor, _ acc) error {
+			return errorOf(w.DownloadPKCS12(c, by, own.ID, own.Download.Reveal()))
+		}, false},
+		{"AccountAdmins", func(c ctx, by actor, a acc) error { return errorOf(w.AccountAdmins(c, by, a)) }, false},
+		{"Roles", func(c ctx, by actor, a acc) error { return errorOf(w.Roles(c, by)) }, false},
 		{"ChangeClientCertLinks", func(c ctx, by actor, a acc) error {
 			return w.ChangeClientCertLinks(c, by, a, cert, []telamon.CredentialID{credential}, nil)
 		}, true},
+		{"Activities", func(c ctx, by actor, a acc) error {
+			return errorOf3(w.Activities(c, by, store.ActivityFilter{Account: a, Limit: 9}))
+		}, false},
 	}
 }
 

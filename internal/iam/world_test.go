@@ -109,8 +109,8 @@ func (w *world) replica(clock telamon.Clock, keyTypes ...string) *iam.IAM {
 func (w *world) fill(t testing.TB) {
 	t.Helper()
 	ctx := t.Context()
-	w.account = got(w.CreateAccount(ctx, operator, "Acme"))(t).ID
-	w.other = got(w.CreateAccount(ctx, operator, "Globex"))(t).ID
+	w.account = got(w.CreateAccount(ctx, operator, iam.NewAccount{Name: "Acme"}))(t).ID
+	w.other = got(w.CreateAccount(ctx, operator, iam.NewAccount{Name: "Globex"}))(t).ID
 	w.service = got(w.CreateService(ctx, operator, serviceSpec("tls")))(t).ID
 	w.sub = got(w.Subscribe(ctx, operator, w.account, w.service))(t).ID
 	w.identity = w.newIdentity(t, w.account)

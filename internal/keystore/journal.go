@@ -23,12 +23,15 @@ import (
 // ledger is a request that failed after it.
 type Record struct {
 	At     time.Time      // milliseconds
-	Serial telamon.Serial // zero for a CRL
-	Hash   [32]byte       // SHA-256 of the tbsCertificate or tbsCertList
+	Serial telamon.Serial // zero for what is no certificate
+	// Hash is the SHA-256 of the tbsCertificate or tbsCertList, and for a key pair that of
+	// the DER of the algorithm and the digest behind it.
+	Hash [32]byte
 }
 
-// IsCRL reports whether the record is of a CRL and not of a certificate.
-func (r Record) IsCRL() bool { return r.Serial == telamon.Serial{} }
+// OfCertificate reports whether the record is of a certificate, and not of a CRL or of a
+// hash that a key pair signed.
+func (r Record) OfCertificate() bool { return r.Serial != telamon.Serial{} }
 
 // RecordSize is that of the time, the serial, the hash and a CRC-32C of them, in octets.
 const RecordSize = 8 + 16 + 32 + 4

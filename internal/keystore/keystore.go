@@ -266,7 +266,7 @@ func (ks *Keystore) Refresh() error {
 		}
 		if k := ks.keys[name]; k == nil {
 			err = ks.load(name)
-		} else if k.purpose.Certificate == nil {
+		} else if !k.purpose.isSet() {
 			err = ks.reload(k)
 		}
 		if err != nil {

@@ -13,13 +13,23 @@ import (
 	"github.com/telamon-ca/telamon/internal/tbs"
 )
 
-// A Purpose says what a CA key may sign. It is sealed with the key.
+// A Purpose says what a key may sign. It is sealed with the key.
 type Purpose struct {
 	Role        telamon.IssuerRole
 	EKUFamily   telamon.EKUFamily // of the leaves of an issuing CA
 	Certificate *x509.Certificate // the CA's or the responder's own
-	Retired     bool              // a CA signs status only, a responder nothing
+	Owner       Owner             // of a key pair, which has no certificate here
+	Retired     bool              // a CA signs status only, others nothing
 }
+
+// An Owner is whose key pair a key is. The key signs for nobody else.
+type Owner struct {
+	Account telamon.AccountID
+	KeyPair telamon.KeyPairID
+}
+
+// isSet reports whether the purpose is one: a key's first is its last.
+func (p *Purpose) isSet() bool { return p.Role != "" }
 
 // clockTolerance is how far the clock may stand behind the last signature: more
 // than the clocks of replicas differ by and than a time server sets a clock back.
@@ -33,11 +43,16 @@ type keyFile struct {
 	Role        telamon.IssuerRole `json:"role,omitempty"`
 	EKUFamily   telamon.EKUFamily  `json:"eku_family,omitempty"`
 	Certificate []byte             `json:"certificate,omitempty"`
+	Account     telamon.AccountID  `json:"account,omitempty"`
+	KeyPair     telamon.KeyPairID  `json:"key_pair,omitempty"`
 	Retired     bool               `json:"retired,omitempty"`
 }
 
 func (k *key) marshal() ([]byte, error) {
-	f := keyFile{Role: k.purpose.Role, EKUFamily: k.purpose.EKUFamily, Retired: k.purpose.Retired}
+	f := keyFile{
+		Role: k.purpose.Role, EKUFamily: k.purpose.EKUFamily, Account: k.purpose.Owner.Account, KeyPair: k.purpose.Owner.KeyPair,
+		Retired: k.purpose.Retired,
+	}
 	if err := f.privateHalf(k.signer); err != nil {
 		return nil, err
 	}
@@ -56,7 +71,9 @@ func parseKey(name string, plain []byte, device Device) (*key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &key{name: name, signer: signer, purpose: Purpose{Role: f.Role, EKUFamily: f.EKUFamily, Retired: f.Retired}}
+	k := &key{name: name, signer: signer, purpose: Purpose{
+		Role: f.Role, EKUFamily: f.EKUFamily, Owner: Owner{f.Account, f.KeyPair}, Retired: f.Retired,
+	}}
 	if len(f.Certificate) > 0 {
 		if k.purpose.Certificate, err = x509.ParseCertificate(f.Certificate); err != nil {
 			return nil, fmt.Errorf("read the CA certificate: %w", err)
@@ -67,8 +84,8 @@ func parseKey(name string, plain []byte, device Device) (*key, error) {
 
 // Bind gives a key its purpose, once and for good: the certificate, of a CA or of
 // an OCSP responder, must be of this very key and of the role: a root's is by itself,
-// and an issuing CA's has the extended key usages of its family. When it returns nil,
-// that is durable.
+// and an issuing CA's has the extended key usages of its family. A key pair has its
+// owner instead. When it returns nil, that is durable.
 func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -78,9 +95,9 @@ func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	}
 	problem := purpose.misfit()
 	switch {
-	case k.purpose.Certificate != nil:
+	case k.purpose.isSet():
 		problem = "it has a purpose"
-	case problem == "" && !sameKey(k.signer.Public(), purpose.Certificate.PublicKey):
+	case problem == "" && purpose.Certificate != nil && !sameKey(k.signer.Public(), purpose.Certificate.PublicKey):
 		problem = "the certificate is of another key"
 	}
 	if problem != "" {
@@ -95,10 +112,17 @@ func (ks *Keystore) Bind(name string, purpose Purpose) error {
 	return nil
 }
 
-// misfit returns why the certificate is not one of the role, or "".
+// misfit returns why the certificate, or the owner, is not one of the role, or "".
 func (p *Purpose) misfit() string {
 	cert := p.Certificate
 	switch {
+	case p.Role == telamon.RoleKeyPair:
+		if cert != nil || p.EKUFamily != "" || p.Owner.Account == "" || p.Owner.KeyPair == "" {
+			return "a key pair has an owner and nothing else"
+		}
+		return ""
+	case p.Owner != Owner{}:
+		return "only a key pair has an owner"
 	case p.Role != telamon.RoleRoot && p.Role != telamon.RoleIssuing && p.Role != telamon.RoleResponder:
 		return fmt.Sprintf("unknown role %q", p.Role)
 	case cert == nil || cert.IsCA != (p.Role != telamon.RoleResponder):
@@ -138,7 +162,7 @@ func texts(ids []x509.OID) []string {
 }
 
 // Retire ends a CA key's signing of certificates for good, but for that of its OCSP
-// responder, and a responder's key altogether. A key that is retired stays as it is.
+// responder, and the key of a responder or a key pair altogether. A key that is retired stays as it is.
 func (ks *Keystore) Retire(name string) error {
 	ks.mu.Lock()
 	defer ks.mu.Unlock()
@@ -173,7 +197,7 @@ func (ks *Keystore) SelfSign(name string, tbsDER []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign with %s: %w", name, err)
 	}
-	if k.purpose.Certificate != nil || !facts.IsCA || !bytes.Equal(facts.Issuer, facts.Subject) || !bytes.Equal(facts.SPKI, spki) {
+	if k.purpose.isSet() || !facts.IsCA || !bytes.Equal(facts.Issuer, facts.Subject) || !bytes.Equal(facts.SPKI, spki) {
 		return nil, fmt.Errorf("sign with %s: not this key's own root certificate: %w", name, ErrPurpose)
 	}
 	return ks.sign(k, facts, tbsDER)
@@ -246,10 +270,10 @@ func (k *key) advance(now int64) error {
 func (p *Purpose) refuses(f *tbs.Facts) string {
 	ca := p.Certificate
 	switch {
+	case p.Role == telamon.RoleResponder || p.Role == telamon.RoleKeyPair:
+		return "a " + string(p.Role) + " signs no certificates"
 	case ca == nil:
 		return "the key has no purpose yet"
-	case p.Role == telamon.RoleResponder:
-		return "a responder signs no certificates"
 	case p.Retired && !isResponder(f):
 		return "the key is retired"
 	case !bytes.Equal(f.Issuer, ca.RawSubject):

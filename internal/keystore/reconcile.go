@@ -26,14 +26,14 @@ type Reconciliation struct {
 }
 
 // Reconcile compares records of a key's journal, which it has in memory, with the
-// certificates of the ledger that the key should have signed. Records of CRLs do not
+// certificates of the ledger that the key should have signed. Records of what is no certificate do not
 // count. A serial number may have several records: of a precertificate, and of a
 // signature that was asked for again.
 //
 // The ledger must hold no certificates of before the first record, unless the records
 // are the journal from its beginning. It reports the ledger's error.
 func Reconcile(records []Record, ledger iter.Seq2[telamon.SignedTBS, error]) (*Reconciliation, error) {
-	records = slices.DeleteFunc(slices.Clone(records), Record.IsCRL)
+	records = slices.DeleteFunc(slices.Clone(records), func(r Record) bool { return !r.OfCertificate() })
 	hashes := make(map[telamon.Serial][][32]byte, len(records))
 	for _, r := range records {
 		hashes[r.Serial] = append(hashes[r.Serial], r.Hash)

@@ -118,7 +118,7 @@ func TestSignCRL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.IsCRL() {
+		if !r.OfCertificate() {
 			crls++
 		}
 	}

@@ -60,7 +60,7 @@ func newCustomer(t *testing.T, w *world) *customer {
 		Validation: ra.Validation{Rules: rules.Default()},
 	})
 	c.api = web.Clients{}.Wrap(atlas.New(atlas.Config{RA: authority, IAM: c.iam, Clock: w.clock, Log: slog.New(slog.DiscardHandler)}))
-	account := must(c.iam.CreateAccount(ctx, operator, "Acme"))(t).ID
+	account := must(c.iam.CreateAccount(ctx, operator, iam.NewAccount{Name: "Acme"}))(t).ID
 	service := must(c.iam.CreateService(ctx, operator, iam.ServiceSpec{
 		Name: "tls", PolicyTemplate: []byte(policyTemplate), Series: "tls-ec", Unlimited: true,
 	}))(t).ID

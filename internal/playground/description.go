@@ -17,6 +17,8 @@ type Description struct {
 	ConfigFile   string       `json:"config_file"` // for "telamon admin -config"
 	Account      string       `json:"account"`     // the name of the account
 	Credentials  []Credential `json:"credentials"`
+	// DigiCertONE is nil in playgrounds that were made without it.
+	DigiCertONE *DigiCertONE `json:"digicert_one,omitempty"`
 
 	// The world in which domains are validated: DNS, web servers and mail, which only
 	// this machine reaches. See docs/DOMAIN-VALIDATION.md.
@@ -32,6 +34,17 @@ type Description struct {
 // A User is a person of the account.
 type User struct {
 	Email string `json:"email"`
+}
+
+// DigiCertONE is a service user of the API of DigiCert ONE, who may do all that there is.
+// The hosts of its URLs are of this machine: curl and browsers know that of every name
+// under localhost.
+type DigiCertONE struct {
+	BaseURL       string `json:"base_url"`       // without a path, such as https://one.localhost:8443
+	ClientAuthURL string `json:"clientauth_url"` // the same of the face that asks for certificates
+	APIKey        string `json:"api_key"`
+	UserID        string `json:"user_id"`     // as the API spells it
+	KeyPairID     string `json:"key_pair_id"` // of a key pair that signs; likewise
 }
 
 // A Credential is one way that clients work.

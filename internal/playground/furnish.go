@@ -14,8 +14,11 @@ import (
 	"strings"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/api/digicertone"
 	"github.com/telamon-ca/telamon/internal/app"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/signing"
+	"github.com/telamon-ca/telamon/internal/tbs"
 )
 
 //go:embed policies/private.json
@@ -103,6 +106,11 @@ func (p *playground) describe(ctx context.Context, server *app.Server) (*Descrip
 			return nil, err
 		}
 	}
+	if d.DigiCertONE != nil {
+		port := fmt.Sprint(server.Addr.(*net.TCPAddr).Port)
+		d.DigiCertONE.BaseURL = "https://" + net.JoinHostPort(digicertONEHost, port)
+		d.DigiCertONE.ClientAuthURL = "https://" + net.JoinHostPort(digicertone.ClientAuthPrefix+digicertONEHost, port)
+	}
 	d.AtlasURL, d.StatusURL = "https://"+reachable(server.Addr)+"/v2", p.cfg.StatusBaseURL
 	p.describeWorld(d, server)
 	if err := p.writeServerCA(); err != nil {
@@ -122,7 +130,7 @@ func reachable(addr net.Addr) string {
 
 func (p *playground) furnish(ctx context.Context, d *Description) error {
 	use := p.app.IAM
-	account, err := use.CreateAccount(ctx, operator, accountName)
+	account, err := use.CreateAccount(ctx, operator, iam.NewAccount{Name: accountName})
 	if err != nil {
 		return err
 	}
@@ -145,6 +153,37 @@ func (p *playground) furnish(ctx context.Context, d *Description) error {
 		}
 		d.Credentials = append(d.Credentials, *made)
 	}
+	if err := p.addServiceUser(ctx, account.ID, d); err != nil {
+		return err
+	}
+	return p.addKeyPair(ctx, account.ID, d)
+}
+
+// addKeyPair makes a key pair with a certificate, by which the service user can sign.
+func (p *playground) addKeyPair(ctx context.Context, account telamon.AccountID, d *Description) error {
+	k, err := p.app.Signing.Create(ctx, operator, signing.NewKeyPair{
+		Account: account, Name: "playground-key", KeyType: string(tbs.ECP256), Certify: &signing.NewCertificate{CommonName: "Telamon Playground"},
+	})
+	if err != nil {
+		return fmt.Errorf("make the key pair: %w", err)
+	}
+	d.DigiCertONE.KeyPairID = digicertone.KeyPairID(k.ID)
+	return nil
+}
+
+// digicertONEHost is the base name of the playground's API of DigiCert ONE.
+const digicertONEHost = "one.localhost"
+
+// addServiceUser makes the service user of DigiCert ONE, who may do all that there is.
+func (p *playground) addServiceUser(ctx context.Context, account telamon.AccountID, d *Description) error {
+	user, token, err := p.app.IAM.CreateServiceUser(ctx, operator, iam.NewServiceUser{
+		Account: account, FriendlyName: "playground-service-user", Description: "made by telamon dev", Email: userEmail,
+		Roles: []string{"AM_ACCOUNT_ADMIN", "SM_KEY_MANAGER", "SM_SIGNER"},
+	})
+	if err != nil {
+		return fmt.Errorf("make the service user: %w", err)
+	}
+	d.DigiCertONE = &DigiCertONE{APIKey: token, UserID: digicertone.UserID(user.ID)}
 	return nil
 }
 

@@ -270,6 +270,7 @@ func (p *playground) writeConfig() error {
 		}
 		keys["signer"] = signer
 	}
+	unlimited := map[string]any{"requests": 1_000_000, "window": "1s"}
 	cfg := map[string]any{
 		"database":        database,
 		"keys":            keys,
@@ -278,9 +279,10 @@ func (p *playground) writeConfig() error {
 		"metrics_listen":  "",
 		"admin_socket":    p.path(socketFile),
 		"status_base_url": "http://" + status,
-		"names":           map[string]any{"atlas": names},
+		"names":           map[string]any{"atlas": names, "digicert_one": []string{digicertONEHost}},
 		"mtls_key_types":  []string{"RSA", "EC-P256", "EC-P384"},
 		"limits":          map[string]any{"credential_rate": 100000, "credential_burst": 100000, "address_rate": 10000, "address_burst": 10000},
+		"digicert_one":    map[string]any{"burst": unlimited, "sustained": unlimited},
 		"log":             map[string]any{"level": "warn", "format": "text"},
 	}
 	var text bytes.Buffer

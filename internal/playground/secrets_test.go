@@ -117,6 +117,7 @@ func TestSecretsAreNotKept(t *testing.T) {
 		s.key("certified key", rsaKey())
 		w.work(t, s)
 		w.onboard(t, s)
+		w.workAsServiceUser(t, s)
 		w.mistakes(t, s)
 		control := w.credential("dev_pkcs10").APIKey // which is none
 		s.absent(t, "the directory", w.kept(t), "telamon key 1")

@@ -264,6 +264,11 @@ func (c *client) do(method, path string, body any) *answer {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
+	return c.send(req)
+}
+
+// send sends a request that is ready.
+func (c *client) send(req *http.Request) *answer {
 	res, err := c.http.Do(req)
 	if err != nil {
 		return &answer{err: err}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/ra"
 )
 
@@ -42,7 +43,7 @@ func TestRequirement86CompromisedKey(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
 		c := w.customer(t, unlimited(), 0)
-		other, err := w.iam.CreateAccount(ctx, operator, "Other")
+		other, err := w.iam.CreateAccount(ctx, operator, iam.NewAccount{Name: "Other"})
 		must(t, err)
 		elsewhere := &world{t: t, db: w.db, clock: w.clock, iam: w.iam, ra: w.ra, issuer: w.issuer, account: other.ID}
 		elsewhere.identity = elsewhere.newIdentity(t, time.Time{})

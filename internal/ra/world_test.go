@@ -168,7 +168,7 @@ func newLintedWorld(t testing.TB, url string, clock *testkit.Clock, check func(c
 	t.Cleanup(func() { must(t, w.outside.Close()) })
 	w.lookups = newLookups(w.outside.DNS.Addr())
 	w.start(t)
-	account, err := w.iam.CreateAccount(t.Context(), operator, "Acme")
+	account, err := w.iam.CreateAccount(t.Context(), operator, iam.NewAccount{Name: "Acme"})
 	must(t, err)
 	w.account = account.ID
 	w.identity = w.newIdentity(t, time.Time{})

@@ -341,10 +341,14 @@ func (c *Client) Certificate(name string) (*x509.Certificate, error) {
 
 // Bind is [keystore.Keystore.Bind].
 func (c *Client) Bind(name string, purpose keystore.Purpose) error {
-	if purpose.Certificate == nil {
-		return fmt.Errorf("bind key %s: a certificate is needed: %w", name, keystore.ErrPurpose)
+	var certificate []byte
+	if purpose.Certificate != nil {
+		certificate = purpose.Certificate.Raw
 	}
-	_, _, err := c.call(request{Operation: opBind, Name: name, Role: purpose.Role, EKUFamily: purpose.EKUFamily}, purpose.Certificate.Raw)
+	_, _, err := c.call(request{
+		Operation: opBind, Name: name, Role: purpose.Role, EKUFamily: purpose.EKUFamily,
+		Account: purpose.Owner.Account, KeyPair: purpose.Owner.KeyPair,
+	}, certificate)
 	return err
 }
 
@@ -388,6 +392,18 @@ func (c *Client) SignOCSP(name string, responseData []byte) ([]byte, *tbs.Signat
 	}
 	algorithm, err := tbs.SignatureByIdentifier(reply.Algorithm)
 	return signature, algorithm, err
+}
+
+// SignHash is [keystore.Keystore.SignHash].
+func (c *Client) SignHash(name string, owner keystore.Owner, algorithm *tbs.SignatureAlgorithm, digest []byte) ([]byte, error) {
+	if algorithm == nil {
+		return nil, fmt.Errorf("sign a hash with %s: no algorithm is given: %w", name, keystore.ErrPurpose)
+	}
+	_, signature, err := c.call(request{
+		Operation: opSignHash, Name: name, Account: owner.Account, KeyPair: owner.KeyPair,
+		Algorithm: algorithm.Name(), Hash: algorithm.HashName(),
+	}, digest)
+	return signature, err
 }
 
 // Retire is [keystore.Keystore.Retire].

@@ -26,6 +26,7 @@ const (
 	opSignCertificate operation = "sign_certificate"
 	opSignCRL         operation = "sign_crl"
 	opSignOCSP        operation = "sign_ocsp"
+	opSignHash        operation = "sign_hash"
 	opRetire          operation = "retire"
 	opDestroy         operation = "destroy"
 	opNames           operation = "names"
@@ -84,13 +85,22 @@ func (o operation) answerLimit() int64 {
 }
 
 // request is the header of a request. Its body is what is to be signed, or the
-// certificate of a purpose.
+// certificate of a purpose that has one.
 type request struct {
 	Operation operation          `json:"operation"`
 	Name      string             `json:"name,omitempty"`
 	KeyType   tbs.KeyType        `json:"key_type,omitempty"`
 	Role      telamon.IssuerRole `json:"role,omitempty"`
 	EKUFamily telamon.EKUFamily  `json:"eku_family,omitempty"`
+	Account   telamon.AccountID  `json:"account,omitempty"` // the owner of a key pair
+	KeyPair   telamon.KeyPairID  `json:"key_pair,omitempty"`
+	Algorithm string             `json:"algorithm,omitempty"` // of a hash's signature: see tbs.SignatureNamed
+	Hash      string             `json:"hash,omitempty"`
+}
+
+// owner returns the owner of the key pair that a request is for.
+func (r *request) owner() keystore.Owner {
+	return keystore.Owner{Account: r.Account, KeyPair: r.KeyPair}
 }
 
 // response is the header of a response. Its body is the signature, the public key that
@@ -108,6 +118,8 @@ type keyText struct {
 	Role        telamon.IssuerRole `json:"role,omitempty"`
 	EKUFamily   telamon.EKUFamily  `json:"eku_family,omitempty"`
 	Certificate []byte             `json:"certificate,omitempty"`
+	Account     telamon.AccountID  `json:"account,omitempty"`
+	KeyPair     telamon.KeyPairID  `json:"key_pair,omitempty"`
 	Retired     bool               `json:"retired,omitempty"`
 	Last        int64              `json:"last,omitempty"` // Unix milliseconds of the last record of the journal
 	Reference   string             `json:"reference,omitempty"`
@@ -118,7 +130,10 @@ func newKeyText(k keystore.InspectedKey) (*keyText, error) {
 	if err != nil {
 		return nil, err
 	}
-	text := &keyText{Public: public, Role: k.Purpose.Role, EKUFamily: k.Purpose.EKUFamily, Retired: k.Purpose.Retired, Reference: k.Reference}
+	text := &keyText{
+		Public: public, Role: k.Purpose.Role, EKUFamily: k.Purpose.EKUFamily, Account: k.Purpose.Owner.Account,
+		KeyPair: k.Purpose.Owner.KeyPair, Retired: k.Purpose.Retired, Reference: k.Reference,
+	}
 	if k.Purpose.Certificate != nil {
 		text.Certificate = k.Purpose.Certificate.Raw
 	}
@@ -131,7 +146,9 @@ func newKeyText(k keystore.InspectedKey) (*keyText, error) {
 // parse returns the key that the text describes.
 func (k *keyText) parse(name string) (keystore.InspectedKey, error) {
 	key := keystore.InspectedKey{
-		Name: name, Purpose: keystore.Purpose{Role: k.Role, EKUFamily: k.EKUFamily, Retired: k.Retired}, Reference: k.Reference,
+		Name: name, Reference: k.Reference, Purpose: keystore.Purpose{
+			Role: k.Role, EKUFamily: k.EKUFamily, Owner: keystore.Owner{Account: k.Account, KeyPair: k.KeyPair}, Retired: k.Retired,
+		},
 	}
 	var err error
 	if key.Public, err = x509.ParsePKIXPublicKey(k.Public); err != nil {
@@ -224,9 +241,12 @@ func decodeHeader(content []byte, header any) error {
 
 // purpose returns the purpose that a request to bind a key holds.
 func (r *request) purpose(certificate []byte) (keystore.Purpose, error) {
+	if len(certificate) == 0 {
+		return keystore.Purpose{Role: r.Role, EKUFamily: r.EKUFamily, Owner: r.owner()}, nil
+	}
 	parsed, err := x509.ParseCertificate(certificate)
 	if err != nil {
 		return keystore.Purpose{}, fmt.Errorf("the certificate of the purpose cannot be read: %w", errRefused)
 	}
-	return keystore.Purpose{Role: r.Role, EKUFamily: r.EKUFamily, Certificate: parsed}, nil
+	return keystore.Purpose{Role: r.Role, EKUFamily: r.EKUFamily, Owner: r.owner(), Certificate: parsed}, nil
 }

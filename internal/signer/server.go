@@ -259,6 +259,8 @@ func (s *Server) do(req *request, content *body) (reply response, out func(io.Wr
 		if result, algorithm, err = s.keys.SignOCSP(req.Name, in); err == nil {
 			reply.Algorithm = algorithm.Identifier()
 		}
+	case opSignHash:
+		result, err = s.signHash(req, in)
 	case opJournal:
 		out = func(w io.Writer) error { return s.writeJournal(w, req.Name) }
 	case opDescribe:
@@ -272,6 +274,14 @@ func (s *Server) do(req *request, content *body) (reply response, out func(io.Wr
 		result, err = s.manage(req, in)
 	}
 	return reply, out, err
+}
+
+func (s *Server) signHash(req *request, digest []byte) ([]byte, error) {
+	algorithm, err := tbs.SignatureNamed(req.Algorithm, req.Hash)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, errRefused)
+	}
+	return s.keys.SignHash(req.Name, req.owner(), algorithm, digest)
 }
 
 // writeJournal writes the records of a key's journal.

@@ -3,8 +3,9 @@
 // uses in the keystore's place.
 //
 // The process with the keys does not trust the one that asks. It offers no signing
-// of bytes: every operation is the keystore's own, which checks what it signs
-// against the key's purpose, and journals it, on that side of the socket. Each end
+// of bytes, but of digests by key pairs: every operation is the keystore's own, which
+// checks what it signs against the key's purpose, and journals it, on that side of the
+// socket. Each end
 // proves itself by a certificate that the other one has pinned, and by the user
 // that the kernel says it runs as. Whoever takes over the asking process can have
 // certificates issued as the platform can, but can take no key away.

@@ -90,7 +90,7 @@ func TestClientIsTheKeystore(t *testing.T) {
 		}
 		records = append(records, record)
 	}
-	if len(records) != 2 || records[0].Serial != signed.Serial || !records[1].IsCRL() {
+	if len(records) != 2 || records[0].Serial != signed.Serial || records[1].OfCertificate() {
 		t.Errorf("the journal has %+v, want the certificate's record and the CRL's", records)
 	}
 	if err := w.client.Retire(ca.KeyName); err != nil {
@@ -304,7 +304,7 @@ func TestMalformed(t *testing.T) {
 		{"a long header", frame('H', 1<<16+1, strings.Repeat(" ", 1<<16+1)) + end, false},
 		{"a huge frame", frame('D', 0xffffffff, ""), false},
 		{"an unknown kind", frame('X', 1, "x"), false},
-		{"an unknown field", header(`{"operation":"health","hash":"x"}`) + end, false},
+		{"an unknown field", header(`{"operation":"health","hashes":"x"}`) + end, false},
 		{"two values", header(`{"operation":"health"}{}`) + end, false},
 		{"no JSON", header(`health`) + end, false},
 		{"two headers", health + health + end, false},
@@ -509,6 +509,20 @@ func TestSplit(t *testing.T) {
 		if !errors.Is(err, keystore.ErrNoKey) {
 			t.Errorf("the journal of no key: %v", err)
 		}
+	}
+	owner := keystore.Owner{Account: telamon.NewAccountID(), KeyPair: telamon.NewKeyPairID()}
+	if err := split.Bind("tls-ec-next", keystore.Purpose{Role: telamon.RoleKeyPair, Owner: owner}); err != nil {
+		t.Fatal(err)
+	}
+	algorithm, err := tbs.SignatureNamed("ECDSA", "SHA-256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := split.SignHash("tls-ec-next", owner, algorithm, make([]byte, 32)); err != nil {
+		t.Errorf("a hash, by the signer: %v", err)
+	}
+	if _, err := split.SignHash(root.KeyName, owner, algorithm, make([]byte, 32)); !errors.Is(err, keystore.ErrPurpose) {
+		t.Errorf("a hash, by a root of the files: %v, want ErrPurpose", err)
 	}
 	w.end()
 	if _, err := split.SignCRL(root.KeyName, strings.NewReader("no list")); !errors.Is(err, keystore.ErrPurpose) {

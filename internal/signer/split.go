@@ -34,6 +34,7 @@ type holder interface {
 	SignCertificate(name string, tbsDER []byte) ([]byte, error)
 	SignCRL(name string, tbsCertList io.Reader) ([]byte, error)
 	SignOCSP(name string, responseData []byte) ([]byte, *tbs.SignatureAlgorithm, error)
+	SignHash(name string, owner keystore.Owner, algorithm *tbs.SignatureAlgorithm, digest []byte) ([]byte, error)
 	Retire(name string) error
 	Destroy(name string) error
 	CheckKey(name string) error
@@ -92,6 +93,11 @@ func (s *Split) SignCRL(name string, tbsCertList io.Reader) ([]byte, error) {
 // SignOCSP is [keystore.Keystore.SignOCSP].
 func (s *Split) SignOCSP(name string, responseData []byte) ([]byte, *tbs.SignatureAlgorithm, error) {
 	return s.holder(name).SignOCSP(name, responseData)
+}
+
+// SignHash is [keystore.Keystore.SignHash].
+func (s *Split) SignHash(name string, owner keystore.Owner, algorithm *tbs.SignatureAlgorithm, digest []byte) ([]byte, error) {
+	return s.holder(name).SignHash(name, owner, algorithm, digest)
 }
 
 // Retire is [keystore.Keystore.Retire].

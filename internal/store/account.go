@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -93,9 +94,10 @@ func (t *txn) createAccount(ctx context.Context, actor telamon.Actor, a *telamon
 	if err := t.changed(ctx, ChangeAccount, a.ID.String()); err != nil {
 		return err
 	}
+	facts := periodFacts(a.StartsAt, a.EndsAt)
+	facts["name"] = a.Name
 	return t.audit(ctx, telamon.Event{
-		Actor: actor, Account: a.ID, Action: "account.create", Object: a.ID.String(), Result: "ok",
-		After: map[string]any{"name": a.Name},
+		Actor: actor, Account: a.ID, Action: "account.create", Object: a.ID.String(), Result: "ok", After: facts,
 	})
 }
 
@@ -143,6 +145,45 @@ func (db *DB) SetAccountState(ctx context.Context, actor telamon.Actor, id telam
 		}
 		return t.audit(ctx, stateEvent(actor, id, "account", id.String(), from, to))
 	})
+}
+
+// SetAccountPeriod replaces the first and the last instant of an account's service period;
+// zero is no bound. It reports NotFound, and Conflict if the account is deleted.
+func (db *DB) SetAccountPeriod(ctx context.Context, actor telamon.Actor, id telamon.AccountID, starts, ends time.Time) error {
+	return db.update(ctx, func(t *txn) error {
+		row, err := t.Account(ctx, id.String())
+		if err != nil {
+			return found(err, "account_not_found", "account")
+		}
+		before := accountOf(row)
+		if before.State == telamon.Deleted {
+			return fault.New(fault.Conflict, "wrong_state", "The account is deleted.")
+		}
+		err = mustChange(t.SetAccountPeriod(ctx, queries.SetAccountPeriodParams{
+			ID: id.String(), StartsAt: millisOrNil(starts), EndsAt: millisOrNil(ends),
+		}))
+		if err != nil {
+			return fmt.Errorf("change service period of account %s: %w", id, err)
+		}
+		if err := t.changed(ctx, ChangeAccount, id.String()); err != nil {
+			return err
+		}
+		return t.audit(ctx, telamon.Event{
+			Actor: actor, Account: id, Action: "account.update", Object: id.String(), Result: "ok",
+			Before: periodFacts(before.StartsAt, before.EndsAt), After: periodFacts(starts, ends),
+		})
+	})
+}
+
+// periodFacts is what the audit log keeps of a service period: null is no bound.
+func periodFacts(starts, ends time.Time) map[string]any {
+	bound := func(at time.Time) any {
+		if at.IsZero() {
+			return nil
+		}
+		return at.UTC()
+	}
+	return map[string]any{"starts_at": bound(starts), "ends_at": bound(ends)}
 }
 
 func accountOf(r queries.Account) telamon.Account {

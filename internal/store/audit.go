@@ -39,8 +39,8 @@ func (t *txn) audit(ctx context.Context, e telamon.Event) error {
 	return t.record(ctx, eventTable, e)
 }
 
-// record writes an event that has an ID. If it has no time it is given the
-// transaction's.
+// record writes an event that has an ID, and what its account is shown of it. If it has
+// no time it is given the transaction's.
 func (t *txn) record(ctx context.Context, into *table, e telamon.Event) error {
 	if e.At.IsZero() {
 		e.At = t.now
@@ -54,5 +54,12 @@ func (t *txn) record(ctx context.Context, into *table, e telamon.Event) error {
 		return err
 	}
 	t.objects = append(t.objects, e.Action+" "+e.Object)
-	return t.insert(ctx, into, row)
+	if err := t.insert(ctx, into, row); err != nil {
+		return err
+	}
+	shown := activityTable
+	if into == eventOnceTable {
+		shown = activityOnceTable
+	}
+	return t.activity(ctx, shown, e)
 }

@@ -22,7 +22,7 @@ const eventsPerTransaction = 500
 
 // RecordEvents writes events that belong to no change of state, such as those of an
 // [audit.Counter]. Each that has no ID gets one, in the caller's slice, and each
-// that has no time the present one. It returns how many are durable: the first ones.
+// that has no time the present one there. It returns how many are durable: the first ones.
 //
 // If the outcome cannot be told, the caller may give the same events again: one that
 // was written is not written twice.
@@ -30,6 +30,9 @@ func (db *DB) RecordEvents(ctx context.Context, events []telamon.Event) (written
 	for i := range events {
 		if events[i].ID == "" {
 			events[i].ID = telamon.NewEventID()
+		}
+		if events[i].At.IsZero() {
+			events[i].At = db.clock.Now().UTC()
 		}
 	}
 	for written < len(events) {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -53,11 +54,14 @@ func (t *txn) insertClientCert(ctx context.Context, actor telamon.Actor, cert *t
 	if err := t.changed(ctx, ChangeClientCert, cert.ID.String()); err != nil {
 		return err
 	}
+	facts := map[string]any{"serial": cert.Serial.String(), "issuer": cert.Issuer, "not_after": cert.NotAfter}
+	if cert.User != "" {
+		facts["user"], facts["name"] = cert.User, cert.Name
+	} else {
+		facts["credentials"] = cert.Credentials
+	}
 	return t.audit(ctx, telamon.Event{
-		Actor: actor, Account: cert.Account, Action: "client_certificate.issue", Object: cert.ID.String(), Result: "ok",
-		After: map[string]any{
-			"serial": cert.Serial.String(), "issuer": cert.Issuer, "not_after": cert.NotAfter, "credentials": cert.Credentials,
-		},
+		Actor: actor, Account: cert.Account, Action: "client_certificate.issue", Object: cert.ID.String(), Result: "ok", After: facts,
 	})
 }
 
@@ -136,6 +140,20 @@ func (db *DB) ClientCerts(ctx context.Context, account telamon.AccountID, page P
 
 // fullClientCert adds the parsed certificate and the links.
 func (db *DB) fullClientCert(ctx context.Context, q *queries.Queries, r queries.ClientCertificate) (telamon.ClientCert, error) {
+	cert, err := parsedClientCert(r)
+	if err != nil {
+		return cert, err
+	}
+	links, err := q.ClientCertLinks(ctx, r.ID)
+	if err != nil {
+		return cert, db.judge(ctx, fmt.Errorf("read links of client certificate %s: %w", r.ID, err))
+	}
+	cert.Credentials = mapped(links, toCredentialID)
+	return cert, nil
+}
+
+// parsedClientCert adds the parsed certificate.
+func parsedClientCert(r queries.ClientCertificate) (telamon.ClientCert, error) {
 	cert := clientCertOf(queries.ClientCertFactsRow{
 		ID: r.ID, AccountID: r.AccountID, Fingerprint: r.Fingerprint, Serial: r.Serial, IssuerID: r.IssuerID, SpkiHash: r.SpkiHash,
 		CrlShard: r.CrlShard, NotAfter: r.NotAfter, State: r.State, CreatedAt: r.CreatedAt, UserID: r.UserID, Name: r.Name,
@@ -146,11 +164,6 @@ func (db *DB) fullClientCert(ctx context.Context, q *queries.Queries, r queries.
 		return cert, fmt.Errorf("read client certificate %s: %w", r.ID, err)
 	}
 	cert.NotBefore = cert.Certificate.NotBefore
-	links, err := q.ClientCertLinks(ctx, r.ID)
-	if err != nil {
-		return cert, db.judge(ctx, fmt.Errorf("read links of client certificate %s: %w", r.ID, err))
-	}
-	cert.Credentials = mapped(links, toCredentialID)
 	return cert, nil
 }
 
@@ -204,15 +217,15 @@ func (db *DB) SetClientCertState(ctx context.Context, actor telamon.Actor, accou
 
 // ChangeClientCertLinks links a client certificate to the credentials of add and
 // unlinks it from those of remove. It reports NotFound if any of them is not the
-// account's, and Conflict if the certificate is revoked or a credential deleted.
+// account's, and Conflict if the certificate is revoked or a user's, or a credential deleted.
 func (db *DB) ChangeClientCertLinks(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.ClientCertID, add, remove []telamon.CredentialID) error {
 	return db.update(ctx, func(t *txn) error {
 		row, err := t.ClientCert(ctx, queries.ClientCertParams{AccountID: account.String(), ID: id.String()})
 		if err != nil {
 			return found(err, "client_certificate_not_found", "client certificate")
 		}
-		if telamon.State(row.State) == telamon.Revoked {
-			return fault.New(fault.Conflict, "wrong_state", "The client certificate is revoked.")
+		if telamon.State(row.State) == telamon.Revoked || row.UserID != nil {
+			return fault.New(fault.Conflict, "wrong_state", "The client certificate is revoked, or a user's.")
 		}
 		for _, credential := range add {
 			if _, err := t.link(ctx, account, id, credential); err != nil {
@@ -234,6 +247,30 @@ func (db *DB) ChangeClientCertLinks(ctx context.Context, actor telamon.Actor, ac
 		return t.audit(ctx, telamon.Event{
 			Actor: actor, Account: account, Action: "client_certificate.link", Object: id.String(), Result: "ok",
 			After: map[string]any{"added": add, "removed": remove},
+		})
+	})
+}
+
+// NoteFirstUse writes that the actor's client certificate was used at a time for the first
+// time, and the audit event of it, unless an earlier use is noted or there is no such
+// certificate any more.
+func (db *DB) NoteFirstUse(ctx context.Context, actor telamon.Actor, at time.Time) error {
+	return db.update(ctx, func(t *txn) error {
+		first, err := t.NoteFirstUse(ctx, queries.NoteFirstUseParams{
+			AccountID: actor.Account.String(), ID: actor.ClientCert.String(), At: millisOrNil(at),
+		})
+		if err != nil {
+			return fmt.Errorf("note first use of client certificate %s: %w", actor.ClientCert, err)
+		}
+		if first == 0 {
+			return nil
+		}
+		if err := t.changed(ctx, ChangeClientCert, actor.ClientCert.String()); err != nil {
+			return err
+		}
+		return t.audit(ctx, telamon.Event{
+			Actor: actor, Account: actor.Account, Action: "client_certificate.use", Object: actor.ClientCert.String(), Result: "ok",
+			After: map[string]any{"first_used_at": at.UTC()},
 		})
 	})
 }

@@ -53,9 +53,9 @@ type committer struct {
 
 // batchRows are the columns of the rows of a batch, by table.
 type batchRows struct {
-	certs, ders, evidence, events []any
-	sums                          counts
-	shards                        map[shardKey]bool // that were revised
+	certs, ders, evidence, events, activity []any
+	sums                                    counts
+	shards                                  map[shardKey]bool // that were revised
 }
 
 func (r *batchRows) reset() {
@@ -63,7 +63,8 @@ func (r *batchRows) reset() {
 	clear(r.ders)
 	clear(r.evidence)
 	clear(r.events)
-	r.certs, r.ders, r.evidence, r.events = r.certs[:0], r.ders[:0], r.evidence[:0], r.events[:0]
+	clear(r.activity)
+	r.certs, r.ders, r.evidence, r.events, r.activity = r.certs[:0], r.ders[:0], r.evidence[:0], r.events[:0], r.activity[:0]
 	r.sums.reset()
 	clear(r.shards)
 }
@@ -268,6 +269,9 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 	if err := t.insert(ctx, eventTable, r.events); err != nil {
 		return err
 	}
+	if err := t.insert(ctx, activityTable, r.activity); err != nil {
+		return err
+	}
 	if err := r.sums.write(ctx, t); err != nil {
 		return err
 	}
@@ -297,6 +301,7 @@ func (r *batchRows) add(u *unit) (err error) {
 			return err
 		}
 		r.events, err = appendEvent(r.events, &refusal, leaf)
+		r.activity = appendActivity(r.activity, &refusal)
 		return err
 	}
 	if u.cert != nil {
@@ -310,5 +315,6 @@ func (r *batchRows) add(u *unit) (err error) {
 		r.shards[key] = true
 	}
 	r.events, err = appendEvent(r.events, &u.event, u.leaf)
+	r.activity = appendActivity(r.activity, &u.event)
 	return err
 }

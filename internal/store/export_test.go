@@ -182,3 +182,6 @@ func Prepare(ctx context.Context, db *DB, query string) error {
 	}
 	return stmt.Close()
 }
+
+// HasSentence reports whether a reason for a refusal has a sentence of its own.
+func HasSentence(reason string) bool { return reasonSentences[reason] != "" }

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -94,7 +97,7 @@ func readIssuers(ctx context.Context, q *queries.Queries) ([]telamon.Issuer, []t
 			SignUntil: timeOrZero(r.SignUntil),
 		}
 	}
-	if err := addCrosses(ctx, q, issuers); err != nil {
+	if err := errors.Join(addCrosses(ctx, q, issuers), addRevoked(ctx, q, issuers)); err != nil {
 		return nil, nil, err
 	}
 	list, err := q.AllSeries(ctx)
@@ -109,6 +112,21 @@ func readIssuers(ctx context.Context, q *queries.Queries) ([]telamon.Issuer, []t
 		}
 	}
 	return issuers, series, nil
+}
+
+// addRevoked marks the issuing CAs whose certificate their root revoked.
+func addRevoked(ctx context.Context, q *queries.Queries, issuers []telamon.Issuer) error {
+	rows, err := q.RevokedCAs(ctx)
+	if err != nil {
+		return fmt.Errorf("read revoked issuers: %w", err)
+	}
+	for i := range issuers {
+		serial, ok := telamon.SerialFromInt(issuers[i].Certificate.SerialNumber)
+		issuers[i].Revoked = ok && slices.ContainsFunc(rows, func(r queries.RevokedCAsRow) bool {
+			return r.IssuerID == issuers[i].Parent.String() && bytes.Equal(r.Serial, serial[:])
+		})
+	}
+	return nil
 }
 
 // addCrosses adds the certificates of roots by other CAs.
@@ -165,6 +183,14 @@ func idOf[T ~string](s *string) T {
 		return ""
 	}
 	return T(*s)
+}
+
+// timeOrNil is a time in an audit event, which has null for none.
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 func timeOrZero(millis *int64) time.Time {

@@ -238,7 +238,7 @@ func (db *DB) AcceptInvitation(ctx context.Context, actor telamon.Actor, link *M
 			return errLink()
 		}
 		u.Account, u.Email, u.Locale, u.Roles, u.CreatedBy = i.Account, i.Email, i.Locale, i.Roles, i.InvitedBy
-		if err := t.createUser(ctx, actor, u); err != nil {
+		if err := t.insertUser(ctx, actor, u); err != nil {
 			return err
 		}
 		if err := t.ensurePerson(ctx, u.ID); err != nil {

@@ -13,8 +13,8 @@ import (
 )
 
 // A SerialStatus is what is said to relying parties of the certificate of a serial
-// number: one of a subscriber, an mTLS certificate, that of an OCSP responder, or one
-// that is only known to be revoked.
+// number: one of a subscriber, an mTLS certificate, that of a key pair or an OCSP
+// responder, or one that is only known to be revoked.
 type SerialStatus struct {
 	Issuer     telamon.IssuerID
 	CRLShard   int

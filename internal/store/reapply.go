@@ -128,6 +128,16 @@ func (t *txn) reapply(ctx context.Context, actor telamon.Actor, issuer *telamon.
 		}
 		return reapplied, t.audit(ctx, event)
 	}
+	pairs, err := t.RestoreKeyPairRevocation(ctx, queries.RestoreKeyPairRevocationParams{
+		RevokedAt: millisOrNil(e.At), Reason: string(e.Reason), Serial: e.Serial[:], IssuerID: textOrNil(issuer.ID),
+	})
+	if err != nil {
+		return 0, err
+	}
+	if len(pairs) == 1 {
+		event.Action, event.Object, event.Account = "key_pair.revoke", pairs[0].ID, telamon.AccountID(pairs[0].AccountID)
+		return reapplied, t.audit(ctx, event)
+	}
 	known, err := t.SerialStatus(ctx, e.Serial[:])
 	if err != nil || slices.ContainsFunc(known, isRevoked) { // a responder or a precertificate is not
 		return alreadyRevoked, err
@@ -157,7 +167,7 @@ func (db *DB) RevokeLost(ctx context.Context, issuer *telamon.Issuer, serial tel
 			return fault.New(fault.Conflict, fault.CodeAlreadyRevoked, "Certificate is already revoked")
 		}
 		if len(known) > 0 {
-			return fault.New(fault.Conflict, "wrong_state", "This serial number is one of an mTLS certificate, an OCSP responder or a precertificate, and not lost.")
+			return fault.New(fault.Conflict, "wrong_state", "This serial number is one of an mTLS certificate, a key pair, an OCSP responder or a precertificate, and not lost.")
 		}
 		added, err := t.InsertCARevocation(ctx, queries.InsertCARevocationParams{
 			IssuerID: issuer.ID.String(), Serial: serial[:], CrlShard: shard, NotAfter: issuer.Certificate.NotAfter.UnixMilli(),

@@ -110,7 +110,7 @@ func (db *DB) VerifyRegistration(ctx context.Context, actor telamon.Actor, link 
 		if err := t.createAccount(ctx, actor, a); err != nil {
 			return err
 		}
-		if err := t.createUser(ctx, actor, u); err != nil {
+		if err := t.insertUser(ctx, actor, u); err != nil {
 			return err
 		}
 		if err := t.InsertPerson(ctx, queries.InsertPersonParams{UserID: u.ID.String(), Stage: string(StageVerified)}); err != nil {

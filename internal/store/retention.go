@@ -282,6 +282,9 @@ func (t *txn) dropClientCert(ctx context.Context, r queries.ExpiredClientCertsRo
 	if err := t.UnlinkAllOfClientCert(ctx, r.ID); err != nil {
 		return err
 	}
+	if _, err := t.DropDownload(ctx, r.ID); err != nil {
+		return err
+	}
 	if err := t.DropClientCert(ctx, r.ID); err != nil {
 		return err
 	}
@@ -314,8 +317,8 @@ func (db *DB) OldestCertificate(ctx context.Context) (time.Time, bool, error) {
 }
 
 // PurgeEvents removes the audit events of before the bound, but for those that keep
-// asks for by their action. Their places and hashes stay, so that the log verifies. It
-// returns how many it removed, and can be called again after it was cut short.
+// asks for by their action, with what accounts are shown of them. Their places and hashes
+// stay, so that the log verifies. It returns how many it removed, and can be called again after it was cut short.
 //
 // The horizon of what may be missing is kept with the audit event that says so; see
 // [DB.AuditHorizon].
@@ -362,8 +365,14 @@ func (t *txn) purgeEvents(ctx context.Context, cursor, end []byte, before time.T
 		}
 		for _, row := range rows {
 			next = row.ID
-			if event, err := audit.Decode(row.Payload); err == nil && keep(event.Action) {
+			event, err := audit.Decode(row.Payload)
+			if err == nil && keep(event.Action) {
 				continue
+			}
+			if err != nil || IsActivity(event.Action) {
+				if err := t.PurgeActivity(ctx, queries.PurgeActivityParams{AccountID: row.AccountID, At: row.At, ID: row.ID}); err != nil {
+					return 0, cursor, fmt.Errorf("purge activity: %w", err)
+				}
 			}
 			if _, err := t.conn.ExecContext(ctx, "DELETE FROM audit_event WHERE id = $1", row.ID); err != nil {
 				return 0, cursor, fmt.Errorf("purge event: %w", err)

@@ -33,13 +33,15 @@ var revokedQueries = []string{
 		" WHERE issuer_id = $1 AND crl_shard = $2 AND revoked_at IS NOT NULL ORDER BY serial",
 	"SELECT serial, not_after, revoked_at, reason, CAST(NULL AS BIGINT) FROM client_certificate" +
 		" WHERE issuer_id = $1 AND crl_shard = $2 AND revoked_at IS NOT NULL ORDER BY serial",
+	"SELECT serial, not_after, revoked_at, reason, CAST(NULL AS BIGINT) FROM key_pair" +
+		" WHERE issuer_id = $1 AND crl_shard = $2 AND revoked_at IS NOT NULL ORDER BY serial",
 	"SELECT serial, not_after, revoked_at, reason, compromised_at FROM ca_revocation" +
 		" WHERE issuer_id = $1 AND crl_shard = $2 ORDER BY serial",
 }
 
 // RevokedOf calls yield with the revoked certificates of a CRL shard that expire at
 // since or later, in the order of their serial numbers: those of subscribers, then the
-// client certificates, then CAs. It holds none of them, and ends at yield's first
+// client certificates, then those of key pairs, then CAs. It holds none of them, and ends at yield's first
 // error, which it returns.
 func (db *DB) RevokedOf(ctx context.Context, issuer telamon.IssuerID, shard int, since time.Time, yield func(*RevokedEntry) error) error {
 	var from int64
@@ -139,6 +141,9 @@ func (t *txn) revokeCA(ctx context.Context, actor telamon.Actor, ca RevokedCA, r
 	if err := t.reviseShards(ctx, map[shardKey]bool{{ca.Parent.String(), 0}: true}); err != nil {
 		return err
 	}
+	if err := t.changed(ctx, ChangeIssuer, ca.Issuer.String()); err != nil {
+		return err
+	}
 	return t.audit(ctx, telamon.Event{
 		Actor: actor, Action: "issuer.revoke", Object: ca.Issuer.String(), Result: "ok",
 		After: map[string]any{"serial": ca.Serial.String(), "reason": rev.Reason, "parent": ca.Parent},
@@ -186,6 +191,10 @@ func (db *DB) countExpiry(ctx context.Context, issuer telamon.IssuerID, from, to
 	if err != nil {
 		return 0, err
 	}
+	pairs, err := q.LastKeyPairExpiry(ctx, textOrNil(issuer))
+	if err != nil {
+		return 0, err
+	}
 	pre, err := q.LastPrecertificateExpiry(ctx, issuer.String())
 	if err != nil {
 		return 0, err
@@ -194,7 +203,7 @@ func (db *DB) countExpiry(ctx context.Context, issuer telamon.IssuerID, from, to
 	if err != nil {
 		return 0, err
 	}
-	last = max(last, pre, lost)
+	last = max(last, pairs, pre, lost)
 	for hour := from.Add(-LateSigning).Unix() / 3600; hour <= to.Add(LateSigning).Unix()/3600; hour++ {
 		n, err := q.LastExpiryOfHour(ctx, queries.LastExpiryOfHourParams{
 			First: firstSerial(hour), Past: firstSerial(hour + 1), IssuerID: issuer.String(),

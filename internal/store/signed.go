@@ -18,8 +18,9 @@ import (
 // signedPage is how many certificates are read at a time.
 const signedPage = 500
 
-// SignedBy yields the certificates of an issuer, those of accounts and mTLS ones, whose
-// serial numbers are of the hours from one to another, both included, in their order.
+// SignedBy yields the certificates of an issuer, those of accounts, mTLS ones and those of
+// key pairs, whose serial numbers are of the hours from one to another, both included, in
+// their order.
 // An error ends it.
 func (db *DB) SignedBy(ctx context.Context, issuer telamon.IssuerID, from, until time.Time) iter.Seq2[telamon.SignedTBS, error] {
 	return func(yield func(telamon.SignedTBS, error) bool) {

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 
@@ -16,10 +17,20 @@ import (
 // and Conflict with email_taken if a person of this address exists on the platform, or
 // with name_taken if a service user of this name exists in the account.
 func (db *DB) CreateUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
-	return takenBy(db.update(ctx, func(t *txn) error { return t.createUser(ctx, actor, u) }))
+	return nameFault(db.update(ctx, func(t *txn) error { return t.insertUser(ctx, actor, u) }), u.Name)
 }
 
-func (t *txn) createUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
+// CreateServiceUser is CreateUser of a service user together with an API token of theirs.
+func (db *DB) CreateServiceUser(ctx context.Context, actor telamon.Actor, u *telamon.User, k *telamon.APIToken) error {
+	return nameFault(db.update(ctx, func(t *txn) error {
+		if err := t.insertUser(ctx, actor, u); err != nil {
+			return err
+		}
+		return t.insertAPIToken(ctx, actor, k)
+	}), u.Name)
+}
+
+func (t *txn) insertUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
 	if err := t.mustHaveAccount(ctx, u.Account); err != nil {
 		return err
 	}
@@ -46,16 +57,19 @@ func (t *txn) createUser(ctx context.Context, actor telamon.Actor, u *telamon.Us
 	})
 }
 
-// takenBy says of a new user's row what is taken.
-func takenBy(err error) error {
+// nameFault turns the violation of a rule about names into a Conflict.
+func nameFault(err error, name string) error {
 	switch {
 	case violates(err, "account_user_email_is_unique"):
 		return fault.New(fault.Conflict, "email_taken", "A user of this e-mail address exists.")
-	case violates(err, "account_user_friendly_name_is_unique"):
-		return fault.New(fault.Conflict, "name_taken", "A service user of this name exists.")
+	case violates(err, "account_user_friendly_name_is_unique"), violates(err, "api_token_name_is_unique"):
+		return fault.New(fault.Conflict, "name_taken", fmt.Sprintf(nicknameTaken, name))
 	}
 	return err
 }
+
+// nicknameTaken is what a user is told of a name that is in use (digicert-one.md, Section 4.2).
+const nicknameTaken = "Nickname %s already exists. Enter a different nickname."
 
 // defaultLocale is that of a user who chose none.
 const defaultLocale = "en_US"
@@ -81,6 +95,19 @@ func (db *DB) User(ctx context.Context, account telamon.AccountID, id telamon.Us
 	return userOf(row), db.judge(ctx, found(err, "user_not_found", "user"))
 }
 
+// lockUser returns a user of the account who is not deleted, and keeps others from
+// changing the user until the transaction ends. It reports NotFound.
+func (t *txn) lockUser(ctx context.Context, account telamon.AccountID, id telamon.UserID) (telamon.User, error) {
+	row, err := t.LockUser(ctx, queries.LockUserParams{AccountID: account.String(), ID: id.String()})
+	if err == nil && telamon.State(row.State) == telamon.Deleted {
+		err = sql.ErrNoRows
+	}
+	if err != nil {
+		return telamon.User{}, found(err, "user_not_found", "user")
+	}
+	return userOf(row), nil
+}
+
 // Users lists the users of the account.
 func (db *DB) Users(ctx context.Context, account telamon.AccountID, page Page) ([]telamon.User, error) {
 	rows, err := db.queries().Users(ctx, queries.UsersParams{AccountID: account.String(), After: page.After, Lim: page.limit()})
@@ -90,37 +117,51 @@ func (db *DB) Users(ctx context.Context, account telamon.AccountID, page Page) (
 	return mapped(rows, userOf), nil
 }
 
-// SetUserState disables, enables or deletes a user. It reports NotFound, and
-// Conflict if the user's state does not allow it, and with last_administrator.
-func (db *DB) SetUserState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, to telamon.State) error {
-	return db.update(ctx, func(t *txn) error {
-		row, err := t.User(ctx, queries.UserParams{AccountID: account.String(), ID: id.String()})
-		if err != nil {
-			return found(err, "user_not_found", "user")
-		}
-		from := telamon.State(row.State)
-		if err := checkStateChange(from, to); err != nil {
-			return err
-		}
-		if user := userOf(row); to != telamon.Active {
-			if err := t.keepAdministrator(ctx, &user); err != nil {
-				return err
-			}
-			if _, err := t.Queries.EndSessions(ctx, queries.EndSessionsParams{UserID: id.String()}); err != nil {
-				return fmt.Errorf("end sessions of %s: %w", id, err)
-			}
-		}
-		err = mustChange(t.SetUserState(ctx, queries.SetUserStateParams{
-			AccountID: account.String(), ID: id.String(), FromState: string(from), ToState: string(to),
-		}))
-		if err != nil {
-			return fmt.Errorf("change state of user %s: %w", id, err)
-		}
-		if err := t.changed(ctx, ChangeUser, id.String()); err != nil {
-			return err
-		}
-		return t.audit(ctx, stateEvent(actor, account, "user", id.String(), from, to))
+// LiveUsers lists the users of the account who are not deleted, of one kind or, if it is
+// empty, of all.
+func (db *DB) LiveUsers(ctx context.Context, account telamon.AccountID, kind telamon.UserKind, page Page) ([]telamon.User, error) {
+	rows, err := db.queries().LiveUsers(ctx, queries.LiveUsersParams{
+		AccountID: account.String(), Kind: string(kind), After: page.After, Lim: page.limit(),
 	})
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("list users of %s: %w", account, err))
+	}
+	return mapped(rows, userOf), nil
+}
+
+// SetUserState disables or enables a user. It reports NotFound, and Conflict if the
+// user's state does not allow it, and with last_administrator.
+func (db *DB) SetUserState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, to telamon.State) error {
+	return db.update(ctx, func(t *txn) error { return t.setUserState(ctx, actor, account, id, to) })
+}
+
+func (t *txn) setUserState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, to telamon.State) error {
+	row, err := t.LockUser(ctx, queries.LockUserParams{AccountID: account.String(), ID: id.String()})
+	if err != nil {
+		return found(err, "user_not_found", "user")
+	}
+	from := telamon.State(row.State)
+	if err := checkStateChange(from, to); err != nil {
+		return err
+	}
+	if user := userOf(row); to != telamon.Active {
+		if err := t.keepAdministrator(ctx, &user); err != nil {
+			return err
+		}
+		if _, err := t.Queries.EndSessions(ctx, queries.EndSessionsParams{UserID: id.String()}); err != nil {
+			return fmt.Errorf("end sessions of %s: %w", id, err)
+		}
+	}
+	err = mustChange(t.SetUserState(ctx, queries.SetUserStateParams{
+		AccountID: account.String(), ID: id.String(), FromState: string(from), ToState: string(to),
+	}))
+	if err != nil {
+		return fmt.Errorf("change state of user %s: %w", id, err)
+	}
+	if err := t.changed(ctx, ChangeUser, id.String()); err != nil {
+		return err
+	}
+	return t.audit(ctx, stateEvent(actor, account, "user", id.String(), from, to))
 }
 
 // SetUserPassword replaces the hash of a user's password. It reports NotFound for

@@ -241,6 +241,17 @@ func (a *SignatureAlgorithm) fits(family string) bool {
 	return a.name == family || a.name == "RSA-PSS" && family == "RSA"
 }
 
+// SignatureNamed returns the algorithm of these names, "RSA-PSS" and "SHA-256" say,
+// whatever key signs by it.
+func SignatureNamed(name, hash string) (*SignatureAlgorithm, error) {
+	for _, a := range signatureAlgorithms {
+		if a.name == name && a.hashName == hash {
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("no signature algorithm is %.20q with %.20q", name, hash)
+}
+
 // SignatureByIdentifier returns the algorithm with this DER of an
 // AlgorithmIdentifier, compared byte for byte.
 func SignatureByIdentifier(der []byte) (*SignatureAlgorithm, error) {

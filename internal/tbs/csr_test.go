@@ -263,3 +263,48 @@ func TestPossessionByOpenSSL(t *testing.T) {
 		})
 	}
 }
+
+// TestParseBareCSR reads a request with its PEM lines and without them.
+func TestParseBareCSR(t *testing.T) {
+	key, err1 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	old, err2 := rsa.GenerateKey(rand.Reader, 2048)
+	der, err3 := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	pkcs8, err4 := x509.MarshalPKCS8PrivateKey(key)
+	sec1, err5 := x509.MarshalECPrivateKey(key)
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		t.Fatal(err)
+	}
+	pkcs1 := x509.MarshalPKCS1PrivateKey(old)
+	bare := base64.StdEncoding.EncodeToString(der)
+	armoured := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	for name, text := range map[string]string{
+		"one line": bare, "blanks around it": " \r\n" + bare + "\n\n", "lines": bare[:64] + "\r\n" + bare[64:], "PEM": armoured,
+		"PEM with CRLF":           strings.ReplaceAll(armoured, "\n", "\r\n"),
+		"NEW CERTIFICATE REQUEST": strings.ReplaceAll(armoured, "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"),
+	} {
+		if csr, err := tbs.ParseBareCSR(text); err != nil || !bytes.Equal(csr.Raw, der) {
+			t.Errorf("%s: ParseBareCSR = %+v, %v", name, csr, err)
+		}
+	}
+	forged := bytes.Clone(der)
+	forged[len(forged)-1] ^= 1
+	for name, tt := range map[string]struct {
+		text string
+		want error
+	}{
+		"nothing":       {"", tbs.ErrRequest},
+		"a word":        {"request", tbs.ErrPEM},
+		"a bomb":        {strings.Repeat("A", 1<<20), tbs.ErrPEM},
+		"many blocks":   {strings.Repeat("-----BEGIN X-----\n-----END X-----\n", 1<<15), tbs.ErrPEM},
+		"more than one": {base64.StdEncoding.EncodeToString(append(bytes.Clone(der), der...)), tbs.ErrRequest},
+		"a forged one":  {base64.StdEncoding.EncodeToString(forged), tbs.ErrSelfSignature},
+		"PKCS #8":       {base64.StdEncoding.EncodeToString(pkcs8), tbs.ErrPrivateKey},
+		"SEC 1":         {base64.StdEncoding.EncodeToString(sec1), tbs.ErrPrivateKey},
+		"PKCS #1":       {base64.StdEncoding.EncodeToString(pkcs1), tbs.ErrPrivateKey},
+		"private PEM":   {string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})), tbs.ErrPrivateKey},
+	} {
+		if csr, err := tbs.ParseBareCSR(tt.text); csr != nil || !errors.Is(err, tt.want) {
+			t.Errorf("%s: ParseBareCSR = %+v, %v, want %v", name, csr, err, tt.want)
+		}
+	}
+}

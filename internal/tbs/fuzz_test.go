@@ -79,6 +79,9 @@ func FuzzParseCSR(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		text = asPEM("CERTIFICATE REQUEST", text)
 		csr, err := tbs.ParseCSR(text)
+		if bare, other := tbs.ParseBareCSR(text); err == nil && (other != nil || !bytes.Equal(bare.Raw, csr.Raw)) {
+			t.Fatalf("ParseBareCSR(%q) = %+v, %v", text, bare, other)
+		}
 		if err != nil {
 			known := false
 			for _, want := range []error{tbs.ErrPEM, tbs.ErrPrivateKey, tbs.ErrRequest, tbs.ErrKey, tbs.ErrSelfSignature} {

@@ -61,6 +61,38 @@ func ParseCSR(text string) (*CSR, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseRequest(der)
+}
+
+// ParseBareCSR is ParseCSR for a text that may also be the base64 of the DER alone, in
+// one line or several.
+func ParseBareCSR(text string) (*CSR, error) {
+	if len(text) > maxPEM || strings.Contains(text, "-----") {
+		return ParseCSR(text)
+	}
+	der, err := base64.StdEncoding.Strict().DecodeString(strings.Join(strings.Fields(text), ""))
+	if err != nil {
+		return nil, ErrPEM
+	}
+	if isPrivateKey(der) {
+		return nil, ErrPrivateKey
+	}
+	return parseRequest(der)
+}
+
+// isPrivateKey reports whether der is a private key in one of its usual forms.
+func isPrivateKey(der []byte) bool {
+	if _, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+		return true
+	}
+	if _, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return true
+	}
+	_, err := x509.ParseECPrivateKey(der)
+	return err == nil
+}
+
+func parseRequest(der []byte) (*CSR, error) {
 	request, err := x509.ParseCertificateRequest(der)
 	if err != nil {
 		return nil, ErrRequest

@@ -18,12 +18,17 @@ var keyMakers = []string{
 	"MarshalPKCS8PrivateKey", "MarshalPKCS1PrivateKey", "MarshalECPrivateKey", "EncryptPEMBlock",
 }
 
+// keysOfUsers is the one file that makes keys for others: for client certificates of the
+// private hierarchy by which users reach the platform's own API, if they ask for it
+// (digicert-one.md, Section 6.4, Portal issue). No subscriber's key is among them.
+const keysOfUsers = "internal/iam/pkcs12.go"
+
 // TestRequirement83NoServerKeys holds that nothing behind a route makes or returns a
-// key pair: subscribers make their keys themselves (BR 6.1.1.3).
+// key pair of a subscriber: they make their keys themselves (BR 6.1.1.3).
 func TestRequirement83NoServerKeys(t *testing.T) {
 	routes := 0
 	served := func(s source) bool {
-		return !strings.HasSuffix(s.path, "_test.go") && slices.ContainsFunc(behindRoutes, within(s.path)) && !slices.ContainsFunc(testOnly, within(s.path))
+		return s.path != keysOfUsers && !strings.HasSuffix(s.path, "_test.go") && slices.ContainsFunc(behindRoutes, within(s.path)) && !slices.ContainsFunc(testOnly, within(s.path))
 	}
 	for _, s := range sources(t, served) {
 		ast.Inspect(s.ast, func(n ast.Node) bool {

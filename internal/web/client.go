@@ -16,6 +16,7 @@ import (
 type Client struct {
 	Address     netip.Addr // IPv4-mapped IPv6 as IPv4; invalid on a Unix socket
 	Certificate []byte     // DER of the certificate whose key the client proved to hold; nil: none
+	Proxied     bool       // a proxy that is believed says so
 }
 
 // ClientOf returns the client of a request; the zero Client outside of
@@ -77,7 +78,7 @@ func (c Clients) client(r *http.Request) Client {
 	default:
 		return client // in a trusted place, but not a proxy
 	}
-	client.Address = c.forwarded(r.Header, client.Address)
+	client.Address, client.Proxied = c.forwarded(r.Header, client.Address), true
 	return client
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -17,6 +18,10 @@ type Face struct {
 	// AsksClientCert requests a client certificate in the first handshake. The
 	// client proves to hold its key; what it is worth is judged for each request.
 	AsksClientCert bool
+	// Misdirected writes the answer of status 421 to requests that came over a connection
+	// made for this face and name another, or the other way round; nil is one without a
+	// body.
+	Misdirected http.Handler
 }
 
 // Faces chooses a face by server name.
@@ -47,13 +52,13 @@ func NewFaces(list ...*Face) *Faces {
 	return f
 }
 
-// of returns the face of a host name, the first one if none has it.
-func (f *Faces) of(host string) *Face {
-	if face := f.byHost[strings.ToLower(strings.TrimSuffix(host, "."))]; face != nil {
-		return face
-	}
-	return f.list[0]
+// named returns the face that has the host name, nil if none does.
+func (f *Faces) named(host string) *Face {
+	return f.byHost[strings.ToLower(strings.TrimSuffix(host, "."))]
 }
+
+// of returns the face of a host name, the first one if none has it.
+func (f *Faces) of(host string) *Face { return cmp.Or(f.named(host), f.list[0]) }
 
 // TLSConfig returns the configuration of the listener. Session tickets belong to a
 // face: a session of one cannot be resumed on another.
@@ -68,21 +73,33 @@ func (f *Faces) TLSConfig() *tls.Config {
 
 // ServeHTTP serves a request by its connection's face. One whose Host belongs to
 // another face gets 421 (RFC 9110, Section 15.5.20): it came over a connection
-// whose certificates were agreed for other names. Without TLS, behind a proxy, the
-// Host alone chooses.
+// whose certificates were agreed for other names. Behind a proxy the Host alone
+// chooses.
 func (f *Faces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	face := f.of(host)
-	if r.TLS != nil {
-		agreed := f.of(r.TLS.ServerName)
-		if face != agreed && f.byHost[strings.ToLower(host)] != nil {
-			w.WriteHeader(http.StatusMisdirectedRequest)
+	named := f.named(host)
+	if r.TLS == nil || ClientOf(r.Context()).Proxied {
+		cmp.Or(named, f.list[0]).Handler.ServeHTTP(w, r)
+		return
+	}
+	agreed := f.of(r.TLS.ServerName)
+	if named != nil && named != agreed {
+		misdirected(w, r, agreed, named)
+		return
+	}
+	agreed.Handler.ServeHTTP(w, r)
+}
+
+// misdirected answers in the words of the first of the faces that has any.
+func misdirected(w http.ResponseWriter, r *http.Request, faces ...*Face) {
+	for _, face := range faces {
+		if face.Misdirected != nil {
+			face.Misdirected.ServeHTTP(w, r)
 			return
 		}
-		face = agreed
 	}
-	face.Handler.ServeHTTP(w, r)
+	w.WriteHeader(http.StatusMisdirectedRequest)
 }

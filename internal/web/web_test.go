@@ -64,6 +64,11 @@ func serve(t *testing.T, clients web.Clients) string {
 	faces := web.NewFaces(
 		&web.Face{Name: "atlas", Hosts: []string{"atlas.test"}, Handler: say("atlas"), Certificate: get, AsksClientCert: true},
 		&web.Face{Name: "portal", Hosts: []string{"portal.test"}, Handler: say("portal"), Certificate: get},
+		&web.Face{Name: "one", Hosts: []string{"one.test"}, Handler: say("one"), Certificate: get, Misdirected: http.HandlerFunc(
+			func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusMisdirectedRequest)
+				io.WriteString(w, "misdirected")
+			})},
 	)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", faces.TLSConfig())
 	if err != nil {
@@ -133,6 +138,9 @@ func TestFaces(t *testing.T) {
 		{"an expired certificate of a stranger is no TLS error", "atlas.test", "atlas.test", &client, 200, size},
 		{"Host of another face", "portal.test", "atlas.test", nil, 421, ""},
 		{"Host of another face, the other way round", "atlas.test", "portal.test", nil, 421, ""},
+		{"Host of another face, with a dot", "portal.test", "ATLAS.test.", nil, 421, ""},
+		{"Host of another face, of one with words for it", "one.test", "atlas.test", nil, 421, "misdirected"},
+		{"Host of a face with words for it", "atlas.test", "one.test", nil, 421, "misdirected"},
 		{"an unknown Host stays on the face", "portal.test", "other.test", nil, 200, "portal"},
 	}
 	for _, tt := range tests {
@@ -276,4 +284,23 @@ func FuzzParseClientCert(f *testing.F) {
 			t.Errorf("%q is read as %x", value, der)
 		}
 	})
+}
+
+// TestHostBehindProxy holds that the Host chooses where a proxy is believed, and the server
+// name of TLS where none is.
+func TestHostBehindProxy(t *testing.T) {
+	proxy := certificate(t, "proxy", false)
+	address := serve(t, web.Clients{
+		Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Fingerprints: [][32]byte{sha256.Sum256(proxy.Certificate[0])},
+	})
+	for _, host := range []string{"atlas.test", "portal.test", "one.test", "other.test"} {
+		want, _, _ := strings.Cut(strings.Replace(host, "other", "atlas", 1), ".")
+		status, body := ask(t, address, "", host, &proxy, http.Header{"X-Forwarded-For": {"192.0.2.7"}})
+		if status != 200 || body != want+" 192.0.2.7 cert=0" {
+			t.Errorf("a proxy that asks for %s gets %d %q", host, status, body)
+		}
+		if status, _ := ask(t, address, "", host, nil, nil); (status == 421) != (want != "atlas") {
+			t.Errorf("a stranger who asks for %s gets %d", host, status)
+		}
+	}
 }

@@ -17,37 +17,95 @@ type Account struct {
 	Name      string            `json:"name"`
 	State     telamon.State     `json:"state"`
 	CreatedAt time.Time         `json:"created_at"`
+	ServicePeriod
+}
+
+// A ServicePeriod is the time in which an account's users may act: its first and its last
+// instant. One that is left out is no bound.
+type ServicePeriod struct {
+	StartsAt *time.Time `json:"starts_at,omitempty"`
+	EndsAt   *time.Time `json:"ends_at,omitempty"`
+}
+
+func (p ServicePeriod) period() iam.Period {
+	return iam.Period{StartsAt: valueOf(p.StartsAt), EndsAt: valueOf(p.EndsAt)}
 }
 
 func accountOf(a telamon.Account) Account {
-	return Account{ID: a.ID, Name: a.Name, State: a.State, CreatedAt: a.CreatedAt}
+	return Account{
+		ID: a.ID, Name: a.Name, State: a.State, CreatedAt: a.CreatedAt,
+		ServicePeriod: ServicePeriod{StartsAt: timeOf(a.StartsAt), EndsAt: timeOf(a.EndsAt)},
+	}
 }
 
 // NewAccount is the body that makes an account.
 type NewAccount struct {
 	Name string `json:"name"`
+	ServicePeriod
 }
 
-// A User is a person of an account.
+// A User is a person of an account, or a machine's login.
 type User struct {
-	ID        telamon.UserID `json:"id"`
-	Email     string         `json:"email"`
-	Name      string         `json:"name"`
-	Roles     []string       `json:"roles"`
-	State     telamon.State  `json:"state"`
-	CreatedAt time.Time      `json:"created_at"`
+	ID          telamon.UserID   `json:"id"`
+	Kind        telamon.UserKind `json:"kind"`
+	Email       string           `json:"email"`
+	Name        string           `json:"name"`
+	Description string           `json:"description,omitempty"`
+	Roles       []string         `json:"roles"`
+	State       telamon.State    `json:"state"`
+	EndsAt      *time.Time       `json:"ends_at,omitempty"`   // the last second
+	LockedAt    *time.Time       `json:"locked_at,omitempty"` // only while the user is locked
+	CreatedAt   time.Time        `json:"created_at"`
 }
 
 func userOf(u telamon.User) User {
-	return User{ID: u.ID, Email: u.Email, Name: u.Name, Roles: u.Roles, State: u.State, CreatedAt: u.CreatedAt}
+	return User{
+		ID: u.ID, Kind: u.Kind, Email: u.Email, Name: u.Name, Description: u.Description, Roles: u.Roles, State: u.State, EndsAt: timeOf(u.EndsAt),
+		LockedAt: timeOf(u.LockedAt), CreatedAt: u.CreatedAt,
+	}
 }
 
-// NewUser is the body that makes a user. Without a password none is set yet.
+// NewUser is the body that makes a user: a person, unless it is of the kind "service". A
+// person without a password has none yet; a service user has none ever.
 type NewUser struct {
-	Email    string   `json:"email"`
-	Name     string   `json:"name"`
-	Roles    []string `json:"roles"`
-	Password string   `json:"password,omitempty"`
+	Kind        telamon.UserKind `json:"kind,omitempty"`
+	Email       string           `json:"email"`
+	Name        string           `json:"name"`
+	Description string           `json:"description,omitempty"` // of a service user
+	Roles       []string         `json:"roles"`
+	EndsAt      *time.Time       `json:"ends_at,omitempty"` // of a service user: the last second
+	Password    string           `json:"password,omitempty"`
+}
+
+// A CreatedUser is a user who was just made; a service user comes with an API token, which
+// is shown once.
+type CreatedUser struct {
+	User
+	APIToken string `json:"api_token,omitempty"`
+}
+
+// UserChange is the body that changes a user. What is left out stays as it is.
+type UserChange struct {
+	Email       *string    `json:"email,omitempty"`
+	Name        *string    `json:"name,omitempty"`
+	Description *string    `json:"description,omitempty"`
+	Roles       []string   `json:"roles,omitempty"`
+	EndsAt      *time.Time `json:"ends_at,omitempty"`
+	NoEnd       bool       `json:"no_end,omitempty"` // removes the end
+}
+
+func (in *UserChange) change() iam.UserChange {
+	return iam.UserChange{
+		Name: in.Name, Description: in.Description, Email: in.Email, Roles: in.Roles, EndsAt: newEnd(in.EndsAt, in.NoEnd),
+	}
+}
+
+// newEnd returns the end that a change gives: nil leaves it, the zero time removes it.
+func newEnd(end *time.Time, none bool) *time.Time {
+	if none {
+		return &time.Time{}
+	}
+	return end
 }
 
 // Password is the body that sets a user's password.
@@ -129,17 +187,29 @@ func (s *server) accountRoutes() {
 		if err := c.body(&in); err != nil {
 			return nil, err
 		}
-		account, err := s.IAM.CreateAccount(ctx, c.actor, in.Name)
+		account, err := s.IAM.CreateAccount(ctx, c.actor, iam.NewAccount{Name: in.Name, Period: in.period()})
 		return made(account, err, accountOf)
 	})
 	s.route("GET /accounts/{account}", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
 		account, err := c.account(ctx)
 		return accountOf(account), err
 	})
+	s.route("PUT /accounts/{account}/service-period", http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
+		var in ServicePeriod
+		if err := c.body(&in); err != nil {
+			return nil, err
+		}
+		account, err := c.account(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.IAM.SetServicePeriod(ctx, c.actor, account.ID, in.period())
+	})
 	s.accountAction("POST /accounts/{account}/disable", s.IAM.DisableAccount)
 	s.accountAction("POST /accounts/{account}/enable", s.IAM.EnableAccount)
 	s.accountAction("DELETE /accounts/{account}", s.IAM.DeleteAccount)
 	s.userRoutes()
+	s.tokenRoutes()
 	s.identityRoutes()
 }
 
@@ -157,19 +227,45 @@ func (s *server) userRoutes() {
 	const all, one, name = "/accounts/{account}/users", "/accounts/{account}/users/{user}", "user"
 	accountListRoute(s, "GET "+all, s.IAM.Users, userOf, func(u telamon.User) string { return u.ID.String() })
 	accountPostRoute(s, "POST "+all, func(ctx context.Context, c *call, account telamon.AccountID, in *NewUser) (any, error) {
-		user, err := s.IAM.CreateUser(ctx, c.actor, iam.NewUser{
-			Account: account, Email: in.Email, Name: in.Name, Roles: in.Roles, Password: in.Password,
-		})
-		return made(user, err, userOf)
+		return s.createUser(ctx, c, account, in)
 	})
+	changeRoute(s, "PUT "+one, name, telamon.ParseUserID,
+		func(ctx context.Context, c *call, account telamon.AccountID, user telamon.UserID, in *UserChange) error {
+			_, err := s.IAM.UpdateUser(ctx, c.actor, account, user, in.change())
+			return err
+		})
 	objectRoute(s, "GET "+one, name, telamon.ParseUserID, s.IAM.User, userOf)
 	actionRoute(s, "POST "+one+"/disable", name, telamon.ParseUserID, s.IAM.DisableUser)
 	actionRoute(s, "POST "+one+"/enable", name, telamon.ParseUserID, s.IAM.EnableUser)
+	actionRoute(s, "POST "+one+"/lock", name, telamon.ParseUserID, s.IAM.LockUser)
+	actionRoute(s, "POST "+one+"/unlock", name, telamon.ParseUserID, s.IAM.UnlockUser)
 	actionRoute(s, "DELETE "+one, name, telamon.ParseUserID, s.IAM.DeleteUser)
 	changeRoute(s, "POST "+one+"/password", name, telamon.ParseUserID,
 		func(ctx context.Context, c *call, account telamon.AccountID, user telamon.UserID, in *Password) error {
 			return s.IAM.SetPassword(ctx, c.actor, account, user, in.Password)
 		})
+}
+
+func (s *server) createUser(ctx context.Context, c *call, account telamon.AccountID, in *NewUser) (any, error) {
+	switch in.Kind {
+	case "", telamon.StandardUser:
+		if in.Description != "" || in.EndsAt != nil {
+			return nil, fault.New(fault.Invalid, "invalid_user", "A description and an end are those of service users.")
+		}
+		user, err := s.IAM.CreateUser(ctx, c.actor, iam.NewUser{
+			Account: account, Email: in.Email, Name: in.Name, Roles: in.Roles, Password: in.Password,
+		})
+		return made(user, err, userOf)
+	case telamon.ServiceUser:
+		if in.Password != "" {
+			return nil, fault.New(fault.Invalid, "invalid_user", "A service user has no password.")
+		}
+		user, token, err := s.IAM.CreateServiceUser(ctx, c.actor, iam.NewServiceUser{
+			Account: account, FriendlyName: in.Name, Description: in.Description, Email: in.Email, EndsAt: valueOf(in.EndsAt), Roles: in.Roles,
+		})
+		return made(user, err, func(u telamon.User) CreatedUser { return CreatedUser{User: userOf(u), APIToken: token} })
+	}
+	return nil, fault.New(fault.Invalid, "invalid_user", "The kind of a user is standard or service.")
 }
 
 func (s *server) identityRoutes() {

@@ -27,6 +27,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/publish"
 	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/signing"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/web"
@@ -35,6 +36,7 @@ import (
 // Config names what the API is made of.
 type Config struct {
 	IAM      *iam.IAM
+	Signing  *signing.Signing
 	RA       *ra.RA // how certificates were validated
 	Staff    *staff.Staff
 	Store    *store.DB       // the audit log and the issuers
@@ -65,6 +67,7 @@ func New(cfg Config) http.Handler {
 	s.accountRoutes()
 	s.serviceRoutes()
 	s.credentialRoutes()
+	s.keyPairRoutes()
 	s.platformRoutes()
 	s.issuerRoutes()
 	s.evidenceRoutes()

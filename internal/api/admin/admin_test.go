@@ -51,6 +51,17 @@ func accounts(w *world) {
 	w.done(post, "/accounts/Gone/enable", nil)
 	w.done(del, "/accounts/Gone", nil)
 	w.refused(post, "/accounts/"+gone.ID.String()+"/enable", nil, http.StatusConflict, "wrong_state")
+	starts, ends := w.clock.Now().Truncate(time.Second), w.clock.Now().Truncate(time.Second).AddDate(1, 0, 0)
+	w.done(put, "/accounts/Acme/service-period", admin.ServicePeriod{StartsAt: &starts, EndsAt: &ends})
+	if got := do[admin.Account](w, get, "/accounts/Acme", nil); !got.StartsAt.Equal(starts) || !got.EndsAt.Equal(ends) {
+		t.Errorf("the account is %+v, want one from %s to %s", got, starts, ends)
+	}
+	w.refused(put, "/accounts/Acme/service-period", admin.ServicePeriod{StartsAt: &ends, EndsAt: &starts}, http.StatusUnprocessableEntity, "invalid_account")
+	w.refused(put, "/accounts/Gone/service-period", admin.ServicePeriod{}, http.StatusConflict, "wrong_state")
+	w.done(put, "/accounts/Acme/service-period", admin.ServicePeriod{})
+	if got := do[admin.Account](w, get, "/accounts/Acme", nil); got != acme {
+		t.Errorf("the account is %+v, want %+v again", got, acme)
+	}
 	var names []string
 	for next := "?limit=1"; next != ""; {
 		page := do[admin.List[admin.Account]](w, get, "/accounts"+next, nil)
@@ -78,7 +89,15 @@ func users(w *world) {
 		t.Errorf("a disabled user is %+v", got)
 	}
 	w.done(post, one+"/enable", nil)
+	w.done(post, one+"/lock", nil)
+	w.refused(post, one+"/lock", nil, http.StatusConflict, "wrong_state")
+	if got := do[admin.User](w, get, one, nil); got.State != telamon.Active || got.LockedAt == nil {
+		t.Errorf("a locked user is %+v", got)
+	}
+	w.done(post, one+"/unlock", nil)
+	w.refused(post, one+"/unlock", nil, http.StatusConflict, "wrong_state")
 	w.done(del, one, nil)
+	w.refused(post, one+"/lock", nil, http.StatusConflict, "wrong_state")
 	if list := do[admin.List[admin.User]](w, get, "/accounts/Acme/users", nil); len(list.Items) != 1 || list.Items[0].Email != "ada@example.com" {
 		t.Errorf("the users are %+v", list)
 	}

@@ -61,9 +61,11 @@ type AllowedIPs struct {
 	AllowedIPs []string `json:"allowed_ips"`
 }
 
-// A ClientCertificate is an mTLS certificate.
+// A ClientCertificate is an mTLS certificate, of credentials or of a user.
 type ClientCertificate struct {
 	ID          telamon.ClientCertID   `json:"id"`
+	User        telamon.UserID         `json:"user,omitempty"`
+	Name        string                 `json:"name,omitempty"` // of a user's
 	Serial      string                 `json:"serial"`
 	Subject     string                 `json:"subject"`
 	Issuer      telamon.IssuerID       `json:"issuer"`
@@ -73,12 +75,16 @@ type ClientCertificate struct {
 	Credentials []telamon.CredentialID `json:"credentials"`
 	Certificate string                 `json:"certificate"` // PEM
 	CreatedAt   time.Time              `json:"created_at"`
+	DeletedAt   *time.Time             `json:"deleted_at,omitempty"` // of a user's
 }
 
 func clientCertificateOf(cert telamon.ClientCert) ClientCertificate {
 	out := ClientCertificate{
-		ID: cert.ID, Serial: cert.Serial.String(), Issuer: cert.Issuer, Fingerprint: hex.EncodeToString(cert.Fingerprint[:]),
+		ID: cert.ID, User: cert.User, Name: cert.Name, Serial: cert.Serial.String(), Issuer: cert.Issuer, Fingerprint: hex.EncodeToString(cert.Fingerprint[:]),
 		NotAfter: cert.NotAfter, State: cert.State, Credentials: cert.Credentials, CreatedAt: cert.CreatedAt,
+	}
+	if !cert.DeletedAt.IsZero() {
+		out.DeletedAt = &cert.DeletedAt
 	}
 	if cert.Certificate != nil {
 		out.Subject, out.Certificate = cert.Certificate.Subject.String(), pemOf(cert.Certificate)

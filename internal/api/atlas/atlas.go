@@ -191,7 +191,7 @@ type call struct {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	defer a.recovered(w, r)
-	u, ok := canonicalURL(r.URL)
+	u, ok := web.CanonicalURL(r.URL)
 	if !ok {
 		a.fail(w, r, fault.New(fault.NotFound, codeNoRoute, "Not found"))
 		return

@@ -69,7 +69,8 @@ CREATE TABLE pkcs12_download (
 );
 CREATE INDEX pkcs12_download_by_expiry ON pkcs12_download (expires_at);
 
--- Key pairs of accounts that sign hashes; their private halves are in the keystore.
+-- Key pairs of accounts that sign hashes; their private halves are in the keystore, and
+-- are destroyed when the key pair is deleted or its certificate revoked.
 CREATE TABLE key_pair (
     id          TEXT   NOT NULL PRIMARY KEY,
     account_id  TEXT   NOT NULL CONSTRAINT key_pair_has_its_account REFERENCES account (id),
@@ -78,35 +79,43 @@ CREATE TABLE key_pair (
     key_type    TEXT   NOT NULL, -- of package tbs, such as 'EC-P256'
     key_name    TEXT   NOT NULL, -- in the keystore
     spki        BYTEA  NOT NULL,
-    certificate BYTEA, -- DER; null: none yet
+    certificate BYTEA, -- DER; null, as the next four: none
     serial      BYTEA,
     issuer_id   TEXT   CONSTRAINT key_pair_has_its_issuer REFERENCES issuer (id),
+    crl_shard   BIGINT,
     not_after   BIGINT,
+    revoked_at  BIGINT, -- of the certificate; null: it is not
+    reason      TEXT,   -- RFC 5280's name
     state       TEXT   NOT NULL,
     created_at  BIGINT NOT NULL,
     CONSTRAINT key_pair_key_is_unique UNIQUE (key_name),
-    CONSTRAINT key_pair_state_is_known CHECK (state IN ('active', 'disabled', 'deleted'))
+    CONSTRAINT key_pair_serial_is_unique UNIQUE (serial),
+    CONSTRAINT key_pair_state_is_known CHECK (state IN ('active', 'disabled', 'revoked', 'deleted'))
 );
 CREATE INDEX key_pair_by_account ON key_pair (account_id, id);
-CREATE UNIQUE INDEX key_pair_name_is_unique ON key_pair (account_id, name_key) WHERE state <> 'deleted';
+CREATE INDEX key_pair_revoked ON key_pair (issuer_id, crl_shard, serial) WHERE revoked_at IS NOT NULL;
+CREATE UNIQUE INDEX key_pair_name_is_unique ON key_pair (account_id, name_key) WHERE state IN ('active', 'disabled');
 
 -- What an account sees of the audit log: a row for each event about its users and what
--- they authenticate by, written with the event and of the same ID.
+-- they authenticate by, written with the event, of the same ID and time, and purged with
+-- it. An account's rows lie together in the order in which they are shown.
 CREATE TABLE activity (
-    id            BYTEA  NOT NULL PRIMARY KEY, -- of the audit event; begins with the time
-    account_id    TEXT   NOT NULL CONSTRAINT activity_has_its_account REFERENCES account (id),
-    at            BIGINT NOT NULL,
-    user_id       TEXT   NOT NULL, -- '' for operators and strangers
-    user_name     TEXT   NOT NULL, -- as it was then
-    name_key      TEXT   NOT NULL, -- in lower case
-    action        TEXT   NOT NULL,
-    resource_type TEXT   NOT NULL,
-    resource_id   TEXT   NOT NULL,
+    account_id    TEXT    NOT NULL CONSTRAINT activity_has_its_account REFERENCES account (id),
+    at            BIGINT  NOT NULL,
+    id            BYTEA   NOT NULL, -- of the audit event
+    user_id       TEXT    NOT NULL, -- '' for operators and strangers
+    user_name     TEXT    NOT NULL, -- as it was then
+    name_key      TEXT    NOT NULL, -- in lower case
+    action        TEXT    NOT NULL,
+    resource_type TEXT    NOT NULL,
+    resource_id   TEXT    NOT NULL, -- a UUID, or what was shown in its place
     failed        BOOLEAN NOT NULL,
-    description   TEXT   NOT NULL,
-    address       TEXT   NOT NULL
+    description   TEXT    NOT NULL,
+    address       TEXT    NOT NULL,
+    PRIMARY KEY (account_id, at, id)
 ) /*sqlite WITHOUT ROWID sqlite*/;
-CREATE INDEX activity_by_account ON activity (account_id, id);
-CREATE INDEX activity_by_resource ON activity (account_id, resource_id, id);
+CREATE INDEX activity_by_resource ON activity (account_id, resource_id, at, id);
+CREATE INDEX activity_by_action ON activity (account_id, action, at, id);
+CREATE INDEX activity_failures ON activity (account_id, at, id) WHERE failed;
 
 -- +goose Down

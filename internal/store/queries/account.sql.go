@@ -603,6 +603,103 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 	return err
 }
 
+const liveUsers = `-- name: LiveUsers :many
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+ WHERE account_id = $1 AND id > $2 AND state <> 'deleted'
+   AND (kind = $3 OR $3 = '')
+ ORDER BY id LIMIT $4
+`
+
+type LiveUsersParams struct {
+	AccountID string
+	After     string
+	Kind      string
+	Lim       int32
+}
+
+func (q *Queries) LiveUsers(ctx context.Context, arg LiveUsersParams) ([]AccountUser, error) {
+	rows, err := q.db.QueryContext(ctx, liveUsers,
+		arg.AccountID,
+		arg.After,
+		arg.Kind,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AccountUser
+	for rows.Next() {
+		var i AccountUser
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Email,
+			&i.Name,
+			&i.PasswordHash,
+			&i.Roles,
+			&i.State,
+			&i.CreatedAt,
+			&i.Kind,
+			&i.NameKey,
+			&i.Contact,
+			&i.Description,
+			&i.Locale,
+			&i.EndsAt,
+			&i.LockedAt,
+			&i.CreatedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const lockUser = `-- name: LockUser :one
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+ WHERE account_id = $1 AND id = $2 FOR UPDATE
+`
+
+type LockUserParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) LockUser(ctx context.Context, arg LockUserParams) (AccountUser, error) {
+	row := q.db.QueryRowContext(ctx, lockUser, arg.AccountID, arg.ID)
+	var i AccountUser
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Email,
+		&i.Name,
+		&i.PasswordHash,
+		&i.Roles,
+		&i.State,
+		&i.CreatedAt,
+		&i.Kind,
+		&i.NameKey,
+		&i.Contact,
+		&i.Description,
+		&i.Locale,
+		&i.EndsAt,
+		&i.LockedAt,
+		&i.CreatedBy,
+	)
+	return i, err
+}
+
 const lots = `-- name: Lots :many
 SELECT l.id, l.subscription_id, l.amount, l.used, l.starts_at, l.expires_at, l.created_at
   FROM subscription AS s JOIN quota_lot AS l ON l.subscription_id = s.id
@@ -828,6 +925,25 @@ func (q *Queries) Services(ctx context.Context, arg ServicesParams) ([]Service, 
 	return items, nil
 }
 
+const setAccountPeriod = `-- name: SetAccountPeriod :execrows
+UPDATE account SET starts_at = $1, ends_at = $2
+ WHERE id = $3 AND state <> 'deleted'
+`
+
+type SetAccountPeriodParams struct {
+	StartsAt *int64
+	EndsAt   *int64
+	ID       string
+}
+
+func (q *Queries) SetAccountPeriod(ctx context.Context, arg SetAccountPeriodParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setAccountPeriod, arg.StartsAt, arg.EndsAt, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const setAccountState = `-- name: SetAccountState :execrows
 UPDATE account SET state = $1 WHERE id = $2 AND state = $3
 `
@@ -840,6 +956,25 @@ type SetAccountStateParams struct {
 
 func (q *Queries) SetAccountState(ctx context.Context, arg SetAccountStateParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, setAccountState, arg.ToState, arg.ID, arg.FromState)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setUserLocked = `-- name: SetUserLocked :execrows
+UPDATE account_user SET locked_at = $1
+ WHERE account_id = $2 AND id = $3 AND state <> 'deleted' AND locked_at IS NULL
+`
+
+type SetUserLockedParams struct {
+	At        *int64
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) SetUserLocked(ctx context.Context, arg SetUserLockedParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setUserLocked, arg.At, arg.AccountID, arg.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -884,6 +1019,24 @@ func (q *Queries) SetUserState(ctx context.Context, arg SetUserStateParams) (int
 		arg.ID,
 		arg.FromState,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setUserUnlocked = `-- name: SetUserUnlocked :execrows
+UPDATE account_user SET locked_at = NULL
+ WHERE account_id = $1 AND id = $2 AND state <> 'deleted' AND locked_at IS NOT NULL
+`
+
+type SetUserUnlockedParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) SetUserUnlocked(ctx context.Context, arg SetUserUnlockedParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setUserUnlocked, arg.AccountID, arg.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -965,6 +1118,43 @@ func (q *Queries) Subscriptions(ctx context.Context, arg SubscriptionsParams) ([
 		return nil, err
 	}
 	return items, nil
+}
+
+const updateUser = `-- name: UpdateUser :execrows
+UPDATE account_user
+   SET name = $1, name_key = $2, email = $3, contact = $4,
+       description = $5, roles = $6, ends_at = $7
+ WHERE account_id = $8 AND id = $9 AND state <> 'deleted'
+`
+
+type UpdateUserParams struct {
+	Name        string
+	NameKey     string
+	Email       string
+	Contact     string
+	Description string
+	Roles       string
+	EndsAt      *int64
+	AccountID   string
+	ID          string
+}
+
+func (q *Queries) UpdateUser(ctx context.Context, arg UpdateUserParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, updateUser,
+		arg.Name,
+		arg.NameKey,
+		arg.Email,
+		arg.Contact,
+		arg.Description,
+		arg.Roles,
+		arg.EndsAt,
+		arg.AccountID,
+		arg.ID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const user = `-- name: User :one

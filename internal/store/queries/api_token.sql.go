@@ -9,6 +9,35 @@ import (
 	"context"
 )
 
+const aPIToken = `-- name: APIToken :one
+SELECT id, account_id, user_id, name, name_key, lookup, secret_mac, pepper_version, state, ends_at, created_at
+  FROM api_token WHERE account_id = $1 AND id = $2 AND state <> 'deleted'
+`
+
+type APITokenParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) APIToken(ctx context.Context, arg APITokenParams) (ApiToken, error) {
+	row := q.db.QueryRowContext(ctx, aPIToken, arg.AccountID, arg.ID)
+	var i ApiToken
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.UserID,
+		&i.Name,
+		&i.NameKey,
+		&i.Lookup,
+		&i.SecretMac,
+		&i.PepperVersion,
+		&i.State,
+		&i.EndsAt,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
 const aPITokenByID = `-- name: APITokenByID :one
 SELECT id, account_id, user_id, name, name_key, lookup, secret_mac, pepper_version, state, ends_at, created_at
   FROM api_token WHERE id = $1
@@ -57,6 +86,51 @@ func (q *Queries) APITokenByLookup(ctx context.Context, lookup string) (ApiToken
 	return i, err
 }
 
+const aPITokensOfUser = `-- name: APITokensOfUser :many
+SELECT id, account_id, user_id, name, name_key, lookup, secret_mac, pepper_version, state, ends_at, created_at
+  FROM api_token WHERE account_id = $1 AND user_id = $2 AND state <> 'deleted' ORDER BY id
+`
+
+type APITokensOfUserParams struct {
+	AccountID string
+	UserID    string
+}
+
+func (q *Queries) APITokensOfUser(ctx context.Context, arg APITokensOfUserParams) ([]ApiToken, error) {
+	rows, err := q.db.QueryContext(ctx, aPITokensOfUser, arg.AccountID, arg.UserID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ApiToken
+	for rows.Next() {
+		var i ApiToken
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.UserID,
+			&i.Name,
+			&i.NameKey,
+			&i.Lookup,
+			&i.SecretMac,
+			&i.PepperVersion,
+			&i.State,
+			&i.EndsAt,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const allAPITokens = `-- name: AllAPITokens :many
 SELECT id, account_id, user_id, name, name_key, lookup, secret_mac, pepper_version, state, ends_at, created_at
   FROM api_token WHERE state <> 'deleted'
@@ -95,4 +169,127 @@ func (q *Queries) AllAPITokens(ctx context.Context) ([]ApiToken, error) {
 		return nil, err
 	}
 	return items, nil
+}
+
+const countAPITokens = `-- name: CountAPITokens :one
+SELECT count(*) FROM api_token WHERE user_id = $1 AND state <> 'deleted'
+`
+
+func (q *Queries) CountAPITokens(ctx context.Context, userID string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countAPITokens, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const deleteAPIToken = `-- name: DeleteAPIToken :execrows
+UPDATE api_token SET state = 'deleted' WHERE account_id = $1 AND id = $2 AND state <> 'deleted'
+`
+
+type DeleteAPITokenParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) DeleteAPIToken(ctx context.Context, arg DeleteAPITokenParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteAPIToken, arg.AccountID, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const insertAPIToken = `-- name: InsertAPIToken :exec
+INSERT INTO api_token (id, account_id, user_id, name, name_key, lookup, secret_mac, pepper_version, state, ends_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6,
+        $7, $8, $9, $10, $11)
+`
+
+type InsertAPITokenParams struct {
+	ID            string
+	AccountID     string
+	UserID        string
+	Name          string
+	NameKey       string
+	Lookup        string
+	SecretMac     []byte
+	PepperVersion int64
+	State         string
+	EndsAt        *int64
+	CreatedAt     int64
+}
+
+func (q *Queries) InsertAPIToken(ctx context.Context, arg InsertAPITokenParams) error {
+	_, err := q.db.ExecContext(ctx, insertAPIToken,
+		arg.ID,
+		arg.AccountID,
+		arg.UserID,
+		arg.Name,
+		arg.NameKey,
+		arg.Lookup,
+		arg.SecretMac,
+		arg.PepperVersion,
+		arg.State,
+		arg.EndsAt,
+		arg.CreatedAt,
+	)
+	return err
+}
+
+const lockAPIToken = `-- name: LockAPIToken :one
+SELECT id, account_id, user_id, name, name_key, lookup, secret_mac, pepper_version, state, ends_at, created_at
+  FROM api_token WHERE account_id = $1 AND id = $2 AND state <> 'deleted' FOR UPDATE
+`
+
+type LockAPITokenParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) LockAPIToken(ctx context.Context, arg LockAPITokenParams) (ApiToken, error) {
+	row := q.db.QueryRowContext(ctx, lockAPIToken, arg.AccountID, arg.ID)
+	var i ApiToken
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.UserID,
+		&i.Name,
+		&i.NameKey,
+		&i.Lookup,
+		&i.SecretMac,
+		&i.PepperVersion,
+		&i.State,
+		&i.EndsAt,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const updateAPIToken = `-- name: UpdateAPIToken :execrows
+UPDATE api_token SET name = $1, name_key = $2, ends_at = $3, state = $4
+ WHERE account_id = $5 AND id = $6 AND state <> 'deleted'
+`
+
+type UpdateAPITokenParams struct {
+	Name      string
+	NameKey   string
+	EndsAt    *int64
+	State     string
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) UpdateAPIToken(ctx context.Context, arg UpdateAPITokenParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, updateAPIToken,
+		arg.Name,
+		arg.NameKey,
+		arg.EndsAt,
+		arg.State,
+		arg.AccountID,
+		arg.ID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

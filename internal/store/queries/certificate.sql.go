@@ -825,6 +825,9 @@ SELECT serial, der FROM (
     UNION ALL
     SELECT m.serial, m.der FROM client_certificate AS m
      WHERE m.issuer_id = $1 AND m.serial > $2 AND m.serial < $3
+    UNION ALL
+    SELECT k.serial, k.certificate FROM key_pair AS k
+     WHERE k.issuer_id = $1 AND k.serial > $2 AND k.serial < $3
 ) AS signed
  ORDER BY serial LIMIT $4
 `

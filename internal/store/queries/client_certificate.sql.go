@@ -9,6 +9,39 @@ import (
 	"context"
 )
 
+const activeTokenEnds = `-- name: ActiveTokenEnds :many
+SELECT ends_at FROM api_token
+ WHERE account_id = $1 AND user_id = $2 AND state = 'active'
+`
+
+type ActiveTokenEndsParams struct {
+	AccountID string
+	UserID    string
+}
+
+func (q *Queries) ActiveTokenEnds(ctx context.Context, arg ActiveTokenEndsParams) ([]*int64, error) {
+	rows, err := q.db.QueryContext(ctx, activeTokenEnds, arg.AccountID, arg.UserID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*int64
+	for rows.Next() {
+		var ends_at *int64
+		if err := rows.Scan(&ends_at); err != nil {
+			return nil, err
+		}
+		items = append(items, ends_at)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const allClientCertFacts = `-- name: AllClientCertFacts :many
 SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
        first_used_at, deleted_at
@@ -290,6 +323,40 @@ func (q *Queries) ClientCertLinks(ctx context.Context, clientCertificateID strin
 	return items, nil
 }
 
+const clientCertNamed = `-- name: ClientCertNamed :many
+SELECT id FROM client_certificate
+ WHERE account_id = $1 AND user_id = $2 AND name_key = $3 AND deleted_at IS NULL
+`
+
+type ClientCertNamedParams struct {
+	AccountID string
+	UserID    *string
+	NameKey   string
+}
+
+func (q *Queries) ClientCertNamed(ctx context.Context, arg ClientCertNamedParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, clientCertNamed, arg.AccountID, arg.UserID, arg.NameKey)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const clientCertsOfAccount = `-- name: ClientCertsOfAccount :many
 SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
        created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
@@ -373,6 +440,61 @@ func (q *Queries) ClientCertsOfCredential(ctx context.Context, credentialID stri
 	return items, nil
 }
 
+const clientCertsOfUser = `-- name: ClientCertsOfUser :many
+SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
+       created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
+  FROM client_certificate
+ WHERE account_id = $1 AND user_id = $2 AND deleted_at IS NULL ORDER BY id
+`
+
+type ClientCertsOfUserParams struct {
+	AccountID string
+	UserID    *string
+}
+
+func (q *Queries) ClientCertsOfUser(ctx context.Context, arg ClientCertsOfUserParams) ([]ClientCertificate, error) {
+	rows, err := q.db.QueryContext(ctx, clientCertsOfUser, arg.AccountID, arg.UserID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClientCertificate
+	for rows.Next() {
+		var i ClientCertificate
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Fingerprint,
+			&i.Serial,
+			&i.IssuerID,
+			&i.Der,
+			&i.SpkiHash,
+			&i.CrlShard,
+			&i.NotAfter,
+			&i.State,
+			&i.RevokedAt,
+			&i.Reason,
+			&i.CreatedAt,
+			&i.UserID,
+			&i.Name,
+			&i.NameKey,
+			&i.NotBefore,
+			&i.FirstUsedAt,
+			&i.DeletedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const clientKeyOwner = `-- name: ClientKeyOwner :many
 SELECT account_id FROM client_key WHERE spki_hash = $1
 `
@@ -400,6 +522,53 @@ func (q *Queries) ClientKeyOwner(ctx context.Context, spkiHash []byte) ([]string
 	return items, nil
 }
 
+const deleteClientCert = `-- name: DeleteClientCert :execrows
+UPDATE client_certificate
+   SET state = 'revoked', revoked_at = $1, reason = $2, deleted_at = $3
+ WHERE account_id = $4 AND id = $5 AND state = $6 AND deleted_at IS NULL
+`
+
+type DeleteClientCertParams struct {
+	RevokedAt *int64
+	Reason    *string
+	DeletedAt *int64
+	AccountID string
+	ID        string
+	FromState string
+}
+
+func (q *Queries) DeleteClientCert(ctx context.Context, arg DeleteClientCertParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteClientCert,
+		arg.RevokedAt,
+		arg.Reason,
+		arg.DeletedAt,
+		arg.AccountID,
+		arg.ID,
+		arg.FromState,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const download = `-- name: Download :one
+SELECT client_certificate_id, token_hash, sealed, expires_at FROM pkcs12_download
+ WHERE client_certificate_id = $1
+`
+
+func (q *Queries) Download(ctx context.Context, clientCertificateID string) (Pkcs12Download, error) {
+	row := q.db.QueryRowContext(ctx, download, clientCertificateID)
+	var i Pkcs12Download
+	err := row.Scan(
+		&i.ClientCertificateID,
+		&i.TokenHash,
+		&i.Sealed,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
 const dropClientCert = `-- name: DropClientCert :exec
 DELETE FROM client_certificate WHERE id = $1
 `
@@ -407,6 +576,37 @@ DELETE FROM client_certificate WHERE id = $1
 func (q *Queries) DropClientCert(ctx context.Context, id string) error {
 	_, err := q.db.ExecContext(ctx, dropClientCert, id)
 	return err
+}
+
+const dropDownload = `-- name: DropDownload :execrows
+DELETE FROM pkcs12_download WHERE client_certificate_id = $1
+`
+
+func (q *Queries) DropDownload(ctx context.Context, clientCertificateID string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropDownload, clientCertificateID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropExpiredDownloads = `-- name: DropExpiredDownloads :execrows
+DELETE FROM pkcs12_download WHERE client_certificate_id IN (
+    SELECT d.client_certificate_id FROM pkcs12_download AS d
+     WHERE d.expires_at <= $1 ORDER BY d.expires_at LIMIT $2)
+`
+
+type DropExpiredDownloadsParams struct {
+	Before int64
+	Lim    int32
+}
+
+func (q *Queries) DropExpiredDownloads(ctx context.Context, arg DropExpiredDownloadsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropExpiredDownloads, arg.Before, arg.Lim)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const expiredClientCerts = `-- name: ExpiredClientCerts :many
@@ -500,6 +700,28 @@ func (q *Queries) InsertClientCert(ctx context.Context, arg InsertClientCertPara
 	return err
 }
 
+const insertDownload = `-- name: InsertDownload :exec
+INSERT INTO pkcs12_download (client_certificate_id, token_hash, sealed, expires_at)
+VALUES ($1, $2, $3, $4)
+`
+
+type InsertDownloadParams struct {
+	ClientCertificateID string
+	TokenHash           []byte
+	Sealed              []byte
+	ExpiresAt           int64
+}
+
+func (q *Queries) InsertDownload(ctx context.Context, arg InsertDownloadParams) error {
+	_, err := q.db.ExecContext(ctx, insertDownload,
+		arg.ClientCertificateID,
+		arg.TokenHash,
+		arg.Sealed,
+		arg.ExpiresAt,
+	)
+	return err
+}
+
 const linkClientCert = `-- name: LinkClientCert :execrows
 INSERT INTO client_certificate_link (client_certificate_id, credential_id, created_at)
 VALUES ($1, $2, $3)
@@ -514,6 +736,25 @@ type LinkClientCertParams struct {
 
 func (q *Queries) LinkClientCert(ctx context.Context, arg LinkClientCertParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, linkClientCert, arg.ClientCertificateID, arg.CredentialID, arg.CreatedAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const noteFirstUse = `-- name: NoteFirstUse :execrows
+UPDATE client_certificate SET first_used_at = $1
+ WHERE account_id = $2 AND id = $3 AND first_used_at IS NULL
+`
+
+type NoteFirstUseParams struct {
+	At        *int64
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) NoteFirstUse(ctx context.Context, arg NoteFirstUseParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, noteFirstUse, arg.At, arg.AccountID, arg.ID)
 	if err != nil {
 		return 0, err
 	}

@@ -296,6 +296,17 @@ func (q *Queries) LastExpiryOfHour(ctx context.Context, arg LastExpiryOfHourPara
 	return column_1, err
 }
 
+const lastKeyPairExpiry = `-- name: LastKeyPairExpiry :one
+SELECT CAST(coalesce(max(not_after), 0) AS BIGINT) FROM key_pair WHERE issuer_id = $1
+`
+
+func (q *Queries) LastKeyPairExpiry(ctx context.Context, issuerID *string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, lastKeyPairExpiry, issuerID)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const leftCRLs = `-- name: LeftCRLs :many
 SELECT id FROM crl
  WHERE state = 'dropped' OR state = 'building' AND created_at < $1
@@ -459,6 +470,38 @@ type ReviseShardParams struct {
 func (q *Queries) ReviseShard(ctx context.Context, arg ReviseShardParams) error {
 	_, err := q.db.ExecContext(ctx, reviseShard, arg.IssuerID, arg.Shard, arg.Now)
 	return err
+}
+
+const revokedCAs = `-- name: RevokedCAs :many
+SELECT issuer_id, serial FROM ca_revocation
+`
+
+type RevokedCAsRow struct {
+	IssuerID string
+	Serial   []byte
+}
+
+func (q *Queries) RevokedCAs(ctx context.Context) ([]RevokedCAsRow, error) {
+	rows, err := q.db.QueryContext(ctx, revokedCAs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RevokedCAsRow
+	for rows.Next() {
+		var i RevokedCAsRow
+		if err := rows.Scan(&i.IssuerID, &i.Serial); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const shard = `-- name: Shard :one

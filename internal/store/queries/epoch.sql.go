@@ -172,6 +172,53 @@ func (q *Queries) RestoreClientRevocation(ctx context.Context, arg RestoreClient
 	return items, nil
 }
 
+const restoreKeyPairRevocation = `-- name: RestoreKeyPairRevocation :many
+UPDATE key_pair
+   SET state = 'revoked', revoked_at = $1, reason = CAST($2 AS TEXT)
+ WHERE serial = $3 AND issuer_id = $4 AND revoked_at IS NULL
+RETURNING id, account_id
+`
+
+type RestoreKeyPairRevocationParams struct {
+	RevokedAt *int64
+	Reason    string
+	Serial    []byte
+	IssuerID  *string
+}
+
+type RestoreKeyPairRevocationRow struct {
+	ID        string
+	AccountID string
+}
+
+func (q *Queries) RestoreKeyPairRevocation(ctx context.Context, arg RestoreKeyPairRevocationParams) ([]RestoreKeyPairRevocationRow, error) {
+	rows, err := q.db.QueryContext(ctx, restoreKeyPairRevocation,
+		arg.RevokedAt,
+		arg.Reason,
+		arg.Serial,
+		arg.IssuerID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RestoreKeyPairRevocationRow
+	for rows.Next() {
+		var i RestoreKeyPairRevocationRow
+		if err := rows.Scan(&i.ID, &i.AccountID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const restoreRevocation = `-- name: RestoreRevocation :many
 UPDATE certificate
    SET status = 'revoked', updated_at = $1, revoked_at = $2, reason = CAST($3 AS TEXT),

@@ -52,9 +52,9 @@ type AccountUser struct {
 }
 
 type Activity struct {
-	ID           []byte
 	AccountID    string
 	At           int64
+	ID           []byte
 	UserID       string
 	UserName     string
 	NameKey      string
@@ -465,7 +465,10 @@ type KeyPair struct {
 	Certificate []byte
 	Serial      []byte
 	IssuerID    *string
+	CrlShard    *int64
 	NotAfter    *int64
+	RevokedAt   *int64
+	Reason      *string
 	State       string
 	CreatedAt   int64
 }

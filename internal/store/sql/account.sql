@@ -14,6 +14,10 @@ SELECT id, name, state, created_at, starts_at, ends_at FROM account WHERE id > s
 -- name: SetAccountState :execrows
 UPDATE account SET state = sqlc.arg(to_state) WHERE id = sqlc.arg(id) AND state = sqlc.arg(from_state);
 
+-- name: SetAccountPeriod :execrows
+UPDATE account SET starts_at = sqlc.narg(starts_at), ends_at = sqlc.narg(ends_at)
+ WHERE id = sqlc.arg(id) AND state <> 'deleted';
+
 -- name: InsertUser :exec
 INSERT INTO account_user (id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact,
                           description, locale, ends_at, created_by)
@@ -27,11 +31,25 @@ SELECT id, account_id, email, name, password_hash, roles, state, created_at, kin
   FROM account_user
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
 
+-- name: LockUser :one
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) FOR UPDATE;
+
 -- name: Users :many
 SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
        ends_at, locked_at, created_by
   FROM account_user
  WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
+
+-- name: LiveUsers :many
+SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
+       ends_at, locked_at, created_by
+  FROM account_user
+ WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) AND state <> 'deleted'
+   AND (kind = sqlc.arg(kind) OR sqlc.arg(kind) = '')
+ ORDER BY id LIMIT sqlc.arg(lim);
 
 -- name: UserByID :one
 SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
@@ -46,6 +64,20 @@ SELECT id, account_id, email, name, password_hash, roles, state, created_at, kin
 -- name: SetUserState :execrows
 UPDATE account_user SET state = sqlc.arg(to_state)
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = sqlc.arg(from_state);
+
+-- name: SetUserLocked :execrows
+UPDATE account_user SET locked_at = sqlc.arg(at)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state <> 'deleted' AND locked_at IS NULL;
+
+-- name: SetUserUnlocked :execrows
+UPDATE account_user SET locked_at = NULL
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state <> 'deleted' AND locked_at IS NOT NULL;
+
+-- name: UpdateUser :execrows
+UPDATE account_user
+   SET name = sqlc.arg(name), name_key = sqlc.arg(name_key), email = sqlc.arg(email), contact = sqlc.arg(contact),
+       description = sqlc.arg(description), roles = sqlc.arg(roles), ends_at = sqlc.narg(ends_at)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state <> 'deleted';
 
 -- name: SetUserPassword :execrows
 UPDATE account_user SET password_hash = sqlc.arg(password_hash)

@@ -114,5 +114,8 @@ SELECT serial, der FROM (
     UNION ALL
     SELECT m.serial, m.der FROM client_certificate AS m
      WHERE m.issuer_id = sqlc.arg(issuer_id) AND m.serial > sqlc.arg(after) AND m.serial < sqlc.arg(before)
+    UNION ALL
+    SELECT k.serial, k.certificate FROM key_pair AS k
+     WHERE k.issuer_id = sqlc.arg(issuer_id) AND k.serial > sqlc.arg(after) AND k.serial < sqlc.arg(before)
 ) AS signed
  ORDER BY serial LIMIT sqlc.arg(lim);

@@ -44,6 +44,10 @@ SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not
 UPDATE client_certificate SET state = sqlc.arg(to_state), revoked_at = sqlc.narg(revoked_at), reason = sqlc.narg(reason)
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = sqlc.arg(from_state);
 
+-- name: NoteFirstUse :execrows
+UPDATE client_certificate SET first_used_at = sqlc.arg(at)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND first_used_at IS NULL;
+
 -- name: ClientCertLinks :many
 SELECT credential_id FROM client_certificate_link
  WHERE client_certificate_id = sqlc.arg(client_certificate_id) ORDER BY credential_id;
@@ -75,3 +79,38 @@ DELETE FROM client_certificate_link WHERE client_certificate_id = sqlc.arg(clien
 
 -- name: DropClientCert :exec
 DELETE FROM client_certificate WHERE id = sqlc.arg(id);
+
+-- name: ClientCertsOfUser :many
+SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard, not_after, state, revoked_at, reason,
+       created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
+  FROM client_certificate
+ WHERE account_id = sqlc.arg(account_id) AND user_id = sqlc.arg(user_id) AND deleted_at IS NULL ORDER BY id;
+
+-- name: ClientCertNamed :many
+SELECT id FROM client_certificate
+ WHERE account_id = sqlc.arg(account_id) AND user_id = sqlc.arg(user_id) AND name_key = sqlc.arg(name_key) AND deleted_at IS NULL;
+
+-- name: ActiveTokenEnds :many
+SELECT ends_at FROM api_token
+ WHERE account_id = sqlc.arg(account_id) AND user_id = sqlc.arg(user_id) AND state = 'active';
+
+-- name: DeleteClientCert :execrows
+UPDATE client_certificate
+   SET state = 'revoked', revoked_at = sqlc.arg(revoked_at), reason = sqlc.arg(reason), deleted_at = sqlc.arg(deleted_at)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = sqlc.arg(from_state) AND deleted_at IS NULL;
+
+-- name: InsertDownload :exec
+INSERT INTO pkcs12_download (client_certificate_id, token_hash, sealed, expires_at)
+VALUES (sqlc.arg(client_certificate_id), sqlc.arg(token_hash), sqlc.arg(sealed), sqlc.arg(expires_at));
+
+-- name: Download :one
+SELECT client_certificate_id, token_hash, sealed, expires_at FROM pkcs12_download
+ WHERE client_certificate_id = sqlc.arg(client_certificate_id);
+
+-- name: DropDownload :execrows
+DELETE FROM pkcs12_download WHERE client_certificate_id = sqlc.arg(client_certificate_id);
+
+-- name: DropExpiredDownloads :execrows
+DELETE FROM pkcs12_download WHERE client_certificate_id IN (
+    SELECT d.client_certificate_id FROM pkcs12_download AS d
+     WHERE d.expires_at <= sqlc.arg(before) ORDER BY d.expires_at LIMIT sqlc.arg(lim));

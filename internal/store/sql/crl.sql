@@ -89,6 +89,12 @@ SELECT CAST(coalesce(max(not_after), 0) AS BIGINT) FROM certificate
 -- name: LastClientExpiry :one
 SELECT CAST(coalesce(max(not_after), 0) AS BIGINT) FROM client_certificate WHERE issuer_id = sqlc.arg(issuer_id);
 
+-- name: LastKeyPairExpiry :one
+SELECT CAST(coalesce(max(not_after), 0) AS BIGINT) FROM key_pair WHERE issuer_id = sqlc.arg(issuer_id);
+
 -- name: RaiseCRLNumber :exec
 UPDATE crl_shard SET number = sqlc.arg(number)
  WHERE issuer_id = sqlc.arg(issuer_id) AND shard = sqlc.arg(shard) AND number < sqlc.arg(number);
+
+-- name: RevokedCAs :many
+SELECT issuer_id, serial FROM ca_revocation;

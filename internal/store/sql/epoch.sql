@@ -18,6 +18,12 @@ UPDATE client_certificate
  WHERE serial = sqlc.arg(serial) AND issuer_id = sqlc.arg(issuer_id) AND state <> 'revoked'
 RETURNING id, account_id;
 
+-- name: RestoreKeyPairRevocation :many
+UPDATE key_pair
+   SET state = 'revoked', revoked_at = sqlc.arg(revoked_at), reason = CAST(sqlc.arg(reason) AS TEXT)
+ WHERE serial = sqlc.arg(serial) AND issuer_id = sqlc.arg(issuer_id) AND revoked_at IS NULL
+RETURNING id, account_id;
+
 -- name: AccountOfPair :one
 SELECT account_id FROM pair WHERE id = sqlc.arg(id);
 

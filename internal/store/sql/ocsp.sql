@@ -5,6 +5,10 @@ UNION ALL
 SELECT m.issuer_id, m.crl_shard, m.not_after, m.revoked_at, m.reason, CAST(NULL AS BIGINT)
   FROM client_certificate AS m WHERE m.serial = sqlc.arg(serial)
 UNION ALL
+SELECT CAST(coalesce(k.issuer_id, '') AS TEXT), CAST(coalesce(k.crl_shard, 0) AS BIGINT), CAST(coalesce(k.not_after, 0) AS BIGINT),
+       k.revoked_at, k.reason, CAST(NULL AS BIGINT)
+  FROM key_pair AS k WHERE k.serial = sqlc.arg(serial)
+UNION ALL
 SELECT r.issuer_id, CAST(0 AS BIGINT), r.not_after, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS BIGINT)
   FROM ocsp_responder AS r WHERE r.serial = sqlc.arg(serial)
 UNION ALL

@@ -31,7 +31,12 @@ import (
 //   - the counters and listings agree with the ledger, and so do the draws from the
 //     quota of services that never changed;
 //   - the counts of claims agree with their pages, each verified claim has its
-//     verification, and so has each name of a certificate that demands one.
+//     verification, and so has each name of a certificate that demands one;
+//   - what accounts are shown of the audit log is of events there, and whole;
+//   - API tokens and client certificates of users are of users of their account and have
+//     one audit event of their making; such a certificate is what its record says, stands
+//     under a chain that verifies for clients, and has one event of its first use if it
+//     was used.
 //
 // It must be called while nothing is written, and not after certificates were
 // dropped for their age. Like every listing it makes claims pending that have expired.
@@ -56,6 +61,8 @@ func Check(t testing.TB, db *store.DB) {
 		c.claims(ctx, identity.ID)
 	}
 	c.events(ctx)
+	c.activities(ctx)
+	c.users(ctx)
 	c.quota(ctx)
 }
 

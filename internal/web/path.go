@@ -1,19 +1,22 @@
-package atlas
+package web
 
 import (
 	"net/url"
 	"strings"
 )
 
-// canonicalURL returns u with the path that was meant: doubled slashes are one,
+// CanonicalURL returns u with the path that was meant: doubled slashes are one,
 // and one at the end is none, because clients make paths by putting strings
 // together and a redirect would turn their POST into a GET. Each segment is
 // decoded once; an encoded slash stays inside its segment. It reports false for a
-// path that cannot be of this API: a relative one, or one with dot segments.
-func canonicalURL(u *url.URL) (*url.URL, bool) {
+// path that no API has: a relative one, or one with dot segments.
+func CanonicalURL(u *url.URL) (*url.URL, bool) {
 	escaped := u.EscapedPath()
 	if !strings.HasPrefix(escaped, "/") {
 		return nil, false
+	}
+	if isCanonical(escaped) {
+		return u, true
 	}
 	var path, raw strings.Builder
 	for segment := range strings.SplitSeq(escaped, "/") {
@@ -32,4 +35,10 @@ func canonicalURL(u *url.URL) (*url.URL, bool) {
 		raw.WriteByte('/')
 	}
 	return &url.URL{Path: path.String(), RawPath: raw.String(), RawQuery: u.RawQuery}, true
+}
+
+// isCanonical reports whether a path is its own canonical form, as those of most clients
+// are: nothing is encoded, no segment is empty, and none has a dot.
+func isCanonical(escaped string) bool {
+	return !strings.ContainsAny(escaped, "%.") && !strings.Contains(escaped, "//") && (escaped == "/" || !strings.HasSuffix(escaped, "/"))
 }

@@ -1,0 +1,194 @@
+package digicertone
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// What sort may say: the one field by which the audit log can be sorted, and the directions
+// (digicert-one.md, Section 6.6).
+const (
+	sortField = "created_at"
+	sortAsc   = "asc"
+	sortDesc  = "desc"
+)
+
+// maxFilterText is the longest text to look for, in characters: that of the longest name.
+const maxFilterText = 255
+
+// An auditItem is an entry of the audit log on the wire (digicert-one.md, Section 6.6).
+type auditItem struct {
+	ID           string  `json:"id"`
+	CreatedAt    string  `json:"created_at"`
+	UserID       *string `json:"user_id"` // null: an operator or a stranger
+	UserName     string  `json:"user_name"`
+	AccountID    string  `json:"account_id"`
+	Action       string  `json:"action"`
+	ResourceType string  `json:"resource_type"`
+	ResourceID   string  `json:"resource_id"`
+	Status       string  `json:"status"`
+	Description  string  `json:"description"`
+	IPAddress    *string `json:"ip_address"` // null: the platform itself
+}
+
+func (a *API) auditLogRoutes() {
+	a.route("GET /account/api/v1/audit-log", factorAny, a.auditLog)
+}
+
+// auditLog serves GET /account/api/v1/audit-log.
+func (a *API) auditLog(c *call) error {
+	query, err := c.parameters()
+	if err != nil {
+		return err
+	}
+	filter, err := activityFilter(query)
+	if err != nil {
+		return err
+	}
+	nobodys := filter.Account != "" && filter.Account != c.actor.Account // the actor sees one account
+	filter.Account = c.actor.Account
+	list, total, err := a.iam.Activities(c.r.Context(), c.actor, filter)
+	if err != nil {
+		return err
+	}
+	if nobodys {
+		list, total = nil, 0
+	}
+	items := make([]auditItem, len(list))
+	for i := range list {
+		items[i] = auditItemOf(&list[i])
+	}
+	return writeEnvelope(c, items, total, filter.Limit, filter.Offset)
+}
+
+func auditItemOf(a *telamon.Activity) auditItem {
+	item := auditItem{
+		ID: uuidOf(a.ID), CreatedAt: formatTime(a.At), UserName: a.UserName, AccountID: uuidOf(a.Account), Action: a.Action,
+		ResourceType: a.ResourceType, ResourceID: a.Resource, Status: string(store.ActivitySuccess), Description: a.Description,
+	}
+	if a.Failed {
+		item.Status = string(store.ActivityFailure)
+	}
+	if id := uuidOf(a.User); id != "" {
+		item.UserID = &id
+	}
+	if a.Address.IsValid() {
+		address := a.Address.String()
+		item.IPAddress = &address
+	}
+	return item
+}
+
+// activityFilter reads the parameters of the audit log. It reports Malformed, naming the
+// parameter, for each value that could not be in the log: an answer without entries would
+// be taken for the news that nothing happened.
+func activityFilter(query url.Values) (f store.ActivityFilter, err error) {
+	p := parameters{query: query}
+	f.UserName = p.text("user_name")
+	f.Action = p.oneOf("action", store.ActivityActions())
+	f.Resource = p.text("resource_id")
+	f.Status = store.ActivityStatus(p.oneOf("status", []string{string(store.ActivitySuccess), string(store.ActivityFailure)}))
+	if list := p.get("resource_types"); list != "" {
+		for kind := range strings.SplitSeq(list, ",") {
+			f.ResourceTypes = append(f.ResourceTypes, p.known("resource_types", strings.TrimSpace(kind), store.ResourceTypes()))
+		}
+	}
+	if id := p.get("account_id"); id != "" {
+		f.Account, err = memberID("account_id", id, telamon.AccountIDFromBytes)
+		p.note(err)
+	}
+	f.From, f.To = p.day("from"), p.day("to")
+	if !f.To.IsZero() {
+		f.To = f.To.AddDate(0, 0, 1)
+		if !f.From.Before(f.To) {
+			p.note(badRequest("to", "is before from"))
+		}
+	}
+	f.OldestFirst = p.ascending("sort")
+	f.Limit, f.Offset, err = page(query, defaultLimit)
+	p.note(err)
+	return f, p.err
+}
+
+// parameters reads parameters of a query and keeps the first error.
+type parameters struct {
+	query url.Values
+	err   error
+}
+
+func (p *parameters) note(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+func (p *parameters) get(name string) string {
+	value, err := parameter(p.query, name)
+	p.note(err)
+	return value
+}
+
+// text reads a text to look for.
+func (p *parameters) text(name string) string {
+	value := p.get(name)
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
+		p.note(badRequest(name, "holds characters that no text here has"))
+	}
+	if utf8.RuneCountInString(value) > maxFilterText {
+		p.note(badRequest(name, "is too long"))
+	}
+	return value
+}
+
+// oneOf reads one of the values of a list, in lower case, or "" if there is none.
+func (p *parameters) oneOf(name string, list []string) string {
+	value := p.get(name)
+	if value == "" {
+		return ""
+	}
+	return p.known(name, value, list)
+}
+
+// known returns a value of a list in its spelling there, without regard to case.
+func (p *parameters) known(name, value string, list []string) string {
+	i := slices.IndexFunc(list, func(known string) bool { return strings.EqualFold(known, value) })
+	if i < 0 {
+		p.note(badRequest(name, "has to be one of "+strings.Join(list, ", ")))
+		return ""
+	}
+	return list[i]
+}
+
+// day reads the first instant of a day in UTC, zero if there is none.
+func (p *parameters) day(name string) time.Time {
+	value := p.get(name)
+	if value == "" {
+		return time.Time{}
+	}
+	day, err := time.Parse(dayLayout, value)
+	if err != nil || day.IsZero() {
+		p.note(badRequest(name, "has to be a day such as 2026-12-31"))
+	}
+	return day
+}
+
+// ascending reads the order: "created_at" with a direction after a colon, or a minus before
+// it. It is descending if there is none.
+func (p *parameters) ascending(name string) bool {
+	value := strings.ToLower(p.get(name))
+	switch value {
+	case sortField + ":" + sortAsc, sortField:
+		return true
+	case "", sortField + ":" + sortDesc, "-" + sortField:
+	default:
+		p.note(badRequest(name, "has to be "+sortField+":"+sortAsc+" or "+sortField+":"+sortDesc))
+	}
+	return false
+}

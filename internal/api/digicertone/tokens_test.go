@@ -1,0 +1,164 @@
+package digicertone
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+)
+
+// TestTokenRotation exchanges an API token in the documented order, in which no call is
+// refused: find the own user, list, make a new one, look at it, disable the old one,
+// delete it (digicert-one.md, Section 6.3).
+func TestTokenRotation(t *testing.T) {
+	w := newWorld(t, nil)
+	old, id := w.robot(t, "robot", time.Time{})
+	me := read[wireUser](t, w.do(t, old, "GET", usersPath+"/me", ""), 200)
+	list := read[[]wireToken](t, w.do(t, old, "GET", tokensPath+"?user_id="+me.ID, ""), 200)
+	if len(list) != 1 || list[0].UserID != uuidOf(id) || !list[0].Enabled || list[0].EndDate != nil {
+		t.Fatalf("the tokens are %+v", list)
+	}
+	first := list[0].ID
+	a := w.do(t, old, "POST", tokensPath, `{"name":"2027","end_date":"2027-11-22"}`)
+	made := read[wireToken](t, a, 201)
+	want := fmt.Sprintf(`{"id":"%s","user_id":"%s","name":"2027","enabled":true,"created_at":"2026-11-22T10:00:00Z","end_date":"2027-11-22T23:59:59Z"`, made.ID, me.ID)
+	if a.body != want+`,"token":"`+made.Token+`"}` {
+		t.Errorf("the answer is %s", a.body)
+	}
+	next := client{key: made.Token}
+	w.do(t, next, "GET", tokensPath+"/"+made.ID, "").mustBe(t, 200, want+"}")
+	w.do(t, old, "GET", usersPath+"/me", "")
+	if k := read[wireToken](t, w.do(t, next, "PUT", tokensPath+"/"+first, `{"enabled":false}`), 200); k.Enabled {
+		t.Errorf("the old token is %+v", k)
+	}
+	w.do(t, old, "GET", usersPath+"/me", "").mustBe(t, 401, refusedKey)
+	if k := read[wireToken](t, w.do(t, next, "PUT", tokensPath+"/"+first, `{"enabled":true}`), 200); !k.Enabled {
+		t.Errorf("rolled back, the old token is %+v", k)
+	}
+	read[wireUser](t, w.do(t, old, "GET", usersPath+"/me", ""), 200)
+	read[wireToken](t, w.do(t, next, "PUT", tokensPath+"/"+first, `{"enabled":false}`), 200)
+	w.do(t, next, "DELETE", tokensPath+"/"+first, "").mustBe(t, 204, "")
+	w.do(t, next, "DELETE", tokensPath+"/"+first, "").mustBe(t, 404, noToken)
+	if list := read[[]wireToken](t, w.do(t, next, "GET", tokensPath+"?user_id="+me.ID, ""), 200); len(list) != 1 || list[0].ID != made.ID {
+		t.Errorf("the tokens are %+v", list)
+	}
+	if strings.Contains(w.log.String(), made.Token[27:]) {
+		t.Error("the log has the token")
+	}
+}
+
+// TestTokenChanges changes a token, with a token and with a certificate alone.
+func TestTokenChanges(t *testing.T) {
+	w := newWorld(t, nil)
+	robot, id := w.robot(t, "robot", time.Time{})
+	_, cert := w.newCert(t, robot, "one")
+	mtls := client{auth: true, cert: cert}
+	made := read[wireToken](t, w.do(t, mtls, "POST", tokensPath, `{"name":" ends ","end_date":"2026-11-22T19:00:02+09:00","user_id":"`+uuidOf(id)+`"}`), 201)
+	if made.Name != "ends" || *made.EndDate != "2026-11-22T10:00:02Z" {
+		t.Fatalf("the token is %+v", made)
+	}
+	one := tokensPath + "/" + made.ID
+	change := func(in string) wireToken {
+		t.Helper()
+		return read[wireToken](t, w.do(t, mtls, "PUT", one, in), 200)
+	}
+	if k := change(`{}`); k.Name != "ends" || *k.EndDate != *made.EndDate || !k.Enabled {
+		t.Errorf("a change of nothing makes %+v", k)
+	}
+	if k := change(`{"name":"Ends 2","end_date":null}`); k.Name != "Ends 2" || k.EndDate != nil {
+		t.Errorf("the token is %+v", k)
+	}
+	if k := change(`{"end_date":"2026-11-22T10:00:01.9Z"}`); *k.EndDate != "2026-11-22T10:00:01Z" {
+		t.Errorf("the token is %+v", k)
+	}
+	w.clock.Advance(1999 * time.Millisecond)
+	read[wireUser](t, w.do(t, client{key: made.Token}, "GET", usersPath+"/me", ""), 200)
+	w.clock.Advance(time.Millisecond)
+	w.do(t, client{key: made.Token}, "GET", usersPath+"/me", "").mustBe(t, 401, refusedKey)
+	for _, in := range []string{`{"end_date":"2027-01-01"}`, `{"end_date":null}`, `{"name":"late"}`, `{"enabled":false}`} {
+		w.do(t, mtls, "PUT", one, in).mustBe(t, 400,
+			`{"errors":[{"code":"invalid_request","message":"The API token has expired: it cannot be changed. Make a new one."}]}`)
+	}
+	if k := read[wireToken](t, w.do(t, mtls, "GET", one, ""), 200); k.Name != "Ends 2" || !k.Enabled {
+		t.Errorf("the expired token is %+v", k)
+	}
+	w.do(t, mtls, "DELETE", one, "").mustBe(t, 204, "")
+}
+
+// TestTokenRefusals goes through what the routes of tokens refuse.
+func TestTokenRefusals(t *testing.T) {
+	w := newWorld(t, nil)
+	manager, managerID := w.robot(t, "manager", time.Time{}, "AM_USER_MANAGER")
+	viewer, _ := w.robot(t, "viewer", time.Time{}, "AM_VIEW_ONLY")
+	none, noneID := w.robot(t, "none", time.Time{})
+	_, robotID := w.robot(t, "robot", time.Time{}, "SM_SIGNER")
+	_, adminID := w.robot(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
+	robot, admin := uuidOf(robotID), uuidOf(adminID)
+	made := read[wireToken](t, w.do(t, manager, "POST", tokensPath, `{"name":"build","user_id":"`+robot+`"}`), 201)
+	if made.UserID != robot {
+		t.Errorf("the token is %+v", made)
+	}
+	one, unknown := tokensPath+"/"+made.ID, tokensPath+"/"+uuidOf(telamon.NewAPITokenID())
+	const name = "must be a text of 1 to 255 letters, numbers, spaces, dashes and underscores"
+	taken := func(name string) string {
+		return `{"errors":[{"code":"duplicate_error","message":"Nickname ` + name + ` already exists. Enter a different nickname."}]}`
+	}
+	const noObject = noToken
+	for what, tt := range map[string]struct {
+		by                 client
+		method, path, body string
+		status             int
+		answer             string
+	}{
+		"a stranger lists":             {client{}, "GET", tokensPath, "", 401, refusedKey},
+		"a stranger makes one":         {client{}, "POST", tokensPath, "{", 401, refusedKey},
+		"no user":                      {manager, "GET", tokensPath, "", 400, invalid("user_id", "is required")},
+		"a user that is no ID":         {manager, "GET", tokensPath + "?user_id=me", "", 400, invalid("user_id", "has to be a UUID")},
+		"two users":                    {manager, "GET", tokensPath + "?user_id=" + robot + "&user_id=" + robot, "", 400, invalid("user_id", "is given twice")},
+		"a user who is not there":      {manager, "GET", tokensPath + "?user_id=" + uuidOf(telamon.NewUserID()), "", 404, noObject},
+		"another's":                    {none, "GET", tokensPath + "?user_id=" + robot, "", 404, noObject},
+		"another's token":              {none, "GET", one, "", 404, noToken},
+		"another's token to change":    {none, "PUT", one, "{", 404, noToken},
+		"another's token to end":       {none, "DELETE", one, "", 404, noToken},
+		"no such token":                {manager, "GET", unknown, "", 404, noToken},
+		"no such token to change":      {manager, "PUT", unknown, "{", 404, noToken},
+		"no such token to end":         {manager, "DELETE", unknown, "", 404, noToken},
+		"no ID":                        {manager, "GET", tokensPath + "/build", "", 404, noToken},
+		"a viewer changes one":         {viewer, "PUT", one, "{", 403, refusedPerm},
+		"a viewer ends one":            {viewer, "DELETE", one, "", 403, refusedPerm},
+		"a viewer makes one":           {viewer, "POST", tokensPath, `{"name":"x","user_id":"` + robot + `"}`, 403, refusedPerm},
+		"somebody makes one":           {none, "POST", tokensPath, `{"name":"x","user_id":"` + robot + `"}`, 404, noToken},
+		"for a user who is not there":  {manager, "POST", tokensPath, `{"name":"x","user_id":"` + uuidOf(telamon.NewUserID()) + `"}`, 404, noToken},
+		"for a user who is no ID":      {manager, "POST", tokensPath, `{"name":"x","user_id":"robot"}`, 400, invalid("user_id", "has to be a UUID")},
+		"for a user with more rights":  {manager, "POST", tokensPath, `{"name":"x","user_id":"` + admin + `"}`, 403, refusedPerm},
+		"a method that is not there":   {manager, "POST", one, "{}", 405, refusedMethod},
+		"another type of body":         {manager, "POST", tokensPath, "text", 415, refusedType},
+		"no name":                      {manager, "POST", tokensPath, `{}`, 400, invalid("name", name)},
+		"a name of a blank":            {manager, "POST", tokensPath, `{"name":" "}`, 400, invalid("name", name)},
+		"a name with a dot":            {manager, "PUT", one, `{"name":"a.b"}`, 400, invalid("name", name)},
+		"a huge name":                  {manager, "PUT", one, `{"name":"` + strings.Repeat("x", 500<<10) + `"}`, 400, invalid("name", name)},
+		"a date in the past":           {manager, "PUT", one, `{"end_date":"2026-11-21"}`, 400, invalid("end_date", "is not in the future")},
+		"an empty date":                {manager, "POST", tokensPath, `{"name":"x","end_date":""}`, 400, ""},
+		"a word for enabled":           {manager, "PUT", one, `{"enabled":"yes"}`, 400, invalid("enabled", "has to be true or false")},
+		"a name that is taken":         {manager, "POST", tokensPath, `{"name":"BUILD","user_id":"` + robot + `"}`, 409, taken("BUILD")},
+		"a taken name for a change":    {manager, "PUT", one, `{"name":"default"}`, 409, taken("default")},
+		"the same name, own token":     {manager, "POST", tokensPath, `{"name":"build"}`, 201, ""},
+		"the own list":                 {none, "GET", tokensPath + "?user_id=" + strings.ToUpper(uuidOf(noneID)), "", 200, ""},
+		"a list of a viewer":           {viewer, "GET", tokensPath + "?user_id=" + uuidOf(managerID) + "&limit=1&offset=1", "", 200, ""},
+		"a list that begins too early": {viewer, "GET", tokensPath + "?user_id=" + robot + "&offset=-1", "", 400, ""},
+	} {
+		header := []string{}
+		if tt.body == "text" {
+			header = []string{"Content-Type", "text/plain"}
+		}
+		a := w.do(t, tt.by, tt.method, tt.path, tt.body, header...)
+		if a.status != tt.status || tt.answer != "" && a.body != tt.answer || a.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %.300s, want %d %s", what, a.status, a.body, tt.status, tt.answer)
+		}
+	}
+	if k := read[wireToken](t, w.do(t, manager, "GET", one, ""), 200); k.Name != "build" || !k.Enabled || k.EndDate != nil {
+		t.Errorf("what was refused left %+v", k)
+	}
+}

@@ -1,0 +1,44 @@
+package iam
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// maxDisplayName is how many characters the name of a user's certificate or token may
+// have (digicert-one.md, Section 13, A14).
+const maxDisplayName = 255
+
+// displayNameRule is what names of users' certificates and tokens are
+// (digicert-one.md, Sections 6.2 and 6.4).
+const displayNameRule = "must be a text of 1 to 255 letters, numbers, spaces, dashes and underscores"
+
+// displayName returns a name as it is kept: without the spaces around it and in Unicode's
+// form C, so that names that look the same are the same. It returns false unless the name
+// follows displayNameRule. Letters and numbers are those of any script, with the marks
+// that some scripts write them with.
+func displayName(name string) (string, bool) {
+	if len(name) > 8*maxDisplayName || !utf8.ValidString(name) {
+		return "", false
+	}
+	name = strings.Trim(norm.NFC.String(name), " ")
+	if n := utf8.RuneCountInString(name); n < 1 || n > maxDisplayName {
+		return "", false
+	}
+	base := false // whether a mark would have something to stand on
+	for _, r := range name {
+		switch {
+		case unicode.IsLetter(r) || unicode.IsDigit(r):
+			base = true
+		case unicode.IsMark(r) && base:
+		case r == ' ' || r == '-' || r == '_':
+			base = false
+		default:
+			return "", false
+		}
+	}
+	return name, true
+}
