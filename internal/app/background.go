@@ -65,6 +65,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, signerEvery, "ask the signer", a.askSigner)
 	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.writeRefusals(ctx, false) })
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
+	a.every(ctx, work, purgeEvery, "purge what was for signing in", a.Store.PurgeSignIn)
 	a.every(ctx, work, abandonEvery, "abandon precertificates", a.RA.AbandonPrecertificates)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)
