@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -11,7 +10,7 @@ import (
 )
 
 // pageRoutes are the pages of people who have signed in.
-func (f *face) pageRoutes(mux *http.ServeMux) {
+func (f *face) pageRoutes(mux router) {
 	mux.HandleFunc("GET /{$}", f.person((*call).dashboard))
 	f.factorRoutes(mux)
 	f.welcomeRoutes(mux)

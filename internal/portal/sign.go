@@ -20,7 +20,7 @@ const (
 )
 
 // signRoutes are the pages by which one gets in and out.
-func (f *face) signRoutes(mux *http.ServeMux) {
+func (f *face) signRoutes(mux router) {
 	mux.HandleFunc("GET "+signin.SignInPath, f.handle(f.askSignIn))
 	mux.HandleFunc("POST "+signin.SignInPath, f.limited(f.signIn))
 	mux.HandleFunc("POST "+signOutPath, f.handle(f.signOut))
