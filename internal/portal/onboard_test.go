@@ -241,6 +241,8 @@ func TestOnboarding(t *testing.T) {
 	if _, err := w.iam.Login(t.Context(), netip.MustParseAddr("192.0.2.7"), leaf.Raw, key, secret); err == nil {
 		t.Error("a disabled credential logs in")
 	}
+	v.open(t, "/settings")
+	v.at(t, "/settings", "settings")
 	v.press(t, ".me-button")
 	v.do(t, chromedp.WaitVisible(chromedp.CSS("#me button")))
 	v.press(t, "#me button")
