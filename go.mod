@@ -40,8 +40,11 @@ require software.sslmate.com/src/go-pkcs12 v0.7.4
 
 require (
 	github.com/a-h/templ v0.3.977
+	github.com/coreos/go-oidc/v3 v3.21.0
+	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/go-webauthn/webauthn v0.18.2
 	github.com/pquerna/otp v1.5.0
+	golang.org/x/oauth2 v0.37.0
 )
 
 require (

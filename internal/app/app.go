@@ -26,6 +26,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/lifecycle"
+	"github.com/telamon-ca/telamon/internal/password"
 	"github.com/telamon-ca/telamon/internal/publish"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/responder"
@@ -64,6 +65,7 @@ type App struct {
 	Publisher *publish.Publisher
 	operators *staff.Operators
 
+	passwords    *password.Hasher
 	signer       *signer.Client // nil if there is none
 	resolver     *resolving
 	jobs         *jobs.Runner
@@ -103,7 +105,7 @@ func Open(ctx context.Context, cfg Config, clock telamon.Clock, log *slog.Logger
 	}
 	a := &App{
 		Config: cfg, Clock: clock, Log: log, Level: level, Keys: keys, CAKeys: caKeys(keys, client), Store: db,
-		Registry: prometheus.NewRegistry(), signer: client,
+		Registry: prometheus.NewRegistry(), signer: client, passwords: password.NewHasher(),
 	}
 	if err := a.wire(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -153,21 +155,21 @@ func (a *App) wire(ctx context.Context) error {
 	a.IAM = iam.New(iam.Config{
 		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Keys: a.Keys, Clock: a.Clock, Log: a.Log,
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
-		KeyCheck: a.KeyCheck, NoCertSelfIssue: !a.Config.DigiCertONE.AllowCertSelfIssue,
+		KeyCheck: a.KeyCheck, Passwords: a.passwords, NoCertSelfIssue: !a.Config.DigiCertONE.AllowCertSelfIssue,
 	})
 	a.Signing = signing.New(signing.Config{
 		Store: a.Store, Issuance: a.Issuance, Keys: a.CAKeys, ReadKeys: a.Keys.Refresh, Clock: a.Clock, Log: a.Log, Series: SeriesSigning,
 	})
-	if err := a.wireSignIn(); err != nil {
-		return err
-	}
 	if err := a.wireStaff(); err != nil {
 		return err
 	}
 	if err := a.wireCRLs(); err != nil {
 		return err
 	}
-	return a.wireValidation()
+	if err := a.wireValidation(); err != nil {
+		return err
+	}
+	return a.wireSignIn()
 }
 
 // newKeeper returns what lets go of records.

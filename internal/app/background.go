@@ -70,6 +70,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, firstUsesEvery, "write first uses of client certificates", a.IAM.WriteFirstUses)
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
 	a.every(ctx, work, downloadsEvery, "purge PKCS #12 files", a.Store.PurgeDownloads)
+	a.every(ctx, work, purgeEvery, "purge what was for signing in", a.Store.PurgeSignIn)
 	a.every(ctx, work, abandonEvery, "abandon precertificates", a.RA.AbandonPrecertificates)
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)

@@ -72,6 +72,8 @@ type Config struct {
 	DigiCertONE DigiCertONEConfig `yaml:"digicert_one"`
 	// Validation says how control of domains is validated.
 	Validation ValidationConfig `yaml:"validation"`
+	// Portal says how people register and sign in, where names.portal has a name.
+	Portal PortalConfig `yaml:"portal"`
 	// Lint says how certificates are linted before they are signed.
 	Lint LintConfig `yaml:"lint"`
 	// OCSP says how requests for the status of one certificate are answered.
@@ -80,8 +82,6 @@ type Config struct {
 	CT CTConfig `yaml:"ct"`
 	// Mail is the server that takes our mail; without a host no mail is sent.
 	Mail MailConfig `yaml:"mail"`
-	// Portal holds the settings of the portal.
-	Portal PortalConfig `yaml:"portal"`
 	// CRL says how often CRLs are published and where they are copied to.
 	CRL CRLConfig `yaml:"crl"`
 	// MTLSKeyTypes are the key types that mTLS certificates may have: RSA
@@ -149,6 +149,21 @@ type NamesConfig struct {
 	// one.example.com. For each, clientauth.one.example.com is served too, on which
 	// clients are asked for certificates. Without one there is no such API.
 	DigiCertONE []string `yaml:"digicert_one"`
+}
+
+// PortalConfig says how people register and sign in.
+type PortalConfig struct {
+	// Agreement is the version of the service agreement that people accept for a new
+	// account, such as "4.2 of 2026-03-01". Its text is yours to give them. Who has
+	// accepted an earlier version is not asked again.
+	Agreement string `yaml:"agreement"`
+	// AdministratorLimit is how many administrators the account of a service provider may
+	// have.
+	AdministratorLimit int `yaml:"administrator_limit"`
+	// ProviderNetworks are private networks in which OpenID providers of accounts may be.
+	// Customers choose the addresses of their providers, so that only public ones are asked
+	// otherwise.
+	ProviderNetworks []netip.Prefix `yaml:"provider_networks"`
 }
 
 // TLSConfig names the files of the server's certificate; give both or none.
@@ -504,9 +519,9 @@ func DefaultConfig() Config {
 		Validation: ValidationConfig{
 			TokenPrefix: "globalsign-domain-verification=", HTTPPort: 80, HTTPSPort: 443, Inline: ra.DefaultInline,
 		},
-		CRL:  defaultCRL(),
+		CRL: defaultCRL(), Portal: defaultPortal(),
 		CT:   CTConfig{SCTs: 2, Timeout: 10 * time.Second},
-		Mail: MailConfig{STARTTLS: notify.STARTTLSRequired, Platform: "Telamon"}, Portal: PortalConfig{Agreement: defaultAgreement},
+		Mail: MailConfig{STARTTLS: notify.STARTTLSRequired, Platform: "Telamon"},
 		Limits: LimitsConfig{
 			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
 			RequestTimeout: 30 * time.Second,
@@ -622,6 +637,7 @@ func (c *Config) Check() error {
 	if _, err := c.CT.submitter(nil, nil); err != nil {
 		problem("ct", err.Error())
 	}
+	problems = append(problems, c.Portal.problems()...)
 	problems = append(problems, c.Mail.problems(len(c.Names.Portal) > 0)...)
 	problems = append(problems, c.Audit.problems()...)
 	if table, err := c.Validation.rules(); err == nil { // or it is among the problems

@@ -42,6 +42,7 @@ four_eyes: "on"
 status_base_url: http://ca.example.com/pki
 blocked_keys_file: /etc/telamon/blocked-keys
 names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com], digicert_one: [one.example.com]}
+portal: {agreement: 2026-11-30, administrator_limit: 5, provider_networks: [10.1.0.0/16]}
 tls: {cert_file: server.crt, key_file: server.key}
 proxy:
   trusted: [192.0.2.0/24, "2001:db8::/32"]
@@ -104,7 +105,6 @@ mail:
   platform: Example
   portal_url: https://portal.example.com
   operators: [pki@example.com]
-portal: {agreement: 4.2 of 2026-03-01}
 limits:
   connections: 6
   body_bytes: 65536
@@ -157,8 +157,9 @@ func TestParseConfig(t *testing.T) {
 				{Name: "ada", UID: new(uint32(4001))}, {Name: "bob", TokenSHA256: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"},
 			},
 			StatusBaseURL: "http://ca.example.com/pki", BlockedKeysFile: "/etc/telamon/blocked-keys",
-			Names: app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}, DigiCertONE: []string{"one.example.com"}},
-			TLS:   app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
+			Names:  app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}, DigiCertONE: []string{"one.example.com"}},
+			Portal: app.PortalConfig{Agreement: "2026-11-30", AdministratorLimit: 5, ProviderNetworks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
+			TLS:    app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
 			Proxy: app.ProxyConfig{
 				Trusted:      []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 				Fingerprints: []string{fingerprint}, InsecureSerialOnly: true,
@@ -205,7 +206,6 @@ func TestParseConfig(t *testing.T) {
 				Host: "smtp.example.com", Port: 2525, STARTTLS: "opportunistic", ImplicitTLS: true, CAFile: "testdata/mail-ca.pem",
 				From: "ca@example.com", Username: "ca", Platform: "Example", PortalURL: "https://portal.example.com", Operators: []string{"pki@example.com"},
 			},
-			Portal: app.PortalConfig{Agreement: "4.2 of 2026-03-01"},
 			Limits: app.LimitsConfig{
 				Connections: 6, BodyBytes: 65536, CredentialRate: 1.5, CredentialBurst: 2, AddressRate: 0.5, AddressBurst: 3, RequestTimeout: 5 * time.Second,
 			},
@@ -432,6 +432,8 @@ func TestCheckValidation(t *testing.T) {
 		{"a perspective without files", "validation: {perspectives: [{name: a, region: ARIN, url: 'https://a'}]}", "cert_file"},
 		{"mail without a sender", "mail: {host: smtp.example.com}", "mail.from"},
 		{"mail with an unknown word", "mail: {host: smtp.example.com, from: a@example.com, starttls: maybe}", "mail.host"},
+		{"an agreement without a version", "portal: {agreement: ''}", "portal.agreement"},
+		{"no administrators", "portal: {administrator_limit: 0}", "portal.administrator_limit"},
 		{"a portal without TLS", "mail: {portal_url: 'http://portal.example.com'}", "mail.portal_url"},
 	}
 	for _, tt := range tests {

@@ -33,11 +33,14 @@ func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, er
 	if slices.Contains(lifecycle.Templates(), m.Template) {
 		return a.Life.RenderMail(ctx, m)
 	}
-	if signin.IsTemplate(m.Template) && a.SignIn != nil {
-		return a.SignIn.RenderMail(ctx, m)
-	}
 	if m.Template == notify.TemplateCaseOverdue {
 		return a.Staff.RenderMail(ctx, m)
+	}
+	if signin.IsTemplate(m.Template) {
+		if a.SignIn == nil { // the portal has gone, and its links with it
+			return notify.Message{}, notify.ErrMoot
+		}
+		return a.SignIn.RenderMail(ctx, m)
 	}
 	return a.RA.RenderMail(ctx, m)
 }

@@ -2,42 +2,53 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net"
 
+	"github.com/telamon-ca/telamon/internal/egress"
+	"github.com/telamon-ca/telamon/internal/openid"
 	"github.com/telamon-ca/telamon/internal/signin"
 )
 
-// PortalConfig is the portal's.
-type PortalConfig struct {
-	// Agreement is the version of the service agreement that people accept for a new
-	// account, such as "4.2 of 2026-03-01". Its text is yours to give them. Who has
-	// accepted an earlier version is not asked again.
-	Agreement string `yaml:"agreement"`
+// defaultPortal is what new accounts accept until the operators have a text of their own.
+func defaultPortal() PortalConfig {
+	return PortalConfig{Agreement: "1", AdministratorLimit: signin.DefaultAdministratorLimit}
 }
 
-// defaultAgreement is the version of an agreement that has none yet.
-const defaultAgreement = "1"
+// problems reports what is wrong with the configuration of the portal.
+func (c *PortalConfig) problems() (problems []error) {
+	if c.Agreement == "" || len(c.Agreement) > 64 {
+		problems = append(problems, errors.New("portal.agreement: must be a version of 1 to 64 octets"))
+	}
+	if c.AdministratorLimit < 1 {
+		problems = append(problems, errors.New("portal.administrator_limit: must be positive"))
+	}
+	return problems
+}
 
-// wireSignIn makes the use cases of people who sign in, if there is a portal.
-func (a *App) wireSignIn() (err error) {
+// wireSignIn makes what people register and sign in by, if there is a portal.
+func (a *App) wireSignIn() error {
 	if len(a.Config.Names.Portal) == 0 {
 		return nil
 	}
+	cfg := &a.Config.Portal
+	dialer := &egress.Dialer{Policy: egress.Policy{Allow: cfg.ProviderNetworks}, Lookup: a.resolver.addresses}
+	var err error
 	a.SignIn, err = signin.New(signin.Config{
-		Store: a.Store, Directory: a.Directory, Keys: a.Keys, Clock: a.Clock, Log: a.Log, PortalURL: a.Config.portalURL(),
-		Platform: a.Config.Mail.Platform, Agreement: a.Config.Portal.Agreement,
+		Store: a.Store, Directory: a.Directory, Keys: a.Keys, Passwords: a.passwords, Clock: a.Clock, Log: a.Log,
+		PortalURL: a.Config.portalURL(), Platform: a.Config.Mail.Platform, Agreement: cfg.Agreement,
+		AdministratorLimit: cfg.AdministratorLimit, OpenID: openid.New(openid.NewHTTP(dialer), a.Clock), WakeJobs: func() { a.jobs.Wake() },
 	})
 	return err
 }
 
-// writeRefusals writes counts of refused logins and sign-ins to the audit log: those of a
-// minute ago and before, or all.
+// writeRefusals writes the counts of refusals, all of them at the end of the process.
 func (a *App) writeRefusals(ctx context.Context, all bool) error {
 	err := a.IAM.WriteRefusals(ctx, all)
-	if a.SignIn == nil || err != nil {
-		return err
+	if a.SignIn != nil {
+		err = errors.Join(err, a.SignIn.WriteRefusals(ctx, all))
 	}
-	return a.SignIn.WriteRefusals(ctx, all)
+	return err
 }
 
 // atlasURL is where clients reach the Atlas API, "" if it has no name.

@@ -222,9 +222,13 @@ func (s *IAM) RelinkCredential(ctx context.Context, actor telamon.Actor, account
 
 // SetAllowedIPs replaces a credential's allow-list of addresses and prefixes, of
 // which none allows any address, and ends its tokens, at once. It reports Invalid,
-// NotFound, and Conflict with wrong_state for a deleted credential.
+// NotFound, Conflict with wrong_state for a deleted credential, and Denied with
+// second_factor_stale.
 func (s *IAM) SetAllowedIPs(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.CredentialID, allowed []string) error {
 	if err := authz.Check(actor, authz.CredentialSetIPs, account); err != nil {
+		return err
+	}
+	if err := authz.MustBeFresh(actor, s.clock.Now()); err != nil {
 		return err
 	}
 	var p problems

@@ -27,6 +27,7 @@ func useCases(t testing.TB, w *world) []useCase {
 	t.Helper()
 	l := w.newLogin(t, "api", good(0))
 	credential, cert := l.credential.ID, l.cert
+	pair := got(w.Credential(t.Context(), operator, w.account, credential))(t).Pair
 	user := got(w.CreateUser(t.Context(), operator, newUser(w, "ada@example.com")))(t).ID
 	own := got(w.GenerateUserCert(t.Context(), telamon.Actor{Kind: telamon.ActorUser, Account: w.account, User: user, Token: telamon.NewAPITokenID()},
 		iam.GeneratedCertRequest{Name: "own"}))(t)
@@ -96,6 +97,8 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"Services", func(c ctx, by actor, a acc) error { return errorOf(w.Services(c, by, page)) }, false},
 		{"Subscribe", func(c ctx, by actor, a acc) error { return errorOf(w.Subscribe(c, by, a, w.service)) }, false},
 		{"Subscriptions", func(c ctx, by actor, a acc) error { return errorOf(w.Subscriptions(c, by, a, page)) }, false},
+		{"Offers", func(c ctx, by actor, a acc) error { return errorOf(w.Offers(c, by, a)) }, false},
+		{"PairOf", func(c ctx, by actor, a acc) error { return errorOf(w.PairOf(c, by, a, pair)) }, true},
 		{"GrantQuota", func(c ctx, by actor, a acc) error {
 			return errorOf(w.GrantQuota(c, by, iam.Grant{Account: a, Subscription: w.sub, Amount: 1, EndsAt: w.clock.Now().AddDate(1, 0, 0)}))
 		}, true},
@@ -118,6 +121,7 @@ func useCases(t testing.TB, w *world) []useCase {
 			return errorOf(w.IssueClientCert(c, by, iam.ClientCertRequest{Account: a, Credentials: []telamon.CredentialID{credential}, CSR: csr}))
 		}, true},
 		{"ClientCert", func(c ctx, by actor, a acc) error { return errorOf(w.ClientCert(c, by, a, cert)) }, true},
+		{"ClientCertChain", func(c ctx, by actor, a acc) error { return errorOf3(w.ClientCertChain(c, by, a, cert)) }, true},
 		{"ClientCerts", func(c ctx, by actor, a acc) error { return errorOf(w.ClientCerts(c, by, a, page)) }, false},
 		{"DisableClientCert", func(c ctx, by actor, a acc) error { return w.DisableClientCert(c, by, a, cert) }, true},
 		{"EnableClientCert", func(c ctx, by actor, a acc) error { return w.EnableClientCert(c, by, a, cert) }, true},

@@ -21,7 +21,7 @@ const (
 )
 
 // credentialRoutes are the pages of API credentials.
-func (f *face) credentialRoutes(mux *http.ServeMux) {
+func (f *face) credentialRoutes(mux router) {
 	mux.HandleFunc("GET "+credentialsPath, f.person((*call).credentials))
 	mux.HandleFunc("GET "+credentialNewPath, f.person((*call).newCredential))
 	mux.HandleFunc("POST "+credentialNewPath, f.person((*call).createCredential))

@@ -315,6 +315,9 @@ func (c *call) credentialAddresses() error {
 	if err := authz.Check(c.actor, authz.CredentialSetIPs, c.account()); err != nil {
 		return err
 	}
+	if err := authz.MustBeFresh(c.actor, c.clock.Now()); err != nil {
+		return err
+	}
 	var lines []string
 	for _, p := range v.AllowedIPs {
 		lines = append(lines, plainPrefix(p))

@@ -22,7 +22,7 @@ const (
 )
 
 // factorRoutes are the pages of second factors.
-func (f *face) factorRoutes(mux *http.ServeMux) {
+func (f *face) factorRoutes(mux router) {
 	mux.HandleFunc("GET "+secondFactorPath, f.anySession((*call).askFactor))
 	mux.HandleFunc("POST "+secondFactorPath, f.anySession((*call).showFactor))
 	mux.HandleFunc("POST "+secondFactorPath+"/options", f.anySession((*call).factorOptions))

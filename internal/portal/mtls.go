@@ -27,7 +27,7 @@ const (
 )
 
 // mtlsRoutes are the pages of mTLS certificates.
-func (f *face) mtlsRoutes(mux *http.ServeMux) {
+func (f *face) mtlsRoutes(mux router) {
 	mux.HandleFunc("GET "+mtlsPath, f.person((*call).mtlsList))
 	mux.HandleFunc("GET "+mtlsNewPath, f.person((*call).newMTLS))
 	mux.HandleFunc("POST "+mtlsNewPath, f.person((*call).createMTLS))

@@ -80,6 +80,11 @@ type face struct {
 	atlasURL string
 }
 
+// A router takes routes. It is an [http.ServeMux], or a test that looks at all of them.
+type router interface {
+	HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request))
+}
+
 // newFace returns a face without routes.
 func newFace(cfg Config) *face {
 	f := &face{

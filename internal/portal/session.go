@@ -122,9 +122,12 @@ func redirect(w http.ResponseWriter, r *http.Request, to string) {
 // ours, or "/" for whatever else it says.
 func ownPath(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") || len(text) > 1024 ||
-		strings.HasPrefix(u.Path, "//") || strings.ContainsAny(text, "\\\r\n\t") {
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || len(text) > 1024 || strings.ContainsAny(text, "\\\r\n\t") {
 		return "/"
 	}
-	return u.RequestURI()
+	own := (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).RequestURI()
+	if !strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "//") || !strings.HasPrefix(own, "/") || strings.HasPrefix(own, "//") {
+		return "/"
+	}
+	return own
 }

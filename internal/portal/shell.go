@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/a-h/templ"
@@ -11,12 +10,13 @@ import (
 )
 
 // pageRoutes are the pages of people who have signed in.
-func (f *face) pageRoutes(mux *http.ServeMux) {
+func (f *face) pageRoutes(mux router) {
 	mux.HandleFunc("GET /{$}", f.person((*call).dashboard))
 	f.factorRoutes(mux)
 	f.welcomeRoutes(mux)
 	f.credentialRoutes(mux)
 	f.mtlsRoutes(mux)
+	f.settingsRoutes(mux)
 }
 
 // may reports whether the person may do something to what belongs to the account.
@@ -61,12 +61,14 @@ func (c *call) chrome() ui.Chrome {
 	for _, g := range []ui.NavGroup{
 		group(item("nav.dashboard", "/", "")),
 		group(item("nav.credentials", credentialsPath, authz.CredentialRead), item("nav.mtls", mtlsPath, authz.ClientCertificateRead)),
+		group(item("nav.settings", settingsPath, "")),
 	} {
 		if len(g.Items) > 0 {
 			groups = append(groups, g)
 		}
 	}
 	return ui.Chrome{
-		Groups: groups, Account: c.session.Account.Name, User: c.session.User.Name, Email: c.session.User.Email, Home: "/", SignOut: signOutPath,
+		Groups: groups, Account: c.session.Account.Name, User: c.session.User.Name, Email: c.session.User.Email, Home: "/",
+		Me: []ui.Link{{Text: c.say("nav.settings"), URL: settingsPath}}, SignOut: signOutPath,
 	}
 }

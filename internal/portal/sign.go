@@ -20,7 +20,7 @@ const (
 )
 
 // signRoutes are the pages by which one gets in and out.
-func (f *face) signRoutes(mux *http.ServeMux) {
+func (f *face) signRoutes(mux router) {
 	mux.HandleFunc("GET "+signin.SignInPath, f.handle(f.askSignIn))
 	mux.HandleFunc("POST "+signin.SignInPath, f.limited(f.signIn))
 	mux.HandleFunc("POST "+signOutPath, f.handle(f.signOut))
@@ -30,6 +30,8 @@ func (f *face) signRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+resendPath, f.limited(f.resend))
 	mux.HandleFunc("GET "+signin.VerifyPath+"{value}", f.limited(f.askVerify))
 	mux.HandleFunc("POST "+signin.VerifyPath+"{value}", f.limited(f.verify))
+	mux.HandleFunc("GET "+signin.InvitationPath+"{value}", f.limited(f.askInvitation))
+	mux.HandleFunc("POST "+signin.InvitationPath+"{value}", f.limited(f.acceptInvitation))
 	mux.HandleFunc("GET "+resetPath, f.handle(f.askReset))
 	mux.HandleFunc("POST "+resetPath, f.limited(f.requestReset))
 	mux.HandleFunc("GET "+signin.ResetPath+"{value}", f.limited(f.askNewPassword))
@@ -231,4 +233,40 @@ func blame(r *http.Request, fields []ui.Field, err error, keys map[string]string
 		}
 	}
 	return found
+}
+
+// invitationFields ask an invited person for what is not known of them.
+func invitationFields(r *http.Request, name string) []ui.Field {
+	return []ui.Field{
+		{Name: "name", Label: language(r).Say("welcome.name"), Value: name, Auto: "name", Require: true, Max: 128, Focus: name == ""},
+		passwordField(r, "register.password"),
+	}
+}
+
+// askInvitation serves GET /invitation/{value}, which changes nothing.
+func (f *face) askInvitation(w http.ResponseWriter, r *http.Request) error {
+	invited, err := f.signin.Invitation(r.Context(), r.PathValue("value"))
+	if err != nil {
+		return err
+	}
+	return f.renderScripted(w, r, http.StatusOK, invitationPage(invited.Account, invited.Email, invitationFields(r, "")))
+}
+
+// acceptInvitation serves POST /invitation/{value}.
+func (f *face) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
+	ctx, value, name := r.Context(), r.PathValue("value"), r.PostFormValue("name")
+	err := f.signin.AcceptInvitation(ctx, value, name, r.PostFormValue("password"), clientOf(r))
+	if err == nil {
+		redirect(w, r, signin.SignInPath+"?news=verified")
+		return nil
+	}
+	fields := invitationFields(r, name)
+	if !blame(r, fields, err, map[string]string{"name": "error.required", "password": "error.password"}) {
+		return err
+	}
+	invited, err := f.signin.Invitation(ctx, value)
+	if err != nil {
+		return err
+	}
+	return f.renderScripted(w, r, http.StatusUnprocessableEntity, invitationPage(invited.Account, invited.Email, fields))
 }

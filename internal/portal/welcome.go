@@ -16,7 +16,7 @@ const (
 )
 
 // welcomeRoutes are the pages of the first sign-in.
-func (f *face) welcomeRoutes(mux *http.ServeMux) {
+func (f *face) welcomeRoutes(mux router) {
 	mux.HandleFunc("GET "+welcomePath, f.needs(signin.NeedProfile, (*call).askProfile))
 	mux.HandleFunc("POST "+welcomePath, f.needs(signin.NeedProfile, (*call).completeProfile))
 	mux.HandleFunc("GET "+agreementPath, f.needs(signin.NeedAgreement, (*call).askAgreement))

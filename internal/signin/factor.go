@@ -37,6 +37,7 @@ const (
 const (
 	recoveryCodes  = 10
 	recoveryOctets = 10
+	recoveryLength = 16 // in base32, whose decoder skips line ends
 	recoveryLabel  = "recovery_code"
 	recoveryMAC    = 1 // the version of the MACs' secret
 )
@@ -195,7 +196,7 @@ func canonicalRecovery(text string) string {
 		}
 		return r
 	}, text))
-	if octets, err := recoveryEncoding.DecodeString(strings.ToUpper(code)); err != nil || len(octets) != recoveryOctets {
+	if octets, err := recoveryEncoding.DecodeString(strings.ToUpper(code)); err != nil || len(octets) != recoveryOctets || len(code) != recoveryLength {
 		return ""
 	}
 	return code

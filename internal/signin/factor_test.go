@@ -152,7 +152,7 @@ func TestRequirement06TOTP(t *testing.T) {
 		}
 
 		// Signing in from now on.
-		value, s = w.signIn(t, ada, horse)
+		_, s = w.signIn(t, ada, horse)
 		if s.Need != signin.NeedSecondFactor || s.Actor().Kind != telamon.ActorAnonymous {
 			t.Errorf("the session needs %q", s.Need)
 		}
@@ -294,7 +294,7 @@ func TestRequirement06Passkey(t *testing.T) {
 			asked := got(w.BeginPasskeyFactor(ctx, s))(t)
 			return value, w.live(t, value), asked
 		}
-		value, s, asked := signIn()
+		_, s, asked := signIn()
 		answer = key.get(t, asked)
 		value = got(w.PasskeyFactor(ctx, s, answer))(t)
 		if w.live(t, value).Need != signin.NeedNothing {

@@ -43,6 +43,7 @@ func (s *Service) Invite(ctx context.Context, actor telamon.Actor, account telam
 	if err := s.store.Invite(ctx, actor, i, link, s.administrators); err != nil {
 		return nil, err
 	}
+	s.wake()
 	return i, nil
 }
 
@@ -79,6 +80,7 @@ func (s *Service) InviteAgain(ctx context.Context, actor telamon.Actor, account 
 	if err := authz.Check(actor, authz.UserInvite, account); err != nil {
 		return err
 	}
+	defer s.wake()
 	return s.store.InviteAgain(ctx, actor, account, id, s.newLink())
 }
 

@@ -22,6 +22,9 @@ const (
 	userInactive  reason = "user_inactive" // disabled, ended, or locked by an administrator; or the account is
 	mailLimit     reason = "mail_limit"
 	factorWrong   reason = "second_factor_wrong"
+	oidcNoFlow    reason = "oidc_flow"    // not begun in this browser, begun too long ago, or ended before
+	oidcToken     reason = "oidc_token"   // what the provider gave is not believed
+	oidcUnknown   reason = "oidc_unknown" // nobody of the account has the verified address
 )
 
 // actionSignIn is the action of audit events of sign-ins and of those that count refusals.

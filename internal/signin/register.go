@@ -35,6 +35,7 @@ func (s *Service) noteUnsent(sent bool, err error, email string, from Client) er
 	if err == nil && !sent {
 		s.refused.Add(audit.Refusal{Address: from.Address, Credential: email, Reason: string(mailLimit)})
 	}
+	s.wake()
 	return err
 }
 

@@ -123,8 +123,13 @@ func (s *Service) start(ctx context.Context, c *store.Candidate, method string, 
 		Kind: telamon.ActorUser, Account: c.User.Account, Address: from.Address.Unmap(), RequestID: from.RequestID,
 		User: c.User.ID, UserName: c.User.Name, Session: row.ID,
 	}
-	done := factor || !c.TOTP && c.Passkeys == 0
-	if err := s.store.StartSession(ctx, actor, row, c.User, value, done); err != nil {
+	attempt := store.AttemptGoesOn
+	if factor || !c.TOTP && c.Passkeys == 0 {
+		attempt = store.AttemptDone
+	} else if method != methodPassword { // which alone began an attempt
+		attempt = store.NoAttempt
+	}
+	if err := s.store.StartSession(ctx, actor, row, c.User, value, attempt); err != nil {
 		return "", nil, err
 	}
 	account, err := s.directory.Account(ctx, c.User.Account)

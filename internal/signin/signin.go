@@ -30,6 +30,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/audit"
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/openid"
 	"github.com/telamon-ca/telamon/internal/password"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -81,6 +82,10 @@ type Config struct {
 	Platform string
 	// Agreement is the version of the service agreement that new accounts accept.
 	Agreement string
+	// OpenID asks OpenID providers; nil: nobody signs in by one.
+	OpenID *openid.Client
+	// WakeJobs is called when a mail was written, so that it is sent at once; nil is not.
+	WakeJobs func()
 	// AdministratorLimit is how many administrators a service provider's account may have;
 	// 0 is DefaultAdministratorLimit.
 	AdministratorLimit int
@@ -102,7 +107,9 @@ type Service struct {
 	platform  string
 	agreement string
 
-	administrators int // at most, in a service provider's account
+	wake           func()
+	openid         *openid.Client // nil: no OpenID providers
+	administrators int            // at most, in a service provider's account
 
 	refused     *audit.Counter
 	unwrittenMu sync.Mutex
@@ -118,11 +125,15 @@ func New(cfg Config) (*Service, error) {
 	s := &Service{
 		store: cfg.Store, directory: cfg.Directory, keys: cfg.Keys, passwords: cmp.Or(cfg.Passwords, password.NewHasher()),
 		clock: cfg.Clock, log: cfg.Log, party: party, portalURL: cfg.PortalURL, platform: cfg.Platform, agreement: cfg.Agreement,
+		wake: cfg.WakeJobs, openid: cfg.OpenID,
 		administrators: cmp.Or(cfg.AdministratorLimit, DefaultAdministratorLimit),
 		refused:        audit.NewCounter(cfg.Clock, actionSignIn, maxRefusals),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.wake == nil {
+		s.wake = func() {}
 	}
 	return s, nil
 }

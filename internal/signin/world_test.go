@@ -2,6 +2,7 @@ package signin_test
 
 import (
 	"database/sql"
+	"net/http"
 	"net/netip"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/notify"
+	"github.com/telamon-ca/telamon/internal/openid"
 	"github.com/telamon-ca/telamon/internal/password"
 	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -43,6 +45,8 @@ type world struct {
 	clock *testkit.Clock
 	keys  *keystore.Keystore
 	dir   *directory.Directory
+	// client asks OpenID providers; nil: there are none
+	client *http.Client
 }
 
 // each runs f on both databases.
@@ -66,9 +70,13 @@ func newWorld(t testing.TB, url string) *world {
 func (w *world) replica(t testing.TB) (*signin.Service, *directory.Directory) {
 	t.Helper()
 	dir := got(directory.New(t.Context(), directory.Config{Store: w.db, Clock: w.clock}))(t)
+	var client *openid.Client
+	if w.client != nil {
+		client = openid.New(w.client, w.clock)
+	}
 	service, err := signin.New(signin.Config{
 		Store: w.db, Directory: dir, Keys: w.keys, Passwords: hasher, Clock: w.clock, PortalURL: portal, Platform: "Telamon",
-		Agreement: "2026-11",
+		Agreement: "2026-11", OpenID: client,
 	})
 	must(t, err)
 	return service, dir

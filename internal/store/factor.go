@@ -100,7 +100,7 @@ func (db *DB) ShowFactor(ctx context.Context, actor telamon.Actor, u *telamon.Us
 		if err := t.renew(ctx, actor, value); err != nil {
 			return err
 		}
-		if err := t.endAttempt(ctx, u.Email, true); err != nil {
+		if err := t.endAttempt(ctx, u.Email, AttemptDone); err != nil {
 			return err
 		}
 		if mail != nil {

@@ -51,10 +51,19 @@ func valueHash(value string) []byte {
 	return sum[:]
 }
 
-// StartSession writes a new session of a value and when its user signed in. It takes
-// note of the right sign-in: failed attempts are forgotten if done, which says that no
-// second factor is to follow. It sets CreatedAt and SeenAt.
-func (db *DB) StartSession(ctx context.Context, actor telamon.Actor, s *Session, u *telamon.User, value string, done bool) error {
+// An Attempt says what a right sign-in does to the count of failed attempts.
+type Attempt uint8
+
+// The attempts.
+const (
+	NoAttempt     Attempt = iota // none was begun: nothing
+	AttemptGoesOn                // a second factor is to follow: this one is not counted
+	AttemptDone                  // all are forgotten
+)
+
+// StartSession writes a new session of a value and when its user signed in. It sets
+// CreatedAt and SeenAt.
+func (db *DB) StartSession(ctx context.Context, actor telamon.Actor, s *Session, u *telamon.User, value string, attempt Attempt) error {
 	return db.update(ctx, func(t *txn) error {
 		s.CreatedAt, s.SeenAt = timeOf(t.millis()), timeOf(t.millis())
 		if err := t.ensurePerson(ctx, s.User); err != nil {
@@ -71,21 +80,22 @@ func (db *DB) StartSession(ctx context.Context, actor telamon.Actor, s *Session,
 		if err := t.NoteSignIn(ctx, queries.NoteSignInParams{UserID: s.User.String(), Now: t.millis()}); err != nil {
 			return fmt.Errorf("note the sign-in of %s: %w", s.User, err)
 		}
-		if err := t.endAttempt(ctx, u.Email, done); err != nil {
+		if err := t.endAttempt(ctx, u.Email, attempt); err != nil {
 			return err
 		}
 		return t.audit(ctx, telamon.Event{
 			Actor: actor, Account: s.Account, Action: "user.sign_in", Object: s.User.String(), Result: "ok",
-			After: map[string]any{"session": s.ID, "method": s.Method, "second_factor": done && !s.FactorAt.IsZero()},
+			After: map[string]any{"session": s.ID, "method": s.Method, "second_factor": !s.FactorAt.IsZero()},
 		})
 	})
 }
 
 // endAttempt forgets failed attempts, or this one alone.
-func (t *txn) endAttempt(ctx context.Context, email string, done bool) (err error) {
-	if done {
+func (t *txn) endAttempt(ctx context.Context, email string, attempt Attempt) (err error) {
+	switch attempt {
+	case AttemptDone:
 		_, err = t.Queries.ClearAttempts(ctx, emailHash(email))
-	} else {
+	case AttemptGoesOn:
 		err = t.Queries.ReturnAttempt(ctx, emailHash(email))
 	}
 	if err != nil {

@@ -49,6 +49,7 @@ var ranks = map[string]int{
 	"internal/lint":          3,
 	"internal/crl":           3,
 	"internal/dcv":           3,
+	"internal/openid":        3,
 	"internal/store":         3,
 	"internal/web":           3,
 
@@ -120,7 +121,7 @@ var reserved = []struct {
 		[]string{"net/http"},
 		[]string{
 			"internal/web", "internal/api/atlas", "internal/api/digicertone", "internal/api/admin", "internal/status", "internal/portal",
-			"internal/ct", "internal/dcv", "internal/perspective", "internal/notify", "internal/witness", "internal/doctor", "internal/bench", "internal/publish", "internal/world", "internal/app", "internal/playground",
+			"internal/ct", "internal/dcv", "internal/openid", "internal/perspective", "internal/notify", "internal/witness", "internal/doctor", "internal/bench", "internal/publish", "internal/world", "internal/app", "internal/playground",
 			"cmd/telamon",
 		},
 	},

@@ -245,6 +245,24 @@ func (q *Queries) CountMailedLinks(ctx context.Context, arg CountMailedLinksPara
 	return count, err
 }
 
+const countOIDCSubjects = `-- name: CountOIDCSubjects :one
+SELECT count(*) FROM oidc_subject
+ WHERE account_id = $1 AND issuer = $2 AND user_id = $3
+`
+
+type CountOIDCSubjectsParams struct {
+	AccountID string
+	Issuer    string
+	UserID    string
+}
+
+func (q *Queries) CountOIDCSubjects(ctx context.Context, arg CountOIDCSubjectsParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countOIDCSubjects, arg.AccountID, arg.Issuer, arg.UserID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countRecoveryCodes = `-- name: CountRecoveryCodes :one
 SELECT count(*) FROM recovery_code WHERE user_id = $1
 `

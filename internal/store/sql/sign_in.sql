@@ -239,6 +239,10 @@ DELETE FROM account_oidc WHERE account_id = sqlc.arg(account_id);
 SELECT user_id FROM oidc_subject
  WHERE account_id = sqlc.arg(account_id) AND issuer = sqlc.arg(issuer) AND subject = sqlc.arg(subject);
 
+-- name: CountOIDCSubjects :one
+SELECT count(*) FROM oidc_subject
+ WHERE account_id = sqlc.arg(account_id) AND issuer = sqlc.arg(issuer) AND user_id = sqlc.arg(user_id);
+
 -- name: InsertOIDCSubject :exec
 INSERT INTO oidc_subject (account_id, issuer, subject, user_id, linked_at)
 VALUES (sqlc.arg(account_id), sqlc.arg(issuer), sqlc.arg(subject), sqlc.arg(user_id), sqlc.arg(linked_at));

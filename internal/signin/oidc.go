@@ -1,0 +1,223 @@
+package signin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/openid"
+	"github.com/telamon-ca/telamon/internal/store"
+)
+
+// OIDCPath is the page of the portal to which providers send browsers back.
+const OIDCPath = "/sign-in/provider"
+
+const (
+	oidcFlowLife  = 10 * time.Minute // for a person at the provider
+	oidcSecret    = "oidc_client_secret"
+	oidcFlowLabel = "oidc_flow"
+	maxURL        = 300
+)
+
+// OIDC is how the people of an account sign in by an OpenID provider. They must be users
+// of the account already: by the address that the provider has verified.
+type OIDC struct {
+	Issuer       string // an https URL
+	ClientID     string
+	ClientSecret string // never given out again
+	// AcceptsMFA says that a second factor which was shown to the provider (RFC 8176: the
+	// method "mfa") counts here.
+	AcceptsMFA bool
+}
+
+// errNoOIDC is the fault of an account without a provider.
+func errNoOIDC() error {
+	return fault.New(fault.NotFound, "oidc_not_found", "There is no sign-in by a provider here.")
+}
+
+func errOIDC() error {
+	return fault.New(fault.Unauthenticated, "oidc_refused", "The provider did not sign you in here. Try again, or ask your administrator.")
+}
+
+// SetOIDC sets an account's provider after asking it for its endpoints. An administrator
+// must have shown a second factor lately. It reports Denied; Invalid with invalid_oidc; and
+// Invalid with oidc_unreachable if the provider does not answer as one.
+func (s *Service) SetOIDC(ctx context.Context, actor telamon.Actor, account telamon.AccountID, o OIDC) error {
+	if err := s.mayUpdate(actor, account); err != nil {
+		return err
+	}
+	var p problems
+	if u, err := url.Parse(o.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(o.Issuer) > maxURL {
+		p.add("issuer", "is not an https URL without a query")
+	}
+	p.text("client_id", o.ClientID, maxURL, true)
+	p.text("client_secret", o.ClientSecret, 1024, true)
+	if err := p.fault("invalid_oidc"); err != nil {
+		return err
+	}
+	if s.openid == nil {
+		return errNoOIDC()
+	}
+	if err := s.openid.Check(ctx, o.Issuer); err != nil {
+		return &fault.Fault{
+			Kind: fault.Invalid, Code: "oidc_unreachable", Detail: "The provider does not answer as an OpenID provider of this issuer.",
+			Fields: []fault.Field{{Path: "issuer", Problem: "does not answer as an OpenID provider"}}, Cause: err,
+		}
+	}
+	sealed, err := s.keys.SealSecret(oidcSecret, []byte(account), []byte(o.ClientSecret))
+	if err != nil {
+		return err
+	}
+	return s.store.PutOIDC(ctx, actor, &store.OIDC{
+		Account: account, Issuer: o.Issuer, ClientID: o.ClientID, SecretSealed: sealed, AcceptsMFA: o.AcceptsMFA,
+	})
+}
+
+// mayUpdate reports Denied or NotFound unless the actor may change how an account's people
+// sign in.
+func (s *Service) mayUpdate(actor telamon.Actor, account telamon.AccountID) error {
+	if err := authz.Check(actor, authz.AccountUpdate, account); err != nil {
+		return err
+	}
+	return authz.MustBeFresh(actor, s.clock.Now())
+}
+
+// OIDC returns an account's provider without its secret. It reports NotFound with
+// oidc_not_found.
+func (s *Service) OIDC(ctx context.Context, actor telamon.Actor, account telamon.AccountID) (*OIDC, error) {
+	if err := authz.Check(actor, authz.AccountUpdate, account); err != nil {
+		return nil, err
+	}
+	o, err := s.store.OIDC(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	if o == nil {
+		return nil, errNoOIDC()
+	}
+	return &OIDC{Issuer: o.Issuer, ClientID: o.ClientID, AcceptsMFA: o.AcceptsMFA}, nil
+}
+
+// RemoveOIDC ends the sign-in by a provider. It reports Denied and NotFound.
+func (s *Service) RemoveOIDC(ctx context.Context, actor telamon.Actor, account telamon.AccountID) error {
+	if err := s.mayUpdate(actor, account); err != nil {
+		return err
+	}
+	return s.store.DropOIDC(ctx, actor, account)
+}
+
+// provider returns an account's provider with its secret, and whether a second factor that
+// it saw counts.
+func (s *Service) provider(ctx context.Context, account telamon.AccountID) (*openid.Provider, bool, error) {
+	o, err := s.store.OIDC(ctx, account)
+	if err != nil {
+		return nil, false, err
+	}
+	if o == nil || s.openid == nil {
+		return nil, false, errNoOIDC()
+	}
+	secret, err := s.keys.OpenSecret(oidcSecret, []byte(account), o.SecretSealed)
+	if err != nil {
+		return nil, false, err
+	}
+	return &openid.Provider{
+		Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: string(secret), RedirectURL: s.portalURL + OIDCPath,
+	}, o.AcceptsMFA, nil
+}
+
+// BeginOIDC begins a sign-in by an account's provider. It returns the provider's page to
+// go to, and a value for a cookie of this browser, which FinishOIDC needs. It reports
+// NotFound with oidc_not_found, and Unavailable.
+func (s *Service) BeginOIDC(ctx context.Context, account telamon.AccountID) (redirect, browser string, err error) {
+	p, _, err := s.provider(ctx, account)
+	if err != nil {
+		return "", "", err
+	}
+	state, browser := newValue(), newValue()
+	flow := openid.Flow{Nonce: newValue(), Verifier: openid.NewVerifier()}
+	if redirect, err = s.openid.Page(ctx, p, state, flow); err != nil {
+		return "", "", err
+	}
+	plain, err := json.Marshal(flow)
+	if err != nil {
+		return "", "", fmt.Errorf("encode a flow: %w", err)
+	}
+	sealed, err := s.keys.SealSecret(oidcFlowLabel, []byte(state), plain)
+	if err != nil {
+		return "", "", err
+	}
+	err = s.store.PutOIDCFlow(ctx, store.OIDCFlow{Account: account, Sealed: sealed, ExpiresAt: s.clock.Now().Add(oidcFlowLife)}, state, browser)
+	if err != nil {
+		return "", "", err
+	}
+	return redirect, browser, nil
+}
+
+// FinishOIDC ends a sign-in by a provider with the state and code that it gave the browser,
+// and with the browser's value of BeginOIDC. It starts a session as SignIn does. It
+// reports Unauthenticated with oidc_refused, of which the audit log has the reason.
+func (s *Service) FinishOIDC(ctx context.Context, state, code, browser string, from Client) (value string, _ *Session, err error) {
+	flow, err := s.store.TakeOIDCFlow(ctx, state, browser)
+	if err != nil {
+		return "", nil, err
+	}
+	if flow == nil || !s.clock.Now().Before(flow.ExpiresAt) {
+		return "", nil, s.refuseOIDC(from, "", oidcNoFlow)
+	}
+	found, mfa, err := s.exchange(ctx, flow, state, code)
+	if why, ok := errors.AsType[*openid.RefusedError](err); ok {
+		s.log.InfoContext(ctx, "a sign-in by a provider was refused", "account", flow.Account, "error", why)
+		return "", nil, s.refuseOIDC(from, flow.Account, oidcToken)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	email, ok := canonicalEmail(found.Email)
+	c, err := s.store.LinkOIDC(ctx, from.stranger(), store.OIDCIdentity{
+		Account: flow.Account, Issuer: found.Issuer, Subject: found.Subject, Email: email, Verified: ok && found.EmailVerified,
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	if c == nil {
+		return "", nil, s.refuseOIDC(from, flow.Account, oidcUnknown)
+	}
+	if ok, err := s.active(ctx, c.User); err != nil || !ok {
+		if err != nil {
+			return "", nil, err
+		}
+		s.count(from, c.User, "", userInactive)
+		return "", nil, errOIDC()
+	}
+	return s.start(ctx, c, methodOIDC, mfa && found.MFA, from)
+}
+
+func (s *Service) refuseOIDC(from Client, account telamon.AccountID, why reason) error {
+	s.refused.Add(audit.Refusal{Address: from.Address, Account: account, Credential: methodOIDC, Reason: string(why)})
+	return errOIDC()
+}
+
+// exchange exchanges a code for who the provider says it is.
+func (s *Service) exchange(ctx context.Context, flow *store.OIDCFlow, state, code string) (*openid.Identity, bool, error) {
+	p, mfa, err := s.provider(ctx, flow.Account)
+	if err != nil {
+		return nil, false, err
+	}
+	plain, err := s.keys.OpenSecret(oidcFlowLabel, []byte(state), flow.Sealed)
+	if err != nil {
+		return nil, false, err
+	}
+	var kept openid.Flow
+	if err := json.Unmarshal(plain, &kept); err != nil {
+		return nil, false, fmt.Errorf("read a flow: %w", err)
+	}
+	found, err := s.openid.Exchange(ctx, p, code, kept)
+	return found, mfa, err
+}

@@ -1,0 +1,312 @@
+package signin_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/egress"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/openid"
+	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/testkit"
+)
+
+const (
+	clientID     = "telamon"
+	clientSecret = "the provider's secret"
+)
+
+// idp is a small OpenID provider on loopback: discovery, keys, authorization with PKCE
+// and the exchange of codes.
+type idp struct {
+	server *httptest.Server
+	clock  *testkit.Clock
+	key    *rsa.PrivateKey
+
+	claims map[string]any // laid over those of a right token
+	sign   func(t testing.TB, payload []byte) string
+	t      testing.TB
+	codes  map[string]url.Values // what a code was asked for with
+}
+
+func newIDP(t testing.TB, clock *testkit.Clock) *idp {
+	t.Helper()
+	p := &idp{clock: clock, t: t, codes: map[string]url.Values{}, claims: map[string]any{}}
+	p.key = got(rsa.GenerateKey(rand.Reader, 2048))(t)
+	p.sign = p.signer(jose.RS256, p.key)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		p.json(w, map[string]any{
+			"issuer": p.server.URL, "authorization_endpoint": p.server.URL + "/authorize", "token_endpoint": p.server.URL + "/token",
+			"jwks_uri": p.server.URL + "/keys", "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
+		})
+	})
+	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
+		p.json(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "1", Algorithm: "RS256", Use: "sig"}}})
+	})
+	mux.HandleFunc("POST /token", p.token)
+	p.server = httptest.NewTLSServer(mux)
+	t.Cleanup(p.server.Close)
+	return p
+}
+
+func (p *idp) json(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	must(p.t, json.NewEncoder(w).Encode(v))
+}
+
+func (p *idp) signer(algorithm jose.SignatureAlgorithm, key any) func(testing.TB, []byte) string {
+	return func(t testing.TB, payload []byte) string {
+		t.Helper()
+		signer := got(jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: key, KeyID: "1"}}, nil))(t)
+		return got(got(signer.Sign(payload))(t).CompactSerialize())(t)
+	}
+}
+
+// authorize is the person's browser at the provider: it returns the state and the code with
+// which it is sent back.
+func (p *idp) authorize(t testing.TB, page string) (state, code string) {
+	t.Helper()
+	asked := got(url.Parse(page))(t).Query()
+	if asked.Get("code_challenge_method") != "S256" || asked.Get("nonce") == "" || asked.Get("response_type") != "code" ||
+		asked.Get("redirect_uri") != portal+signin.OIDCPath || asked.Get("client_id") != clientID {
+		t.Fatalf("the provider is asked by %v", asked)
+	}
+	code = rand.Text()
+	p.codes[code] = asked
+	return asked.Get("state"), code
+}
+
+func (p *idp) token(w http.ResponseWriter, r *http.Request) {
+	id, secret, _ := r.BasicAuth()
+	if unescaped, err := url.QueryUnescape(secret); err == nil { // RFC 6749, Section 2.3.1
+		secret = unescaped
+	}
+	asked, ok := p.codes[r.FormValue("code")]
+	delete(p.codes, r.FormValue("code"))
+	challenge := sha256.Sum256([]byte(r.FormValue("code_verifier")))
+	if !ok || id != clientID || secret != clientSecret || base64.RawURLEncoding.EncodeToString(challenge[:]) != asked.Get("code_challenge") {
+		http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
+		return
+	}
+	claims := map[string]any{
+		"iss": p.server.URL, "aud": clientID, "sub": "248289761001", "nonce": asked.Get("nonce"), "email": ada, "email_verified": true,
+		"iat": p.clock.Now().Unix(), "exp": p.clock.Now().Add(5 * time.Minute).Unix(),
+	}
+	maps.Copy(claims, p.claims)
+	payload := got(json.Marshal(claims))(p.t)
+	p.json(w, map[string]any{"access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": p.sign(p.t, payload)})
+}
+
+// withProvider returns use cases that ask the provider, which is that of ada's account.
+func (w *world) withProvider(t testing.TB, p *idp, mfa bool) (*person, telamon.AccountID) {
+	t.Helper()
+	w.client = p.server.Client()
+	w.Service, w.dir = w.replica(t)
+	admin := w.administrator(t, ada, "Acme")
+	s := w.live(t, admin.value)
+	must(t, w.SetOIDC(t.Context(), s.Actor(), s.Account.ID, signin.OIDC{
+		Issuer: p.server.URL, ClientID: clientID, ClientSecret: clientSecret, AcceptsMFA: mfa,
+	}))
+	return admin, s.Account.ID
+}
+
+// visit goes to the provider and comes back.
+func (w *world) visit(t testing.TB, p *idp, account telamon.AccountID) (string, *signin.Session, error) {
+	t.Helper()
+	page, browser, err := w.BeginOIDC(t.Context(), account)
+	must(t, err)
+	state, code := p.authorize(t, page)
+	return w.FinishOIDC(t.Context(), state, code, browser, home)
+}
+
+func TestOIDC(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		p := newIDP(t, w.clock)
+		admin, account := w.withProvider(t, p, true)
+		value, s, err := w.visit(t, p, account)
+		must(t, err)
+		if s.Need != signin.NeedSecondFactor || s.Method != "oidc" || s.User.Email != ada {
+			t.Errorf("the session is %+v, want one that needs a second factor", s)
+		}
+		must(t, errorOf(w.SecondFactor(ctx, w.live(t, value), w.code(t, admin))))
+
+		// The provider says that it saw a second factor; the subject is known by now.
+		p.claims = map[string]any{"amr": []string{"pwd", "mfa"}, "email": "renamed@example.com", "email_verified": false}
+		value, s, err = w.visit(t, p, account)
+		must(t, err)
+		if s.Need != signin.NeedNothing || w.live(t, value).Actor().SecondFactorAt.IsZero() {
+			t.Errorf("the session needs %q", s.Need)
+		}
+		shown := got(w.OIDC(ctx, s.Actor(), account))(t)
+		if shown.ClientSecret != "" || shown.Issuer != p.server.URL || !shown.AcceptsMFA {
+			t.Errorf("the setting is shown as %+v", shown)
+		}
+		if n := w.count(t, "SELECT count(*) FROM account_oidc WHERE CAST(secret_sealed AS TEXT) LIKE '%secret%'"); n != 0 {
+			t.Error("the client's secret is in the database")
+		}
+		must(t, w.RemoveOIDC(ctx, s.Actor(), account))
+		mustBe(t, w.RemoveOIDC(ctx, s.Actor(), account), fault.NotFound, "oidc_not_found")
+		_, _, err = w.BeginOIDC(ctx, account)
+		mustBe(t, err, fault.NotFound, "oidc_not_found")
+	})
+}
+
+// TestOIDCForged gives tokens that are wrong in one way each.
+func TestOIDCForged(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	p := newIDP(t, w.clock)
+	_, account := w.withProvider(t, p, true)
+	other := got(rsa.GenerateKey(rand.Reader, 2048))(t)
+	curve := got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: got(x509.MarshalPKIXPublicKey(p.key.Public()))(t)})
+	right := p.sign
+	unsigned := func(_ testing.TB, payload []byte) string {
+		header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`))
+		return header + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
+	}
+	for _, tt := range []struct {
+		name   string
+		claims map[string]any
+		sign   func(testing.TB, []byte) string
+	}{
+		{"signed by another key", nil, p.signer(jose.RS256, other)},
+		{"signed by another kind of key", nil, p.signer(jose.ES256, curve)},
+		{"a MAC by the public key", nil, p.signer(jose.HS256, public)},
+		{"a MAC by the public key's modulus", nil, p.signer(jose.HS256, p.key.N.Bytes())},
+		{"a MAC by the client's secret", nil, p.signer(jose.HS256, []byte(strings.Repeat(clientSecret, 2)))},
+		{"not signed", nil, unsigned},
+		{"changed after it was signed", nil, func(t testing.TB, payload []byte) string {
+			parts := strings.Split(right(t, payload), ".")
+			parts[1] = base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(string(payload), `"pwd"`, `"mfa"`, 1) + " "))
+			return strings.Join(parts, ".")
+		}},
+		{"for another client", map[string]any{"aud": "another"}, right},
+		{"of another issuer", map[string]any{"iss": "https://evil.example"}, right},
+		{"expired", map[string]any{"exp": w.clock.Now().Add(-time.Minute).Unix()}, right},
+		{"of another flow", map[string]any{"nonce": "another"}, right},
+		{"without a nonce", map[string]any{"nonce": ""}, right},
+		{"for another access token", map[string]any{"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}, right},
+		{"an address that is not verified", map[string]any{"email_verified": false}, right},
+		{"an address of nobody", map[string]any{"email": "eve@example.com"}, right},
+		{"no address", map[string]any{"email": ""}, right},
+		{"an address that is none", map[string]any{"email": "Ada <ada@example.com>"}, right},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p.claims, p.sign = tt.claims, tt.sign
+			value, s, err := w.visit(t, p, account)
+			mustBe(t, err, fault.Unauthenticated, "oidc_refused")
+			if value != "" || s != nil {
+				t.Error("there is a session")
+			}
+		})
+	}
+	p.claims, p.sign = nil, right
+	must(t, func() error { _, _, err := w.visit(t, p, account); return err }())
+	p.claims = map[string]any{"sub": "another"} // the provider has given the address to somebody else
+	_, _, err := w.visit(t, p, account)
+	mustBe(t, err, fault.Unauthenticated, "oidc_refused")
+}
+
+// TestOIDCFlow ends flows that were not begun so.
+func TestOIDCFlow(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		p := newIDP(t, w.clock)
+		_, account := w.withProvider(t, p, false)
+		begin := func() (state, code, browser string) {
+			t.Helper()
+			page, browser, err := w.BeginOIDC(ctx, account)
+			must(t, err)
+			state, code = p.authorize(t, page)
+			return state, code, browser
+		}
+		refused := func(what, state, code, browser string) {
+			t.Helper()
+			if _, _, err := w.FinishOIDC(ctx, state, code, browser, home); err == nil || fault.From(err).Code != "oidc_refused" {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		state, code, browser := begin()
+		_, otherCode, otherBrowser := begin()
+		refused("another browser", state, code, otherBrowser)
+		refused("no browser", state, code, "")
+		refused("an unknown state", "x", code, browser)
+		refused("the code of another flow", state, otherCode, browser) // PKCE
+		refused("a second time", state, code, browser)
+		state, code, browser = begin()
+		_, _, err := w.FinishOIDC(ctx, state, code, browser, home)
+		must(t, err)
+		refused("a second time", state, code, browser)
+		state, code, browser = begin()
+		w.clock.Advance(10 * time.Minute)
+		must(t, w.dir.Poll(ctx))
+		refused("too late", state, code, browser)
+		state, _, browser = begin()
+		refused("no code", state, "", browser)
+	})
+}
+
+// TestOIDCAccount signs in at one account's provider as a person of another account.
+func TestOIDCAccount(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := newIDP(t, w.clock)
+		_, account := w.withProvider(t, p, true)
+		w.administrator(t, bob, "Globex")
+		p.claims = map[string]any{"email": bob, "sub": "bob", "amr": []string{"mfa"}}
+		_, _, err := w.visit(t, p, account)
+		mustBe(t, err, fault.Unauthenticated, "oidc_refused")
+	})
+}
+
+// TestSetOIDC gives settings that are refused: nobody is made to ask what is not public.
+func TestSetOIDC(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	ctx := t.Context()
+	p := newIDP(t, w.clock)
+	w.client = openid.NewHTTP(&egress.Dialer{Lookup: func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
+	}})
+	w.Service, w.dir = w.replica(t)
+	admin := w.administrator(t, ada, "Acme")
+	s := w.live(t, admin.value)
+	account := s.Account.ID
+	set := func(issuer string) error {
+		return w.SetOIDC(ctx, s.Actor(), account, signin.OIDC{Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret})
+	}
+	for _, issuer := range []string{"", "http://idp.example", "https://u:p@idp.example", "https://idp.example/?x=1", "file:///etc/passwd", "idp.example"} {
+		mustBe(t, set(issuer), fault.Invalid, "invalid_oidc")
+	}
+	for _, issuer := range []string{p.server.URL, "https://metadata.example", "https://[::1]:8443", "https://10.0.0.1"} {
+		err := set(issuer)
+		mustBe(t, err, fault.Invalid, "oidc_unreachable")
+		if _, denied := errors.AsType[*egress.DeniedError](fault.From(err).Cause); !denied {
+			t.Errorf("%s was asked: %v", issuer, fault.From(err).Cause)
+		}
+	}
+	mustBe(t, w.SetOIDC(ctx, s.Actor(), telamon.NewAccountID(), signin.OIDC{}), fault.NotFound, "not_found")
+	mustBe(t, w.SetOIDC(ctx, telamon.Actor{Kind: telamon.ActorUser, Account: account, Roles: []string{"auditor"}}, account, signin.OIDC{}), fault.Denied, "access_denied")
+	w.clock.Advance(11 * time.Minute)
+	mustBe(t, set("https://idp.example"), fault.Denied, "second_factor_stale")
+}
