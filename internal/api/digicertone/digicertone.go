@@ -228,7 +228,7 @@ func (a *API) dispatch(path string, methods map[string]route) http.Handler {
 		if !route.factor.met(c.actor) {
 			return errFactor
 		}
-		if !acceptsJSON(c.r.Header) {
+		if path != downloadPath && !acceptsJSON(c.r.Header) {
 			return errNotAcceptable
 		}
 		return route.serve(c)
