@@ -175,7 +175,7 @@ func (a *API) serve(w http.ResponseWriter, r, outer *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	if id := transactionID(r.Header); id != "" {
-		h[transactionHeader] = []string{id}
+		h.Set(transactionHeader, id)
 		a.log.DebugContext(r.Context(), "transaction", "request_id", web.RequestID(r.Context()), "transaction_id", id)
 	}
 	defer a.recovered(w, r)
