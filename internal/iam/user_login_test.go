@@ -414,3 +414,28 @@ func TestCheckChain(t *testing.T) {
 		}
 	}
 }
+
+// TestUserWithoutDatabase checks that a platform that can know nothing refuses, and calls
+// nothing that is shown wrong; and that one which was away for a moment goes by the
+// database, not by what it knew.
+func TestUserWithoutDatabase(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		m := w.newMachine(t, w.account, "alpha", time.Time{})
+		twin, _ := w.secondReplica(t)
+		must(t, twin.DisableUser(t.Context(), operator, w.account, m.actor.User))
+		if got := w.three(t, m); got != "cert; key; key and cert" {
+			t.Fatalf("before it has read the change: %s, so this proves nothing", got)
+		}
+		w.clock.Advance(2 * time.Second)
+		if got := w.three(t, m); got != noAuth+"; "+noKey+"; "+noKey {
+			t.Errorf("a replica that has read nothing for two seconds: %s", got)
+		}
+		must(t, w.db.Close())
+		if got, want := w.show(t, m.key, m.der, true), "unavailable directory_unavailable"; got != want { // after two seconds of trying
+			t.Errorf("without a database: %s, want %s", got, want)
+		}
+		if got := w.show(t, "", nil, true); got != noAuth {
+			t.Errorf("without a database nothing gives %s", got)
+		}
+	})
+}
