@@ -92,6 +92,7 @@ type API struct {
 	protected factor                      // of routes that sign
 	routes    map[string]map[string]route // by path and method; not changed after New
 	mux       *http.ServeMux
+	me        meCache
 }
 
 // New returns the API.
