@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,6 +74,18 @@ func (c *NamesConfig) digicertONENames() (bases, derived []string) {
 func (c *NamesConfig) all() []string {
 	bases, derived := c.digicertONENames()
 	return slices.Concat(c.Atlas, c.Portal, bases, derived)
+}
+
+// coveredBy reports which name of DigiCert ONE a certificate is not for: clients make one
+// name of a pair from the other, and find out late.
+func (c *NamesConfig) coveredBy(cert *x509.Certificate) error {
+	bases, derived := c.digicertONENames()
+	for _, name := range slices.Concat(bases, derived) {
+		if err := cert.VerifyHostname(name); err != nil {
+			return fmt.Errorf("names.digicert_one: %w", err)
+		}
+	}
+	return nil
 }
 
 // digicertONEFaces returns the two faces of DigiCert ONE, none if it has no name.

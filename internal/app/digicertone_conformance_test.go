@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -395,7 +396,23 @@ func TestConformance16AuditLog(t *testing.T) {
 	if day := now.Format(time.DateOnly); len(o.audited(admin, "from="+day+"&to="+day+"&status=failure&resource_types=client_auth_cert")) != 3 {
 		t.Errorf("of the first day, other entries are listed than its own")
 	}
+	foreign := foreignCert(t)
+	o.must("a stranger's certificate beside a key", o.me(dial{cert: foreign}, clientauthHost, b.key), isOK)
+	serial := fmt.Sprintf("%X", leafOf(t, foreign).SerialNumber.Bytes())
+	if list := o.audited(admin, "status=failure&resource_id="+strings.ToLower(serial)); len(list) != 1 || list[0].ResourceID != serial ||
+		list[0].Description != "The certificate is none of this platform." || list[0].UserName != "anonymous" {
+		t.Errorf("of a stranger's certificate beside a key the log has %+v", list)
+	}
 	o.auditLogIsPrivate(admin, blind, stranger)
+}
+
+func leafOf(t *testing.T, cert *tls.Certificate) *x509.Certificate {
+	t.Helper()
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf
 }
 
 // auditLogIsPrivate checks who sees what of the audit log.

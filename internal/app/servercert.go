@@ -49,6 +49,9 @@ func (s *serverCertificate) refresh(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the server certificate: %w", err)
 		}
+		if err := s.app.Config.Names.coveredBy(cert.Leaf); err != nil {
+			return fmt.Errorf("tls.cert_file: %w", err)
+		}
 		s.current.Store(&cert)
 		return nil
 	}

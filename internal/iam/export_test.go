@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"context"
 	"crypto/x509"
 	"net/netip"
 	"time"
@@ -84,3 +85,15 @@ func DownloadHash(value string) [32]byte {
 
 // NewP12Password returns a password of a PKCS #12 file.
 func NewP12Password() Secret { return newP12Password() }
+
+// HoldKeys takes every turn of making a key until release is called.
+func (s *IAM) HoldKeys(ctx context.Context) (release func(), err error) {
+	n := keysAtOnce()
+	return func() { s.keyMaking.Release(n) }, s.keyMaking.Acquire(ctx, n)
+}
+
+// MakeKey makes a key when it is the caller's turn.
+func (s *IAM) MakeKey(ctx context.Context) error {
+	_, err := s.makeKey(ctx)
+	return err
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	pkcs12 "software.sslmate.com/src/go-pkcs12"
@@ -16,6 +17,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/testkit"
 )
 
 // generate makes a certificate with its key.
@@ -155,6 +157,21 @@ func TestGenerateManyAtOnce(t *testing.T) {
 	if list := got(w.UserCerts(t.Context(), ci, ""))(t); len(list) != 6 {
 		t.Errorf("%d certificates are there, want 6", len(list))
 	}
+}
+
+// TestKeysBusy holds that who waits for a key gives up after ten seconds.
+func TestKeysBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := iam.New(iam.Config{Clock: testkit.NewClock(t, now)})
+		release := got(s.HoldKeys(t.Context()))(t)
+		start := time.Now()
+		mustBe(t, s.MakeKey(t.Context()), fault.Unavailable, "keys_busy")
+		if waited := time.Since(start); waited != 10*time.Second {
+			t.Errorf("it waited for %s, want 10 s", waited)
+		}
+		release()
+		must(t, s.MakeKey(t.Context()))
+	})
 }
 
 // TestP12Passwords holds that each letter and digit comes as often as any other, and that

@@ -18,25 +18,24 @@ import (
 
 // TestUserCertKeys refuses what the platform refuses elsewhere.
 func TestUserCertKeys(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ctx, ci := t.Context(), w.serviceUser(t, "ci")
-		issue := func(csr string) error {
-			return errorOf(w.IssueUserCert(ctx, ci, iam.UserCertRequest{CSR: csr, Name: "a"}))
-		}
-		mustBe(t, issue(closeKey(t).csr(t)), fault.Invalid, "key_weak")
-		mustBe(t, issue(rocaKey(t).csr(t)), fault.Invalid, "key_weak")
-		mustBe(t, issue(privatePEM(t, 0)), fault.Invalid, "private_key")
-		must(t, w.db.BlockKey(ctx, operator, telamon.KeyBlock{SPKIHash: sha256.Sum256(good(1).spki(t)), Source: telamon.BlockedByStaff}))
-		mustBe(t, issue(named(t, 1, "a")), fault.Invalid, "key_blocked")
-		w.newLogin(t, "api", good(2))
-		must(t, issue(named(t, 2, "a"))) // the account's own key
-		stranger := w.newUser(t, w.other, telamon.ServiceUser, "stranger", time.Time{})
-		mustBe(t, errorOf(w.IssueUserCert(ctx, stranger, iam.UserCertRequest{CSR: named(t, 2, "a"), Name: "a"})),
-			fault.Conflict, "key_of_another_account")
-		if list := got(w.UserCerts(ctx, stranger, ""))(t); len(list) > 0 {
-			t.Errorf("what was refused left %+v", list)
-		}
-	})
+	w := newWorld(t, sqlite(t)) // no statement is this test's own
+	ctx, ci := t.Context(), w.serviceUser(t, "ci")
+	issue := func(csr string) error {
+		return errorOf(w.IssueUserCert(ctx, ci, iam.UserCertRequest{CSR: csr, Name: "a"}))
+	}
+	mustBe(t, issue(closeKey(t).csr(t)), fault.Invalid, "key_weak")
+	mustBe(t, issue(rocaKey(t).csr(t)), fault.Invalid, "key_weak")
+	mustBe(t, issue(privatePEM(t, 0)), fault.Invalid, "private_key")
+	must(t, w.db.BlockKey(ctx, operator, telamon.KeyBlock{SPKIHash: sha256.Sum256(good(1).spki(t)), Source: telamon.BlockedByStaff}))
+	mustBe(t, issue(named(t, 1, "a")), fault.Invalid, "key_blocked")
+	w.newLogin(t, "api", good(2))
+	must(t, issue(named(t, 2, "a"))) // the account's own key
+	stranger := w.newUser(t, w.other, telamon.ServiceUser, "stranger", time.Time{})
+	mustBe(t, errorOf(w.IssueUserCert(ctx, stranger, iam.UserCertRequest{CSR: named(t, 2, "a"), Name: "a"})),
+		fault.Conflict, "key_of_another_account")
+	if list := got(w.UserCerts(ctx, stranger, ""))(t); len(list) > 0 {
+		t.Errorf("what was refused left %+v", list)
+	}
 }
 
 // TestUserCertSubject holds what is taken from a CSR and what is left out.
@@ -199,35 +198,34 @@ func (w *world) realSuccessor(t testing.TB, after telamon.IssuerID) telamon.Issu
 
 // TestUserCertsOfOthers holds who may do what to the certificates of another user.
 func TestUserCertsOfOthers(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		ctx, ci := t.Context(), w.serviceUser(t, "ci")
-		cert := w.certificate(t, ci, "build")
-		nosy, viewer, manager := w.serviceUser(t, "nosy"), w.serviceUser(t, "viewer"), w.serviceUser(t, "manager")
-		viewer.Roles, manager.Roles = []string{"AM_VIEW_ONLY"}, []string{"AM_USER_MANAGER"}
-		stranger := w.newUser(t, w.other, telamon.ServiceUser, "stranger", time.Time{})
-		stranger.Roles = manager.Roles
-		acts := map[string]func(telamon.Actor) error{
-			"issue": func(by telamon.Actor) error {
-				return errorOf(w.IssueUserCert(ctx, by, iam.UserCertRequest{User: ci.User, CSR: named(t, 0, "a"), Name: "for another"}))
-			},
-			"list":    func(by telamon.Actor) error { return errorOf(w.UserCerts(ctx, by, ci.User)) },
-			"read":    func(by telamon.Actor) error { return errorOf(w.UserCert(ctx, by, cert.ID)) },
-			"disable": func(by telamon.Actor) error { return errorOf(w.DisableUserCert(ctx, by, cert.ID)) },
+	w := newWorld(t, sqlite(t)) // no statement is this test's own
+	ctx, ci := t.Context(), w.serviceUser(t, "ci")
+	cert := w.certificate(t, ci, "build")
+	nosy, viewer, manager := w.serviceUser(t, "nosy"), w.serviceUser(t, "viewer"), w.serviceUser(t, "manager")
+	viewer.Roles, manager.Roles = []string{"AM_VIEW_ONLY"}, []string{"AM_USER_MANAGER"}
+	stranger := w.newUser(t, w.other, telamon.ServiceUser, "stranger", time.Time{})
+	stranger.Roles = manager.Roles
+	acts := map[string]func(telamon.Actor) error{
+		"issue": func(by telamon.Actor) error {
+			return errorOf(w.IssueUserCert(ctx, by, iam.UserCertRequest{User: ci.User, CSR: named(t, 0, "a"), Name: "for another"}))
+		},
+		"list":    func(by telamon.Actor) error { return errorOf(w.UserCerts(ctx, by, ci.User)) },
+		"read":    func(by telamon.Actor) error { return errorOf(w.UserCert(ctx, by, cert.ID)) },
+		"disable": func(by telamon.Actor) error { return errorOf(w.DisableUserCert(ctx, by, cert.ID)) },
+	}
+	reads := []string{"list", "read"}
+	for name, act := range acts {
+		mustBeKind(t, act(nosy), fault.NotFound)
+		mustBeKind(t, act(stranger), fault.NotFound)
+		if err := act(viewer); slices.Contains(reads, name) {
+			must(t, err)
+		} else {
+			mustBeKind(t, err, fault.Denied)
 		}
-		reads := []string{"list", "read"}
-		for name, act := range acts {
-			mustBeKind(t, act(nosy), fault.NotFound)
-			mustBeKind(t, act(stranger), fault.NotFound)
-			if err := act(viewer); slices.Contains(reads, name) {
-				must(t, err)
-			} else {
-				mustBeKind(t, err, fault.Denied)
-			}
-			must(t, act(manager))
-		}
-		must(t, w.DeleteUser(ctx, operator, w.account, ci.User))
-		mustBeKind(t, acts["issue"](manager), fault.NotFound)
-	})
+		must(t, act(manager))
+	}
+	must(t, w.DeleteUser(ctx, operator, w.account, ci.User))
+	mustBeKind(t, acts["issue"](manager), fault.NotFound)
 }
 
 // TestNoCertSelfIssue holds the option that asks for an API key.

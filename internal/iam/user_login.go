@@ -145,6 +145,9 @@ func (s *IAM) countRefused(address netip.Addr, key, cert judged, refused bool) {
 		s.refusedUsers.Add(audit.Refusal{Address: address, Account: account, Credential: object, Reason: string(why)})
 	}
 	for _, one := range []judged{key, cert} {
+		if one.account == "" && key.standing == usable {
+			one.account = key.owner.Account // a stranger's certificate beside a good key: its user wants to know
+		}
 		if one.standing == unusable {
 			count(one.account, one.object, one.why)
 		}

@@ -102,7 +102,8 @@ func TestAuthenticateUser(t *testing.T) {
 				w.other.String() + " " + b.token.String() + " credentials_of_different_users",
 			}},
 			{"garbage for a certificate", "", garbage, noKey, noAuth, []string{fmt.Sprintf("stranger %x certificate_unknown", sha256.Sum256(garbage))}},
-			{"garbage beside a key", a.key, garbage, "key", "key", []string{fmt.Sprintf("stranger %x certificate_unknown", sha256.Sum256(garbage))}},
+			{"garbage beside a key", a.key, garbage, "key", "key",
+				[]string{fmt.Sprintf("%s %x certificate_unknown", w.account, sha256.Sum256(garbage))}},
 			{"no key at all", "x", nil, noKey, noKey, []string{"stranger  api_key_malformed"}},
 			{"no key beside a certificate", "x", a.der, noKey, noKey, []string{"stranger  api_key_malformed"}},
 			{"a key in capitals", strings.ToUpper(a.key), nil, noKey, noKey, []string{"stranger  api_key_malformed"}},
@@ -413,4 +414,29 @@ func TestCheckChain(t *testing.T) {
 			t.Errorf("one %s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
+}
+
+// TestUserWithoutDatabase checks that a platform that can know nothing refuses, and calls
+// nothing that is shown wrong; and that one which was away for a moment goes by the
+// database, not by what it knew.
+func TestUserWithoutDatabase(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		m := w.newMachine(t, w.account, "alpha", time.Time{})
+		twin, _ := w.secondReplica(t)
+		must(t, twin.DisableUser(t.Context(), operator, w.account, m.actor.User))
+		if got := w.three(t, m); got != "cert; key; key and cert" {
+			t.Fatalf("before it has read the change: %s, so this proves nothing", got)
+		}
+		w.clock.Advance(2 * time.Second)
+		if got := w.three(t, m); got != noAuth+"; "+noKey+"; "+noKey {
+			t.Errorf("a replica that has read nothing for two seconds: %s", got)
+		}
+		must(t, w.db.Close())
+		if got, want := w.show(t, m.key, m.der, true), "unavailable directory_unavailable"; got != want { // after two seconds of trying
+			t.Errorf("without a database: %s, want %s", got, want)
+		}
+		if got := w.show(t, "", nil, true); got != noAuth {
+			t.Errorf("without a database nothing gives %s", got)
+		}
+	})
 }

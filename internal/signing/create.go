@@ -12,6 +12,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/tbs"
@@ -46,8 +47,9 @@ type NewCertificate struct {
 // both are durable.
 //
 // It reports Invalid with invalid_key_pair, NotFound if there is no such account, Conflict
-// with name_taken, and Unavailable if the keystore or the issuing CA does not sign. If it
-// fails, the key is destroyed; a kill may leave one that signs nothing.
+// with name_taken, and Unavailable if the keystore or the issuing CA does not sign, or if
+// whether the key pair is written cannot be told. If it fails, the key is destroyed; a kill
+// or that doubt may leave one that signs nothing.
 func (s *Signing) Create(ctx context.Context, actor telamon.Actor, req NewKeyPair) (*telamon.KeyPair, error) {
 	if err := authz.Check(actor, authz.KeyPairCreate, req.Account); err != nil {
 		return nil, err
@@ -61,8 +63,14 @@ func (s *Signing) Create(ctx context.Context, actor telamon.Actor, req NewKeyPai
 	}
 	k := &telamon.KeyPair{ID: telamon.NewKeyPairID(), Account: req.Account, Name: req.Name, KeyType: req.KeyType}
 	k.KeyName = keyName(k.ID)
-	if err := s.make(ctx, actor, k, &account, req.Certify); err != nil {
+	if err := s.make(ctx, k, &account, req.Certify); err != nil {
 		s.discard(ctx, k)
+		return nil, err
+	}
+	if err := s.Store.CreateKeyPair(ctx, actor, k); err != nil {
+		if !fault.Is(err, fault.Unavailable) { // then it may be written after all
+			s.discard(ctx, k)
+		}
 		return nil, err
 	}
 	return k, nil
@@ -91,8 +99,8 @@ func (r *NewKeyPair) check() error {
 	return p.fault("invalid_key_pair")
 }
 
-// make makes the key, has the certificate signed, and writes the key pair.
-func (s *Signing) make(ctx context.Context, actor telamon.Actor, k *telamon.KeyPair, account *telamon.Account, certify *NewCertificate) error {
+// make makes the key and has the certificate signed.
+func (s *Signing) make(ctx context.Context, k *telamon.KeyPair, account *telamon.Account, certify *NewCertificate) error {
 	public, err := s.Keys.Generate(k.KeyName, tbs.KeyType(k.KeyType))
 	if err != nil {
 		return s.busy(ctx, "the keystore made no key", k.ID, err)
@@ -104,12 +112,10 @@ func (s *Signing) make(ctx context.Context, actor telamon.Actor, k *telamon.KeyP
 	if err := s.Keys.Bind(k.KeyName, purpose); err != nil {
 		return s.busy(ctx, "the keystore bound no key", k.ID, err)
 	}
-	if certify != nil {
-		if err := s.certify(ctx, k, account, certify); err != nil {
-			return err
-		}
+	if certify == nil {
+		return nil
 	}
-	return s.Store.CreateKeyPair(ctx, actor, k)
+	return s.certify(ctx, k, account, certify)
 }
 
 // certify has the active issuing CA of the series sign a certificate for the key, which

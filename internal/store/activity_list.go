@@ -22,7 +22,7 @@ const (
 	MaxActivities = 10_000
 	// maxActivityScan is how many rows it looks through for those that a filter for which
 	// there is no index asks for.
-	maxActivityScan = 200_000
+	maxActivityScan = 100_000
 )
 
 // An ActivityFilter says which activities of an account to list: those for which all of
@@ -79,11 +79,11 @@ func (db *DB) activities(ctx context.Context, f *ActivityFilter) ([]telamon.Acti
 	}
 	count, page := *where, *where
 	var total int64
-	text := "SELECT count(*) FROM (SELECT 1 FROM activity WHERE " + count.text() + count.arg(" LIMIT $%d", MaxActivities) + ") AS counted"
+	text := "SELECT count(*) FROM (SELECT 1 FROM " + where.table(db.engine) + " WHERE " + count.text() + count.arg(" LIMIT $%d", MaxActivities) + ") AS counted"
 	if err := db.reader.QueryRowContext(ctx, text, count.args...).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("count: %w", err)
 	}
-	text = "SELECT " + activityColumns + " FROM activity WHERE " + page.text() + " ORDER BY " + f.order() +
+	text = "SELECT " + activityColumns + " FROM " + where.table(db.engine) + " WHERE " + page.text() + " ORDER BY " + f.order() +
 		page.arg(" LIMIT $%d", f.Limit) + page.arg(" OFFSET $%d", f.Offset)
 	list, err := db.readActivities(ctx, text, page.args)
 	if err == nil && cut && int64(len(list)) < f.Limit {
@@ -100,7 +100,7 @@ func (db *DB) boundScan(ctx context.Context, f *ActivityFilter, where *activityW
 		return false, nil
 	}
 	c := where.indexed()
-	text := "SELECT at FROM activity WHERE " + c.text() + " ORDER BY " + f.order() + c.arg(" LIMIT 1 OFFSET $%d", maxActivityScan)
+	text := "SELECT at FROM " + where.table(db.engine) + " WHERE " + c.text() + " ORDER BY " + f.order() + c.arg(" LIMIT 1 OFFSET $%d", maxActivityScan)
 	var at int64
 	switch err = db.reader.QueryRowContext(ctx, text, c.args...).Scan(&at); {
 	case errors.Is(err, sql.ErrNoRows):
@@ -143,14 +143,20 @@ func (f *ActivityFilter) where() *activityWhere {
 	for _, c := range []struct {
 		asked bool
 		add   func()
-	}{{f.Resource != "", resource}, {f.Status == ActivityFailure, failed}, {f.Action != "", action}} {
-		if c.asked {
+		index string
+	}{
+		{f.Resource != "", resource, "activity_by_resource"},
+		{f.Status == ActivityFailure, failed, "activity_failures"},
+		{f.Action != "", action, "activity_by_action"},
+	} {
+		switch {
+		case !c.asked:
+		case w.index == "":
+			c.add()
+			w.index = c.index
+		default:
 			left = append(left, c.add)
 		}
-	}
-	if len(left) > 0 {
-		left[0]() // its index is the one
-		left = left[1:]
 	}
 	w.found, w.foundArgs = len(w.texts), len(w.args)
 	for _, add := range left {
@@ -191,7 +197,17 @@ const argFrom, argTo = 1, 2
 type activityWhere struct {
 	texts            []string
 	args             []any
-	found, foundArgs int // how many of the texts and args are those of the index
+	found, foundArgs int    // how many of the texts and args are those of the index
+	index            string // "": the primary key
+}
+
+// table returns the table of a query. SQLite is told the index: it would rather take the
+// primary key, which has all columns, and look through the rows of the account.
+func (w *activityWhere) table(e engine) string {
+	if w.index == "" || e != engineSQLite {
+		return "activity"
+	}
+	return "activity INDEXED BY " + w.index
 }
 
 // isIndexed reports whether an index finds all that is asked for and nothing else.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/testkit"
@@ -269,5 +270,16 @@ func TestReasonSentences(t *testing.T) {
 	}
 	if n < 20 {
 		t.Errorf("the page has %d reasons", n)
+	}
+}
+
+// Each change of users and of what they authenticate by is shown to their account.
+func TestActivityActions(t *testing.T) {
+	for _, action := range authz.Actions() {
+		object, verb, _ := strings.Cut(string(action), ".")
+		about := slices.Contains([]string{"user", "api_token", "client_certificate", "key_pair"}, object)
+		if want := about && verb != "read"; store.IsActivity(string(action)) != want {
+			t.Errorf("events of %s are shown: %t", action, !want)
+		}
 	}
 }

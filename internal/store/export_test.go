@@ -185,3 +185,24 @@ func Prepare(ctx context.Context, db *DB, query string) error {
 
 // HasSentence reports whether a reason for a refusal has a sentence of its own.
 func HasSentence(reason string) bool { return reasonSentences[reason] != "" }
+
+// FillActivity writes rows of activity without their events.
+func FillActivity(ctx context.Context, db *DB, events []telamon.Event) error {
+	var args []any
+	for i := range events {
+		args = appendActivity(args, &events[i])
+	}
+	return db.update(ctx, func(t *txn) error { return t.bulk(ctx, activityTable, args) })
+}
+
+// ActivityQuery returns the statement, in the database's dialect, that reads the page of a
+// filter, and its arguments.
+func ActivityQuery(db *DB, f ActivityFilter) (text string, args []any) {
+	where := f.where()
+	text = "SELECT " + activityColumns + " FROM " + where.table(db.engine) + " WHERE " + where.text() + " ORDER BY " + f.order() +
+		where.arg(" LIMIT $%d", f.Limit) + where.arg(" OFFSET $%d", f.Offset)
+	if db.engine == engineSQLite {
+		text = liteText(text)
+	}
+	return text, where.args
+}

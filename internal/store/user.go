@@ -129,9 +129,14 @@ func (db *DB) LiveUsers(ctx context.Context, account telamon.AccountID, kind tel
 	return mapped(rows, userOf), nil
 }
 
-// SetUserState disables or enables a user. It reports NotFound, and Conflict if the
-// user's state does not allow it, and with last_administrator.
+// SetUserState disables or enables a user, or deletes them as [DB.DeleteUser] does. It
+// reports NotFound, and Conflict if the user's state does not allow it, and with
+// last_administrator.
 func (db *DB) SetUserState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, to telamon.State) error {
+	if to == telamon.Deleted {
+		_, err := db.DeleteUser(ctx, actor, account, id)
+		return err
+	}
 	return db.update(ctx, func(t *txn) error { return t.setUserState(ctx, actor, account, id, to) })
 }
 

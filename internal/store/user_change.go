@@ -21,7 +21,7 @@ type UserChange struct {
 }
 
 // UpdateUser changes a user and returns the user as they are now. It reports NotFound, and
-// Conflict with name_taken or email_taken.
+// Conflict with name_taken, email_taken or last_administrator.
 //
 // may is asked, in the transaction, about the user as they are and as they would be; what
 // it returns ends the change. It must not use the store.
@@ -83,6 +83,9 @@ func (t *txn) updateUser(ctx context.Context, actor telamon.Actor, before, after
 	if after.Kind == telamon.ServiceUser { // as in insertUser
 		p.Email, p.Contact = p.ID, after.Email
 	}
+	if err := t.endRoles(ctx, before, after); err != nil {
+		return err
+	}
 	if err := mustChange(t.UpdateUser(ctx, p)); err != nil {
 		return fmt.Errorf("change user %s: %w", after.ID, err)
 	}
@@ -92,6 +95,24 @@ func (t *txn) updateUser(ctx context.Context, actor telamon.Actor, before, after
 		}
 	}
 	return t.changed(ctx, ChangeUser, p.ID)
+}
+
+// endRoles keeps an account's last administrator from losing the role, and ends the
+// sessions of a user whose roles change: they were begun with the old ones. It reports
+// Conflict with last_administrator.
+func (t *txn) endRoles(ctx context.Context, before, after telamon.User) error {
+	if slices.Equal(before.Roles, after.Roles) {
+		return nil
+	}
+	if !slices.Contains(after.Roles, roleAdministrator) {
+		if err := t.keepAdministrator(ctx, &before); err != nil {
+			return err
+		}
+	}
+	if _, err := t.Queries.EndSessions(ctx, queries.EndSessionsParams{UserID: after.ID.String()}); err != nil {
+		return fmt.Errorf("end sessions of %s: %w", after.ID, err)
+	}
+	return nil
 }
 
 // userData is what the audit log has of a user's data.

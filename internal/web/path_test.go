@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/telamon-ca/telamon/internal/web"
@@ -36,4 +37,29 @@ func TestCanonicalURL(t *testing.T) {
 			t.Errorf("%q is %v, %v; want %q", tt.path, got, ok, tt.want)
 		}
 	}
+}
+
+// FuzzCanonicalURL holds that a canonical path is its own, starts with a slash, and has
+// neither an empty segment nor one of dots.
+func FuzzCanonicalURL(f *testing.F) {
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := url.ParseRequestURI("/" + raw)
+		if err != nil {
+			return
+		}
+		got, ok := web.CanonicalURL(u)
+		if !ok {
+			return
+		}
+		path := got.EscapedPath()
+		again, ok := web.CanonicalURL(got)
+		if !ok || again.EscapedPath() != path || again.Path != got.Path {
+			t.Fatalf("%q is %q, which is %v, %v", raw, path, again, ok)
+		}
+		for i, segment := range strings.Split(path, "/") {
+			if i == 0 && segment != "" || i > 0 && segment == "" && path != "/" || segment == "." || segment == ".." {
+				t.Errorf("%q is %q", raw, path)
+			}
+		}
+	})
 }

@@ -102,6 +102,50 @@ func users(w *world) {
 		t.Errorf("the users are %+v", list)
 	}
 	w.refused(get, "/accounts/telamon_platform/users/"+ada.ID.String(), nil, http.StatusNotFound, "user_not_found")
+	serviceUsers(w)
+}
+
+func serviceUsers(w *world) {
+	t, ends := w.t, w.clock.Now().UTC().Truncate(time.Second).AddDate(1, 0, 0)
+	const all = "/accounts/Acme/users"
+	in := admin.NewUser{Kind: telamon.ServiceUser, Email: "ops@example.com", Name: "CI", Description: "builds", Roles: []string{"SM_SIGNER"}, EndsAt: &ends}
+	made := do[admin.CreatedUser](w, post, all, in)
+	if len(made.APIToken) != 91 || made.Kind != telamon.ServiceUser || !made.EndsAt.Equal(ends) || made.Description != "builds" {
+		t.Errorf("a service user is %+v, with a token of %d characters", made.User, len(made.APIToken))
+	}
+	w.refused(post, all, in, http.StatusConflict, "name_taken")
+	for _, wrong := range []admin.NewUser{
+		{Kind: telamon.ServiceUser, Email: "a@b.c", Name: "CI 2", Password: "a long enough password"}, {Kind: "robot", Email: "a@b.c", Name: "CI 2"},
+		{Email: "bob@example.com", Name: "Bob", EndsAt: &ends}, {Email: "bob@example.com", Name: "Bob", Description: "x"},
+		{Kind: telamon.ServiceUser, Email: "a@b.c", Name: "a/b"},
+	} {
+		w.refused(post, all, wrong, http.StatusUnprocessableEntity, "invalid_user")
+	}
+	one := all + "/" + made.ID.String()
+	w.done(put, one, admin.UserChange{Name: new("CI one"), Roles: []string{"AM_VIEW_ONLY"}, NoEnd: true})
+	w.refused(put, one, admin.UserChange{Roles: []string{"root"}}, http.StatusUnprocessableEntity, "invalid_user")
+	if got := do[admin.User](w, get, one, nil); got.Name != "CI one" || got.EndsAt != nil || got.Description != "builds" || got.Roles[0] != "AM_VIEW_ONLY" {
+		t.Errorf("a changed user is %+v", got)
+	}
+	k := do[admin.CreatedAPIToken](w, post, one+"/tokens", admin.NewAPIToken{Name: "build", EndsAt: &ends})
+	token := "/accounts/Acme/tokens/" + k.ID.String()
+	w.refused(post, one+"/tokens", admin.NewAPIToken{Name: "Build"}, http.StatusConflict, "name_taken")
+	w.refused(post, one+"/tokens", admin.NewAPIToken{}, http.StatusUnprocessableEntity, "invalid_api_token")
+	w.done(put, token, admin.APITokenChange{Name: new("build 2"), NoEnd: true})
+	w.done(post, token+"/disable", nil)
+	if got := do[admin.APIToken](w, get, token, nil); got.Name != "build 2" || got.State != telamon.Disabled || got.EndsAt != nil || got.User != made.ID {
+		t.Errorf("a changed token is %+v", got)
+	}
+	w.done(post, token+"/enable", nil)
+	if list := do[admin.List[admin.APIToken]](w, get, one+"/tokens", nil); len(list.Items) != 2 || list.Items[1].State != telamon.Active {
+		t.Errorf("the tokens are %+v", list)
+	}
+	w.refused(get, "/accounts/telamon_platform/tokens/"+k.ID.String(), nil, http.StatusNotFound, "api_token_not_found")
+	w.refused(get, "/accounts/Acme/tokens/build", nil, http.StatusNotFound, "api_token_not_found")
+	w.done(del, token, nil)
+	w.refused(del, token, nil, http.StatusNotFound, "api_token_not_found")
+	w.done(del, one, nil)
+	w.refused(get, one+"/tokens", nil, http.StatusNotFound, "user_not_found")
 }
 
 func identities(w *world) telamon.IdentityID {

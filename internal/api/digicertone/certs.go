@@ -16,6 +16,9 @@ import (
 // certsPath is that of the client authentication certificates (digicert-one.md, Section 6.4).
 const certsPath = "/account/api/v1/client-auth-certificate"
 
+// downloadPath is that of the one answer which is not JSON, whatever Accept says.
+const downloadPath = certsPath + "/{id}/p12"
+
 func (a *API) certRoutes() {
 	a.route("POST "+certsPath, factorAny, a.issueCert)
 	a.route("GET "+certsPath, factorAny, a.certs)
@@ -23,7 +26,7 @@ func (a *API) certRoutes() {
 	a.route("PUT "+certsPath+"/{id}/enable", factorAny, a.enableCert)
 	a.route("DELETE "+certsPath+"/{id}", factorAny, a.deleteCert)
 	a.route("POST "+certsPath+"/generate", factorAny, a.generateCert)
-	a.route("GET "+certsPath+"/{id}/p12", factorAny, a.downloadCert)
+	a.route("GET "+downloadPath, factorAny, a.downloadCert)
 }
 
 // wireCert is a client authentication certificate. The PEMs are in the answers to POST

@@ -16,6 +16,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -360,7 +361,7 @@ func TestGenerateCert(t *testing.T) {
 	}
 	other, _ := w.robot(t, "other", time.Time{})
 	w.do(t, other, "GET", path+token, "").mustBe(t, 404, notFound)
-	file := w.do(t, c, "GET", path+token, "")
+	file := w.do(t, c, "GET", path+token, "", "Accept", "application/x-pkcs12")
 	for name, want := range map[string]string{
 		"Content-Type": "application/x-pkcs12", "Content-Disposition": `attachment; filename="Certificate_pkcs12.p12"`, "Cache-Control": "no-store",
 	} {
@@ -380,6 +381,13 @@ func TestGenerateCert(t *testing.T) {
 			t.Errorf("%q is in a log", secret)
 		}
 	}
+	admin, _ := w.robot(t, "admin", time.Time{}, "AM_VIEW_ONLY")
+	log := w.do(t, admin, "GET", "/account/api/v1/audit-log?resource_types=client_auth_cert&resource_id="+made.ID, "")
+	for _, action := range []string{`"action":"create"`, `"action":"download"`} {
+		if log.status != 200 || strings.Count(log.body, action) != 1 || strings.Contains(log.body, made.DownloadToken) {
+			t.Errorf("the account's audit log is %d %s", log.status, log.body)
+		}
+	}
 	for _, bad := range []string{
 		`{}`, `{"name":"portal 1"}`, `{"name":"a","encryption":"RC2"}`, `{"name":"a","signature_hash":"SHA-1"}`, `{"name":"a","end_date":"2028-01-01"}`,
 		`{"name":"` + strings.Repeat("a", 65) + `"}`, `{"name":"a","encryption":1}`,
@@ -388,4 +396,33 @@ func TestGenerateCert(t *testing.T) {
 			t.Errorf("%s is answered by %d %s", bad, a.status, a.body)
 		}
 	}
+}
+
+// FuzzNewCert reads bodies that ask for a certificate. A member that is no string is one
+// that no rule accepts, and strings are what they are.
+func FuzzNewCert(f *testing.F) {
+	if seeds, err := filepath.Glob("testdata/fuzz/FuzzNewCert/*"); err != nil || len(seeds) == 0 {
+		f.Fatalf("no seeds, so this would prove nothing: %v", err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var in newCert
+		if decodeObject([]byte(text), &in) != nil {
+			return
+		}
+		var members map[string]any
+		must(t, json.Unmarshal([]byte(text), &members))
+		for name, got := range map[string]*member{"csr": &in.CSR, "name": &in.Name, "exp": in.Exp} {
+			switch sent := members[name].(type) {
+			case string:
+				if got == nil || string(*got) != sent {
+					t.Fatalf("%s of %q is read as %v", name, text, got)
+				}
+			case nil: // absent, null, or spelled in another case
+			default:
+				if got == nil || *got != noString {
+					t.Fatalf("%s of %q is read as %v", name, text, got)
+				}
+			}
+		}
+	})
 }

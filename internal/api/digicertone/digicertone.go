@@ -92,6 +92,7 @@ type API struct {
 	protected factor                      // of routes that sign
 	routes    map[string]map[string]route // by path and method; not changed after New
 	mux       *http.ServeMux
+	me        meCache
 }
 
 // New returns the API.
@@ -175,7 +176,7 @@ func (a *API) serve(w http.ResponseWriter, r, outer *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	if id := transactionID(r.Header); id != "" {
-		h[transactionHeader] = []string{id}
+		h.Set(transactionHeader, id)
 		a.log.DebugContext(r.Context(), "transaction", "request_id", web.RequestID(r.Context()), "transaction_id", id)
 	}
 	defer a.recovered(w, r)
@@ -228,7 +229,7 @@ func (a *API) dispatch(path string, methods map[string]route) http.Handler {
 		if !route.factor.met(c.actor) {
 			return errFactor
 		}
-		if !acceptsJSON(c.r.Header) {
+		if path != downloadPath && !acceptsJSON(c.r.Header) {
 			return errNotAcceptable
 		}
 		return route.serve(c)

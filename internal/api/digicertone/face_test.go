@@ -171,7 +171,7 @@ func TestTransaction(t *testing.T) {
 	w := newWorld(t, nil)
 	echoed := func(values ...string) []string {
 		r := httptest.NewRequest("GET", helloPath, nil)
-		r.Header["X-Dc-Transactionid"] = values
+		r.Header[transactionHeader] = values
 		rec := httptest.NewRecorder()
 		w.api.Face(true).ServeHTTP(rec, r)
 		return rec.Header()[transactionHeader]

@@ -10,18 +10,15 @@ import (
 // (digicert-one.md, Section 3.3). Of two, which no client sends, neither is good.
 func apiKey(h http.Header) string { return strings.Join(h["X-Api-Key"], ", ") }
 
-// transactionHeader is a request header by which clients trace their calls. It is echoed
-// in the answer and stands in the log (digicert-one.md, Section 2.3). Its spelling is
-// not the canonical one.
-const transactionHeader = "X-DC-TransactionId"
-
-// transactionKey is its name in the header of a request, where names are canonical.
-const transactionKey = "X-Dc-Transactionid"
+// transactionHeader is a request header by which clients trace their calls, X-DC-TransactionId
+// as header maps spell it. It is echoed in the answer and stands in the log (digicert-one.md,
+// Section 2.3).
+const transactionHeader = "X-Dc-Transactionid"
 
 // transactionID returns the transaction's ID, "" for none or what is no UUID: what a
 // stranger wrote must not confuse the logs.
 func transactionID(h http.Header) string {
-	values := h[transactionKey]
+	values := h[transactionHeader]
 	if len(values) != 1 {
 		return ""
 	}

@@ -126,7 +126,12 @@ func (a *API) user(c *call) error {
 		return err
 	}
 	if id == me.ID {
-		return writeJSON(c.w, http.StatusOK, a.wireUserOf(me, account))
+		body, err := a.me.body(me, account, func() ([]byte, error) { return encodeJSON(a.wireUserOf(me, account)) })
+		if err != nil {
+			return err
+		}
+		writeBody(c.w, http.StatusOK, body)
+		return nil
 	}
 	u, err := a.iam.User(c.r.Context(), c.actor, c.actor.Account, id)
 	if err != nil {

@@ -40,6 +40,53 @@ func TestMe(t *testing.T) {
 	}
 }
 
+// TestMeFollows checks that the answer to GET /user/me, which is kept, is that of the user
+// and the account as they are.
+func TestMeFollows(t *testing.T) {
+	w := newWorld(t, nil)
+	c, id := w.robot(t, "first name", time.Time{}, "AM_ACCOUNT_USER")
+	other, _ := w.robot(t, "other", time.Time{})
+	over := w.open(t, c)
+	me := func() wireUser {
+		t.Helper()
+		return read[wireUser](t, w.send(t, over, c, "GET", usersPath+"/me", ""), 200)
+	}
+	for range 2 {
+		if u := me(); u.FriendlyName != "first name" || len(u.Applications[0].Permissions) != 1 {
+			t.Errorf("the answer is %+v", u)
+		}
+	}
+	if u := read[wireUser](t, w.do(t, other, "GET", usersPath+"/me", ""), 200); u.FriendlyName != "other" {
+		t.Errorf("the other is answered %+v", u)
+	}
+	_, err := w.iam.UpdateUser(t.Context(), operator, w.account, id, iam.UserChange{Name: new("second name"), Roles: []string{"AM_VIEW_ONLY"}})
+	must(t, err)
+	if u := me(); u.FriendlyName != "second name" || len(u.Applications[0].Permissions) != 4 {
+		t.Errorf("after the user was changed the answer is %+v", u)
+	}
+	must(t, w.iam.SetServicePeriod(t.Context(), operator, w.account, iam.Period{EndsAt: time.Date(2030, 12, 31, 23, 59, 59, 0, time.UTC)}))
+	if u := me(); u.Accounts[0].ServicePeriod.To != "2030-12-31" {
+		t.Errorf("after the account was changed the answer is %+v", u)
+	}
+	w.clock.Advance(time.Hour) // the directory is stale: it asks the database
+	if u := me(); u.FriendlyName != "second name" || u.Status != "ACTIVE" {
+		t.Errorf("of a stale directory the answer is %+v", u)
+	}
+}
+
+// TestMeCache holds how many answers are kept.
+func TestMeCache(t *testing.T) {
+	var m meCache
+	account := &telamon.Account{}
+	encode := func() ([]byte, error) { return []byte("{}"), nil }
+	for range maxMe + 1 {
+		got(m.body(&telamon.User{ID: telamon.NewUserID()}, account, encode))(t)
+	}
+	if len(m.bodies) != 1 {
+		t.Errorf("%d are kept", len(m.bodies))
+	}
+}
+
 // The bodies of refusals that do not name what is wrong.
 const (
 	refusedKey    = `{"errors":[{"code":"invalid_api_key","message":"Missing or invalid API key"}]}`

@@ -116,6 +116,6 @@ CREATE TABLE activity (
 ) /*sqlite WITHOUT ROWID sqlite*/;
 CREATE INDEX activity_by_resource ON activity (account_id, resource_id, at, id);
 CREATE INDEX activity_by_action ON activity (account_id, action, at, id);
-CREATE INDEX activity_failures ON activity (account_id, at, id) WHERE failed;
+CREATE INDEX activity_failures ON activity (account_id, at, id, failed) WHERE failed;
 
 -- +goose Down

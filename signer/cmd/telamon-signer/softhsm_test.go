@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -199,7 +200,7 @@ func TestSoftHSM(t *testing.T) {
 	p.start()
 	w := startPlatform(t, p)
 	keys := privateKeys(t, token)
-	if len(keys) != 8 { // three roots and five issuing CAs
+	if len(keys) != 9 { // three roots, five issuing CAs and a key pair
 		t.Errorf("the token has %d private keys", len(keys))
 	}
 	for _, key := range keys {
@@ -227,6 +228,7 @@ func TestSoftHSM(t *testing.T) {
 			t.Errorf("%s was answered with 201, and is answered with %d now: %s", serial, status, body)
 		}
 	}
+	w.checkKeyPair()
 	w.checkRotation(csr)
 	for _, key := range privateKeys(t, token) {
 		if !strings.Contains(key, "always sensitive") || !strings.Contains(key, "never extractable") {
@@ -234,7 +236,7 @@ func TestSoftHSM(t *testing.T) {
 		}
 	}
 	// One issuing CA and one OCSP responder are new.
-	if out, err := p.run("keys", "-check"); err != nil || strings.Count(out, "there\n") != 10 {
+	if out, err := p.run("keys", "-check"); err != nil || strings.Count(out, "there\n") != 11 {
 		t.Errorf("keys -check: %v\n%s", err, out)
 	}
 	w.checkDoctor()
@@ -393,6 +395,39 @@ func (w *platform) fetch(method, url string, body []byte) []byte {
 	return answer
 }
 
+// checkKeyPair signs a hash with the playground's key pair, whose private half is in the
+// token, and looks for the signature in the signer's journal.
+func (w *platform) checkKeyPair() {
+	w.t.Helper()
+	pairs, err := w.App.Store.KeyPairKeys(w.t.Context())
+	if err != nil || len(pairs) != 1 {
+		w.t.Fatalf("there are the key pairs %+v, %v", pairs, err)
+	}
+	k := &pairs[0]
+	user := telamon.Actor{Kind: telamon.ActorUser, Account: k.Account, User: telamon.NewUserID(), Roles: []string{"SM_SIGNER"}}
+	digest := sha256.Sum256([]byte("what is signed"))
+	signed, err := w.App.Signing.Sign(w.t.Context(), user, k.Account, k.ID, "SHA256withECDSA", digest[:])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	public, err := x509.ParsePKIXPublicKey(k.SPKI)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := signed.Algorithm.VerifyDigest(public, digest[:], signed.Octets); err != nil {
+		w.t.Error(err)
+	}
+	n := 0
+	for record, err := range w.App.CAKeys.ReadJournal(k.Name) {
+		if n++; err != nil || record.OfCertificate() {
+			w.t.Errorf("the journal has %+v, %v", record, err)
+		}
+	}
+	if n != 1 {
+		w.t.Errorf("the journal has %d records, want one", n)
+	}
+}
+
 // checkDoctor has the installation examined: the keys and journals are behind the signer.
 func (w *platform) checkDoctor() {
 	w.t.Helper()
@@ -404,7 +439,7 @@ func (w *platform) checkDoctor() {
 		}
 		checked[f.Check] = f.Level
 	}
-	for _, check := range []string{"signer", "keys", "journal"} {
+	for _, check := range []string{"signer", "keys", "keypairs", "journal"} {
 		if _, ok := checked[check]; !ok {
 			w.t.Errorf("there is no finding of %s: %+v", check, report.Findings)
 		}
