@@ -7,6 +7,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/iam"
 )
 
@@ -24,6 +25,8 @@ func newAccount(f *adminFlags) *cobra.Command {
 		f.command("show ACCOUNT", "Show an account", one, nil, func(args []string) (request, error) { return get(at(args)), nil }),
 		state("disable", "Refuse all logins and tokens of an account, at once"),
 		state("enable", "End a disable"),
+		f.command("make-staff ACCOUNT", "Say that an account is the CA's own: its users can have the roles of the staff", one, nil,
+			func(args []string) (request, error) { return action(at(args), "make-staff"), nil }),
 		final(f.command("delete ACCOUNT", "Disable an account for ever", one, nil,
 			func(args []string) (request, error) { return remove(at(args)), nil })),
 	)
@@ -45,6 +48,9 @@ func newUser(f *adminFlags) *cobra.Command {
 		state("disable", "Refuse a user's logins"),
 		state("enable", "End a disable"),
 		newUserPassword(f, &account),
+		newUserInvite(f, &account),
+		newUserRoles(f, &account),
+		state("reset-factors", "Remove the second factors of a person who has lost them, and end their sessions"),
 		inAccount(final(f.command("delete USER", "Disable a user for ever", one, nil,
 			func(args []string) (request, error) { return remove(at(args)), nil })), &account),
 	)
@@ -69,6 +75,41 @@ func newUserCreate(f *adminFlags, account *string) *cobra.Command {
 	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+strings.Join(iam.Roles, ", ")+"; may be given several times")
 	cmd.Flags().StringVar(&passwordFile, "password-file", "", "a file with the password, - for standard input; without it none is set")
 	required(cmd, "name", "role")
+	return inAccount(cmd, account)
+}
+
+// portalRoles are the codes of the roles of the portal, for help texts.
+func portalRoles() string {
+	var codes []string
+	for _, r := range authz.Roles() {
+		if r.Application == authz.Portal {
+			codes = append(codes, r.Code)
+		}
+	}
+	return strings.Join(codes, ", ")
+}
+
+func newUserInvite(f *adminFlags, account *string) *cobra.Command {
+	var in admin.NewInvitation
+	cmd := f.command("invite EMAIL", "Ask somebody by mail to become a user, who chooses the password", exactArgs("an e-mail address"), nil,
+		func(args []string) (request, error) {
+			in.Email = args[0]
+			return post(path("accounts", *account, "invitations"), in), nil
+		})
+	cmd.Flags().StringVar(&in.Language, "language", "", "of the mails, such as de; English without it")
+	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+portalRoles()+"; may be given several times")
+	required(cmd, "role")
+	return inAccount(cmd, account)
+}
+
+func newUserRoles(f *adminFlags, account *string) *cobra.Command {
+	var in admin.Roles
+	cmd := f.command("set-roles USER", "Replace a person's roles of the portal; their sessions end", exactArgs("a user's ID"), nil,
+		func(args []string) (request, error) {
+			return post(path("accounts", *account, "users", args[0], "roles"), in), nil
+		})
+	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+portalRoles()+"; may be given several times")
+	required(cmd, "role")
 	return inAccount(cmd, account)
 }
 

@@ -214,7 +214,7 @@ func (s *Server) listenAdmin() error {
 	defer os.RemoveAll(private)
 	made := filepath.Join(private, "s")
 	api := admin.New(admin.Config{
-		IAM: a.IAM, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance, CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
+		IAM: a.IAM, SignIn: a.SignIn, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance, CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
 		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(), Operators: a.operators,
 	})
 	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: 4 << 20}
