@@ -155,7 +155,7 @@ func TestRoles(t *testing.T) {
 	credential, cert := owner.made(t, account, "metering_prod")
 	reader := w.member(t, account, "reader@northwind.example", "read_only")
 	for path, want := range map[string]int{
-		"/": 200, "/credentials": 200, "/mtls": 200, "/credentials/" + credential: 200, "/mtls/" + cert: 200, "/mtls/" + cert + "/certificate.cer": 200,
+		"/": 200, "/services": 200, "/identities": 200, "/credentials": 200, "/mtls": 200, "/credentials/" + credential: 200, "/mtls/" + cert: 200, "/mtls/" + cert + "/certificate.cer": 200,
 		"/credentials/new": 403, "/mtls/new": 403, "/credentials/" + credential + "/delete": 403, "/mtls/" + cert + "/revoke": 403,
 		"/credentials/" + credential + "/addresses": 403,
 	} {
@@ -351,7 +351,7 @@ func TestGerman(t *testing.T) {
 	w.equip(t, account)
 	credential, cert := g.made(t, account, "metering_prod")
 	g.header.Set("Accept-Language", "de-CH, en;q=0.5")
-	for _, path := range []string{"/", "/credentials", "/credentials/" + credential, "/credentials/new", "/mtls", "/mtls/" + cert, "/mtls/new", "/credentials/none"} {
+	for _, path := range []string{"/", "/services", "/identities", "/settings", "/credentials", "/credentials/" + credential, "/credentials/new", "/mtls", "/mtls/" + cert, "/mtls/new", "/credentials/none"} {
 		a := g.get(t, path)
 		if !strings.Contains(a.body, `<html lang="de">`) {
 			t.Errorf("%s is not in German", path)
