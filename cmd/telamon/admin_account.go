@@ -25,6 +25,8 @@ func newAccount(f *adminFlags) *cobra.Command {
 		f.command("show ACCOUNT", "Show an account", one, nil, func(args []string) (request, error) { return get(at(args)), nil }),
 		state("disable", "Refuse all logins and tokens of an account, at once"),
 		state("enable", "End a disable"),
+		f.command("make-staff ACCOUNT", "Say that an account is the CA's own: its users can have the roles of the staff", one, nil,
+			func(args []string) (request, error) { return action(at(args), "make-staff"), nil }),
 		final(f.command("delete ACCOUNT", "Disable an account for ever", one, nil,
 			func(args []string) (request, error) { return remove(at(args)), nil })),
 	)

@@ -29,6 +29,9 @@ func newUser(f *adminFlags) *cobra.Command {
 		state("lock", "Refuse all that a user shows, at once; whether it is disabled stays as it is"),
 		state("unlock", "End a lock"),
 		newUserPassword(f, &account),
+		newUserInvite(f, &account),
+		newUserRoles(f, &account),
+		state("reset-factors", "Remove the second factors of a person who has lost them, and end their sessions"),
 		inAccount(final(f.command("delete USER", "End a user for ever, with their API tokens and certificates", one, nil,
 			func(args []string) (request, error) { return remove(at(args)), nil })), &account),
 	)
@@ -103,6 +106,41 @@ func endOrNone(text string) (end *time.Time, none bool, err error) {
 	}
 	end, err = optionalEnd("ends", text)
 	return end, false, err
+}
+
+// portalRoles are the codes of the roles of the portal, for help texts.
+func portalRoles() string {
+	var codes []string
+	for _, r := range authz.Roles() {
+		if r.Application == authz.Portal {
+			codes = append(codes, r.Code)
+		}
+	}
+	return strings.Join(codes, ", ")
+}
+
+func newUserInvite(f *adminFlags, account *string) *cobra.Command {
+	var in admin.NewInvitation
+	cmd := f.command("invite EMAIL", "Ask somebody by mail to become a user, who chooses the password", exactArgs("an e-mail address"), nil,
+		func(args []string) (request, error) {
+			in.Email = args[0]
+			return post(path("accounts", *account, "invitations"), in), nil
+		})
+	cmd.Flags().StringVar(&in.Language, "language", "", "of the mails, such as de; English without it")
+	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+portalRoles()+"; may be given several times")
+	required(cmd, "role")
+	return inAccount(cmd, account)
+}
+
+func newUserRoles(f *adminFlags, account *string) *cobra.Command {
+	var in admin.Roles
+	cmd := f.command("set-roles USER", "Replace a person's roles of the portal; their sessions end", exactArgs("a user's ID"), nil,
+		func(args []string) (request, error) {
+			return post(path("accounts", *account, "users", args[0], "roles"), in), nil
+		})
+	cmd.Flags().StringSliceVar(&in.Roles, "role", nil, "one of "+portalRoles()+"; may be given several times")
+	required(cmd, "role")
+	return inAccount(cmd, account)
 }
 
 func newUserPassword(f *adminFlags, account *string) *cobra.Command {

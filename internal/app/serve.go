@@ -215,7 +215,8 @@ func (s *Server) listenAdmin() error {
 	defer os.RemoveAll(private)
 	made := filepath.Join(private, "s")
 	api := admin.New(admin.Config{
-		IAM: a.IAM, Signing: a.Signing, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance, CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
+		IAM: a.IAM, Signing: a.Signing, SignIn: a.SignIn, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance,
+		CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
 		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(), Operators: a.operators,
 	})
 	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: 4 << 20}

@@ -155,7 +155,7 @@ func TestRoles(t *testing.T) {
 	credential, cert := owner.made(t, account, "metering_prod")
 	reader := w.member(t, account, "reader@northwind.example", "read_only")
 	for path, want := range map[string]int{
-		"/": 200, "/credentials": 200, "/mtls": 200, "/credentials/" + credential: 200, "/mtls/" + cert: 200, "/mtls/" + cert + "/certificate.cer": 200,
+		"/": 200, "/services": 200, "/identities": 200, "/credentials": 200, "/mtls": 200, "/credentials/" + credential: 200, "/mtls/" + cert: 200, "/mtls/" + cert + "/certificate.cer": 200,
 		"/credentials/new": 403, "/mtls/new": 403, "/credentials/" + credential + "/delete": 403, "/mtls/" + cert + "/revoke": 403,
 		"/credentials/" + credential + "/addresses": 403,
 	} {
@@ -301,6 +301,47 @@ func TestAllowedAddresses(t *testing.T) {
 	}
 }
 
+// TestLinks holds that a certificate is linked to what is ticked, to one credential at
+// least, and to nobody else's.
+func TestLinks(t *testing.T) {
+	w := newTown(t)
+	g := w.admin(t, ada, "Northwind Energy Supply Ltd")
+	account := w.accountOf(t, ada)
+	w.equip(t, account)
+	first, cert := g.made(t, account, "metering_prod")
+	second, _ := g.made(t, account, "billing")
+	linked := func() string {
+		k := got(w.iam.ClientCert(t.Context(), townOperator, account, telamon.ClientCertID(cert)))(t)
+		var list []string
+		for _, id := range k.Credentials {
+			list = append(list, strings.ReplaceAll(strings.ReplaceAll(id.String(), first, "first"), second, "second"))
+		}
+		return strings.Join(list, " ")
+	}
+	path := "/mtls/" + cert + "/credentials"
+	if page := g.get(t, path); page.status != http.StatusOK || !strings.Contains(page.body, "billing") {
+		t.Fatalf("the page = %d, without the other credential", page.status)
+	}
+	for _, tt := range []struct {
+		status int
+		chosen []string
+		want   string
+	}{
+		{http.StatusSeeOther, []string{first, second}, "first second"}, {http.StatusSeeOther, []string{second}, "second"},
+		{http.StatusUnprocessableEntity, nil, "second"}, {http.StatusNotFound, []string{second, "crd_x"}, "second"},
+		{http.StatusNotFound, []string{second, telamon.NewCredentialID().String()}, "second"}, {http.StatusSeeOther, []string{second}, "second"},
+	} {
+		var pairs []string
+		for _, id := range tt.chosen {
+			pairs = append(pairs, "credential", id)
+		}
+		g.post(t, tt.status, path, pairs...)
+		if got := linked(); got != tt.want {
+			t.Errorf("after %q was chosen it is linked to %q, want %q", tt.chosen, got, tt.want)
+		}
+	}
+}
+
 // TestGerman holds that pages are in German for those who ask for it, every word of the
 // catalogue's.
 func TestGerman(t *testing.T) {
@@ -310,7 +351,7 @@ func TestGerman(t *testing.T) {
 	w.equip(t, account)
 	credential, cert := g.made(t, account, "metering_prod")
 	g.header.Set("Accept-Language", "de-CH, en;q=0.5")
-	for _, path := range []string{"/", "/credentials", "/credentials/" + credential, "/credentials/new", "/mtls", "/mtls/" + cert, "/mtls/new", "/credentials/none"} {
+	for _, path := range []string{"/", "/services", "/identities", "/settings", "/credentials", "/credentials/" + credential, "/credentials/new", "/mtls", "/mtls/" + cert, "/mtls/new", "/credentials/none"} {
 		a := g.get(t, path)
 		if !strings.Contains(a.body, `<html lang="de">`) {
 			t.Errorf("%s is not in German", path)

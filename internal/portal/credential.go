@@ -50,12 +50,13 @@ type credentialView struct {
 type catalogue struct {
 	offers     map[telamon.SubscriptionID]iam.Offer
 	identities map[telamon.IdentityID]telamon.Identity
+	pairs      map[telamon.PairID]telamon.Pair // that were looked up
 	certs      []telamon.ClientCert
 }
 
 // catalogue reads what credentials refer to.
 func (c *call) catalogue(ctx context.Context) (*catalogue, error) {
-	all := &catalogue{offers: map[telamon.SubscriptionID]iam.Offer{}, identities: map[telamon.IdentityID]telamon.Identity{}}
+	all := &catalogue{offers: map[telamon.SubscriptionID]iam.Offer{}, identities: map[telamon.IdentityID]telamon.Identity{}, pairs: map[telamon.PairID]telamon.Pair{}}
 	offers, err := c.iam.Offers(ctx, c.actor, c.account())
 	if err != nil {
 		return nil, err
@@ -77,9 +78,13 @@ func (c *call) catalogue(ctx context.Context) (*catalogue, error) {
 // view returns a credential with what it is for.
 func (c *call) view(ctx context.Context, all *catalogue, k telamon.Credential) (credentialView, error) {
 	v := credentialView{Credential: k}
-	pair, err := c.iam.PairOf(ctx, c.actor, c.account(), k.Pair)
-	if err != nil {
-		return v, err
+	pair, ok := all.pairs[k.Pair]
+	if !ok {
+		var err error
+		if pair, err = c.iam.PairOf(ctx, c.actor, c.account(), k.Pair); err != nil {
+			return v, err
+		}
+		all.pairs[k.Pair] = pair
 	}
 	offer, identity := all.offers[pair.Subscription], all.identities[pair.Identity]
 	v.Service, v.Identity = offer.Service.Name, identity.Name

@@ -129,8 +129,8 @@ func (c *call) steps(s *standing) []ui.Step {
 	credentials := len(slices.DeleteFunc(slices.Clone(s.credentials), func(k telamon.Credential) bool { return k.State != telamon.Active }))
 	certs := len(slices.DeleteFunc(slices.Clone(s.certs), func(k telamon.ClientCert) bool { return k.State != telamon.Active }))
 	steps := []ui.Step{
-		c.step("dashboard.service", len(services), strings.Join(services, ", "), c.say("dashboard.service.blocked"), nil),
-		c.step("dashboard.identity", len(identities), strings.Join(identities, ", "), c.identityWaits(len(services), waiting), nil),
+		c.step("dashboard.service", len(services), strings.Join(services, ", "), c.say("dashboard.service.blocked"), c.actIf(authz.SubscriptionRead, "nav.services", servicesPath)),
+		c.step("dashboard.identity", len(identities), strings.Join(identities, ", "), c.identityWaits(len(services), waiting), c.actIf(authz.IdentityRead, "nav.identities", identitiesPath)),
 		c.step("dashboard.credential", credentials, "", blockedUnless(len(services) > 0 && len(identities) > 0, c.say("dashboard.credential.blocked")),
 			c.actIf(authz.CredentialCreate, "dashboard.credential.act", credentialNewPath)),
 		c.step("dashboard.mtls", certs, "", blockedUnless(credentials > 0, c.say("dashboard.mtls.blocked")),

@@ -35,6 +35,8 @@ func (f *face) mtlsRoutes(mux router) {
 	mux.HandleFunc("GET "+mtlsPath+"/{id}", f.person((*call).mtls))
 	mux.HandleFunc("GET "+mtlsPath+"/{id}/certificate.cer", f.person(func(c *call) error { return c.downloadMTLS(false) }))
 	mux.HandleFunc("GET "+mtlsPath+"/{id}/issuing-ca.cer", f.person(func(c *call) error { return c.downloadMTLS(true) }))
+	mux.HandleFunc("GET "+mtlsPath+"/{id}/credentials", f.person((*call).askLinks))
+	mux.HandleFunc("POST "+mtlsPath+"/{id}/credentials", f.person((*call).changeLinks))
 	for verb := range mtlsActs {
 		mux.HandleFunc("GET "+mtlsPath+"/{id}/"+verb, f.person(func(c *call) error { return c.askMTLSAct(verb) }))
 		mux.HandleFunc("POST "+mtlsPath+"/{id}/"+verb, f.person(func(c *call) error { return c.actOnMTLS(verb) }))
@@ -158,6 +160,9 @@ func (c *call) mtls() error {
 		if act := mtlsActs[verb]; slices.Contains(act.from, k.State) && c.may(act.action) {
 			head.Quiet = append(head.Quiet, ui.Link{Text: c.say("mtls." + verb), URL: mtlsPath + "/" + k.ID.String() + "/" + verb})
 		}
+	}
+	if k.State != telamon.Revoked && c.may(authz.ClientCertificateLink) {
+		head.Quiet = append([]ui.Link{{Text: c.say("mtls.links"), URL: mtlsPath + "/" + k.ID.String() + "/credentials"}}, head.Quiet...)
 	}
 	view := mtlsView{
 		cert: k, certificate: c.certificateView(k, chain, names), file: fileName(k, names), issued: c.r.URL.Query().Has("issued"),

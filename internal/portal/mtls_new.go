@@ -156,11 +156,8 @@ func (c *call) pickCredentials(d *mtlsDraft, form ui.Form) error {
 		rows = append(rows, ui.PickRow{Value: k.ID.String(), Name: k.Name, Picked: picked, Cells: cells(
 			ui.Words(v.Service), ui.Words(v.Identity), ui.Status(c.state(v)), ui.Day(k.LastUsedAt))})
 	}
-	columns := []ui.Column{
-		{Name: c.say("credential.name")}, {Name: c.say("credential.service")}, {Name: c.say("credential.identity")}, {Name: c.say("credential.state")}, {Name: c.say("credential.last_used")},
-	}
 	head := c.mtlsHead()
-	return c.show(status, head.Title, wizardPage(head, c.mtlsWizard(d, 1), pickStep(form, f, columns, rows)))
+	return c.show(status, head.Title, wizardPage(head, c.mtlsWizard(d, 1), pickStep(form, f, c.pickColumns(), rows)))
 }
 
 // keyTypes says which keys certificates can have.

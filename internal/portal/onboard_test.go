@@ -241,6 +241,10 @@ func TestOnboarding(t *testing.T) {
 	if _, err := w.iam.Login(t.Context(), netip.MustParseAddr("192.0.2.7"), leaf.Raw, key, secret); err == nil {
 		t.Error("a disabled credential logs in")
 	}
+	v.open(t, "/services")
+	v.at(t, "/services", "services")
+	v.open(t, "/identities")
+	v.at(t, "/identities", "identities")
 	v.open(t, "/settings")
 	v.at(t, "/settings", "settings")
 	v.press(t, ".me-button")

@@ -12,6 +12,8 @@ import (
 // pageRoutes are the pages of people who have signed in.
 func (f *face) pageRoutes(mux router) {
 	mux.HandleFunc("GET /{$}", f.person((*call).dashboard))
+	mux.HandleFunc("GET "+servicesPath, f.person((*call).services))
+	mux.HandleFunc("GET "+identitiesPath, f.person((*call).identities))
 	f.factorRoutes(mux)
 	f.welcomeRoutes(mux)
 	f.credentialRoutes(mux)
@@ -60,6 +62,7 @@ func (c *call) chrome() ui.Chrome {
 	var groups []ui.NavGroup
 	for _, g := range []ui.NavGroup{
 		group(item("nav.dashboard", "/", "")),
+		group(item("nav.services", servicesPath, authz.SubscriptionRead), item("nav.identities", identitiesPath, authz.IdentityRead)),
 		group(item("nav.credentials", credentialsPath, authz.CredentialRead), item("nav.mtls", mtlsPath, authz.ClientCertificateRead)),
 		group(item("nav.settings", settingsPath, "")),
 	} {

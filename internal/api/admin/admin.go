@@ -27,6 +27,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/publish"
 	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/signing"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -37,7 +38,8 @@ import (
 type Config struct {
 	IAM      *iam.IAM
 	Signing  *signing.Signing
-	RA       *ra.RA // how certificates were validated
+	SignIn   *signin.Service // nil without a portal
+	RA       *ra.RA          // how certificates were validated
 	Staff    *staff.Staff
 	Store    *store.DB       // the audit log and the issuers
 	Life     *lifecycle.Life // the life of issuing CAs
@@ -65,6 +67,7 @@ type server struct {
 func New(cfg Config) http.Handler {
 	s := &server{Config: cfg, mux: http.NewServeMux()}
 	s.accountRoutes()
+	s.signInRoutes()
 	s.serviceRoutes()
 	s.credentialRoutes()
 	s.keyPairRoutes()
