@@ -83,7 +83,7 @@ func (s *Service) SetOIDC(ctx context.Context, actor telamon.Actor, account tela
 // mayUpdate reports Denied or NotFound unless the actor may change how an account's people
 // sign in.
 func (s *Service) mayUpdate(actor telamon.Actor, account telamon.AccountID) error {
-	if err := authz.Check(actor, authz.AccountUpdate, account); err != nil {
+	if err := authz.Check(actor, authz.AccountSettings, account); err != nil {
 		return err
 	}
 	return authz.MustBeFresh(actor, s.clock.Now())
@@ -92,7 +92,7 @@ func (s *Service) mayUpdate(actor telamon.Actor, account telamon.AccountID) erro
 // OIDC returns an account's provider without its secret. It reports NotFound with
 // oidc_not_found.
 func (s *Service) OIDC(ctx context.Context, actor telamon.Actor, account telamon.AccountID) (*OIDC, error) {
-	if err := authz.Check(actor, authz.AccountUpdate, account); err != nil {
+	if err := authz.Check(actor, authz.AccountSettings, account); err != nil {
 		return nil, err
 	}
 	o, err := s.store.OIDC(ctx, account)
