@@ -342,15 +342,29 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestGerman holds that pages are in German for those who ask for it, every word of the
-// catalogue's.
+// TestGerman holds that pages are in German for those who ask for it or choose it, every
+// word of the catalogue's.
 func TestGerman(t *testing.T) {
 	w := newTown(t)
 	g := w.admin(t, ada, "Northwind Energy Supply Ltd")
 	account := w.accountOf(t, ada)
 	w.equip(t, account)
 	credential, cert := g.made(t, account, "metering_prod")
-	g.header.Set("Accept-Language", "de-CH, en;q=0.5")
+	a := g.post(t, http.StatusSeeOther, "/language", "language", "de", "next", "/mtls?q=x")
+	if a.header.Get("Location") != "/mtls?q=x" || !strings.Contains(g.get(t, "/").body, `lang="de"`) {
+		t.Errorf("a chosen language is not kept, or one goes on to %q", a.header.Get("Location"))
+	}
+	g.post(t, http.StatusSeeOther, "/language", "language", "xx", "next", "//evil.example")
+	g.post(t, http.StatusSeeOther, "/language", "language", "en")
+	if !strings.Contains(g.get(t, "/").body, `<html lang="en">`) {
+		t.Error("English is not chosen")
+	}
+	g.post(t, http.StatusSeeOther, "/language", "language", "de")
+	stranger := w.guest(t)
+	stranger.header.Set("Accept-Language", "de-CH, en;q=0.5")
+	if !strings.Contains(stranger.get(t, "/sign-in").body, "Anmelden") {
+		t.Error("the sign-in is not in German")
+	}
 	for _, path := range []string{"/", "/services", "/identities", "/settings", "/credentials", "/credentials/" + credential, "/credentials/new", "/mtls", "/mtls/" + cert, "/mtls/new", "/credentials/none"} {
 		a := g.get(t, path)
 		if !strings.Contains(a.body, `<html lang="de">`) {

@@ -23,6 +23,19 @@ func language(r *http.Request) *ui.Language {
 	return ui.Choose(chosen, r.Header.Get("Accept-Language"))
 }
 
+// chooseLanguage serves POST /language, and goes back to where one was.
+func (f *face) chooseLanguage(w http.ResponseWriter, r *http.Request) error {
+	for _, l := range ui.Languages {
+		if l.Tag == r.PostFormValue("language") {
+			http.SetCookie(w, &http.Cookie{
+				Name: languageCookie, Value: l.Tag, Path: "/", MaxAge: 365 * 24 * 60 * 60, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+			})
+		}
+	}
+	redirect(w, r, ownPath(r.PostFormValue("next")))
+	return nil
+}
+
 // renderScripted is render for a page that loads scripts.
 func (f *face) renderScripted(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
 	w.Header().Set("Content-Security-Policy", scriptsPolicy)
@@ -37,7 +50,11 @@ func (c *call) renderWith(policy string, status int, page templ.Component) error
 
 // render answers with a page. An error leaves the answer unwritten.
 func (f *face) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
-	ctx := ui.With(r.Context(), ui.View{Language: language(r), Now: f.clock.Now(), Platform: f.platform})
+	view := ui.View{Language: language(r), Now: f.clock.Now(), Platform: f.platform}
+	if f.signin != nil && r.Method == http.MethodGet && !strings.Contains(r.Pattern, "{value}") { // which is a secret
+		view.Here = ownPath(r.URL.RequestURI())
+	}
+	ctx := ui.With(r.Context(), view)
 	var body bytes.Buffer
 	if err := page.Render(ctx, &body); err != nil {
 		return fmt.Errorf("render a page: %w", err)

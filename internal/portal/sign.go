@@ -24,6 +24,7 @@ func (f *face) signRoutes(mux router) {
 	mux.HandleFunc("GET "+signin.SignInPath, f.handle(f.askSignIn))
 	mux.HandleFunc("POST "+signin.SignInPath, f.limited(f.signIn))
 	mux.HandleFunc("POST "+signOutPath, f.handle(f.signOut))
+	mux.HandleFunc("POST "+ui.LanguagePath, f.handle(f.chooseLanguage))
 	mux.HandleFunc("GET "+registerPath, f.handle(f.askRegister))
 	mux.HandleFunc("POST "+registerPath, f.limited(f.register))
 	mux.HandleFunc("GET "+resendPath, f.handle(f.askResend))

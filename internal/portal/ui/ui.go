@@ -25,6 +25,9 @@ type View struct {
 	Language *Language // nil is English
 	Now      time.Time // what relative times are relative to
 	Platform string    // the platform's name
+	// Here is the address of the page, to which a change of the language comes back; "" if
+	// the page offers none.
+	Here string
 }
 
 // viewKey is the key of the view in a context.
