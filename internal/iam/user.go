@@ -277,13 +277,25 @@ func (s *IAM) mayChangeUser(actor telamon.Actor, before, after *telamon.User) er
 	if err := p.fault("invalid_user"); err != nil {
 		return err
 	}
+	if before.Email != after.Email && after.Kind == telamon.StandardUser {
+		// Whoever has the mailbox can set the password, and act with all that the person may.
+		if err := authz.MayGive(actor, before.Roles); err != nil {
+			return err
+		}
+	}
 	if slices.Equal(before.Roles, after.Roles) {
 		return nil
 	}
 	if actor.Kind == telamon.ActorUser && actor.User == after.ID {
 		return fault.New(fault.Denied, "own_roles", "You cannot change your own roles.")
 	}
-	return authz.MayGive(actor, added(before.Roles, after.Roles))
+	return authz.MayGive(actor, slices.Concat(added(before.Roles, after.Roles), ofPortal(added(after.Roles, before.Roles))))
+}
+
+// ofPortal returns the roles of the portal among codes: nobody takes one away either who
+// could not give it (requirement 8).
+func ofPortal(codes []string) []string {
+	return slices.DeleteFunc(codes, func(code string) bool { return !authz.IsPortalRole(code) })
 }
 
 // added returns what is in after and not in before.

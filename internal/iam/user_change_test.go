@@ -56,7 +56,11 @@ func TestUpdateUser(t *testing.T) {
 		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, id, iam.UserChange{Name: new("MANAGER")})), fault.Conflict, "name_taken")
 		ada := got(w.CreateUser(ctx, operator, newUser(w, "ada@example.com")))(t).ID
 		got(w.CreateUser(ctx, operator, newUser(w, "bob@example.com")))(t)
-		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, ada, iam.UserChange{Email: new("BOB@example.com")})), fault.Conflict, "email_taken")
+		mustBe(t, errorOf(w.UpdateUser(ctx, operator, w.account, ada, iam.UserChange{Email: new("BOB@example.com")})), fault.Conflict, "email_taken")
+		// Whoever has the mailbox can set the password of a person with more rights; and who
+		// cannot give a role of the portal takes none away.
+		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, ada, iam.UserChange{Email: new("eve@example.com")})), fault.Denied, "role_not_yours")
+		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, ada, iam.UserChange{Roles: []string{}})), fault.Denied, "role_not_yours")
 		if u := got(w.UpdateUser(ctx, manager, w.account, ada, iam.UserChange{Name: new("Ada K. Lovelace")}))(t); u.Name != "Ada K. Lovelace" || u.PasswordHash == "" {
 			t.Errorf("a person is %+v", u)
 		}
