@@ -23,11 +23,11 @@ const (
 func (p *problems) password(password string) {
 	switch {
 	case !utf8.ValidString(password):
-		p.add("password", "is not valid UTF-8")
+		p.Add("password", "is not valid UTF-8")
 	case utf8.RuneCountInString(password) < minPassword:
-		p.add("password", fmt.Sprintf("has fewer than %d characters", minPassword))
+		p.Add("password", fmt.Sprintf("has fewer than %d characters", minPassword))
 	case len(password) > maxPassword:
-		p.add("password", fmt.Sprintf("has more than %d octets", maxPassword))
+		p.Add("password", fmt.Sprintf("has more than %d octets", maxPassword))
 	}
 }
 
