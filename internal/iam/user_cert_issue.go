@@ -224,7 +224,7 @@ func userCertEnd(asked *string, now time.Time, last lastEnd) (end time.Time, pro
 	} else {
 		var ok bool
 		if end, ok = field.ParseEnd(*asked); !ok {
-			return end, "must be in the format YYYY-MM-DDTHH:MM:SSZ or YYYY-MM-DD"
+			return end, field.EndRule
 		}
 	}
 	switch {

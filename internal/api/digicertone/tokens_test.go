@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/field"
 )
 
 // TestTokenRotation exchanges an API token in the documented order, in which no call is
@@ -140,7 +141,9 @@ func TestTokenRefusals(t *testing.T) {
 		"a name with a dot":            {manager, "PUT", one, `{"name":"a.b"}`, 400, invalid("name", name)},
 		"a huge name":                  {manager, "PUT", one, `{"name":"` + strings.Repeat("x", 500<<10) + `"}`, 400, invalid("name", name)},
 		"a date in the past":           {manager, "PUT", one, `{"end_date":"2026-11-21"}`, 400, invalid("end_date", "is not in the future")},
-		"an empty date":                {manager, "POST", tokensPath, `{"name":"x","end_date":""}`, 400, ""},
+		"an empty date":                {manager, "POST", tokensPath, `{"name":"x","end_date":""}`, 400, invalid("end_date", field.EndRule)},
+		"a date that looks like none":  {manager, "POST", tokensPath, `{"name":"x","end_date":"0001-01-01T00:00:00Z"}`, 400, invalid("end_date", field.EndRule)},
+		"an hour of one digit":         {manager, "PUT", one, `{"end_date":"2027-01-01T1:00:00Z"}`, 400, invalid("end_date", field.EndRule)},
 		"a word for enabled":           {manager, "PUT", one, `{"enabled":"yes"}`, 400, invalid("enabled", "has to be true or false")},
 		"a name that is taken":         {manager, "POST", tokensPath, `{"name":"BUILD","user_id":"` + robot + `"}`, 409, taken("BUILD")},
 		"a taken name for a change":    {manager, "PUT", one, `{"name":"default"}`, 409, taken("default")},

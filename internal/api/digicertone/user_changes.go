@@ -54,7 +54,7 @@ func (n nullable) end(path string) (*time.Time, error) {
 	}
 	at, ok := field.ParseEnd(*n.text)
 	if !ok {
-		return nil, badRequest(path, "has to be a time such as 2026-12-31T23:59:59Z")
+		return nil, badRequest(path, field.EndRule)
 	}
 	return &at, nil
 }

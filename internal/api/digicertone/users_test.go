@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/iam"
 )
 
@@ -273,6 +274,7 @@ func TestUserRefusals(t *testing.T) {
 		"no address":                    {admin, "PUT", one, `{"email":"Ada <a@b.c>"}`, 400, invalid("email", "is not an e-mail address")},
 		"no date":                       {admin, "PUT", one, `{"end_date":"soon"}`, 400, ""},
 		"a number for a date":           {admin, "PUT", one, `{"end_date":1}`, 400, ""},
+		"a date that looks like none":   {admin, "PUT", one, `{"end_date":"0001-01-01T00:00:00Z"}`, 400, invalid("end_date", field.EndRule)},
 		"a date in the past":            {admin, "PUT", one, `{"end_date":"2026-11-21"}`, 400, invalid("end_date", "is not in the future")},
 		"this very second":              {admin, "PUT", one, `{"end_date":"2026-11-22T10:00:00Z"}`, 400, invalid("end_date", "is not in the future")},
 		"neither enabled nor not":       {admin, "PUT", one + "/enable", `{"enabled":null}`, 400, invalid("enabled", "has to be true or false")},
