@@ -360,16 +360,22 @@ func parameter(f *ast.FuncDecl, name string) int {
 	return -1
 }
 
-// passed returns what the package's calls of a function pass at a position.
+// passed returns what calls of a function of the package pass at a position: those of all
+// packages if it is exported.
 func (s *sourceTree) passed(p *sourcePackage, function string, position, step int) []string {
 	var all []string
-	for _, f := range p.funcs {
-		ast.Inspect(f, func(n ast.Node) bool {
-			if call, ok := n.(*ast.CallExpr); ok && position < len(call.Args) && calls(call.Fun, function) {
-				all = append(all, s.texts(p, f, call.Args[position], step+1)...)
-			}
-			return true
-		})
+	for _, caller := range s.packages {
+		if caller != p && !ast.IsExported(function) {
+			continue
+		}
+		for _, f := range caller.funcs {
+			ast.Inspect(f, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok && position < len(call.Args) && calls(call.Fun, function) {
+					all = append(all, s.texts(caller, f, call.Args[position], step+1)...)
+				}
+				return true
+			})
+		}
 	}
 	return all
 }

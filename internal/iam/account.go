@@ -28,9 +28,9 @@ func (s *IAM) CreateAccount(ctx context.Context, actor telamon.Actor, n NewAccou
 		return nil, err
 	}
 	var p problems
-	p.text("name", n.Name, maxName)
+	p.Text("name", n.Name, maxName)
 	p.period(&n.Period)
-	if err := p.fault("invalid_account"); err != nil {
+	if err := p.Fault("invalid_account"); err != nil {
 		return nil, err
 	}
 	a := &telamon.Account{ID: telamon.NewAccountID(), Name: n.Name, StartsAt: n.StartsAt, EndsAt: n.EndsAt}
@@ -47,11 +47,11 @@ func (p *problems) period(period *Period) {
 	far := func(at time.Time) bool { return !at.IsZero() && (at.Year() < 2000 || at.Year() > 9999) }
 	switch {
 	case far(period.StartsAt):
-		p.add("starts_at", "is not in the years 2000 to 9999")
+		p.Add("starts_at", "is not in the years 2000 to 9999")
 	case far(period.EndsAt):
-		p.add("ends_at", "is not in the years 2000 to 9999")
+		p.Add("ends_at", "is not in the years 2000 to 9999")
 	case !period.EndsAt.IsZero() && period.EndsAt.Before(period.StartsAt):
-		p.add("ends_at", "is before starts_at")
+		p.Add("ends_at", "is before starts_at")
 	}
 }
 
@@ -64,7 +64,7 @@ func (s *IAM) SetServicePeriod(ctx context.Context, actor telamon.Actor, id tela
 	}
 	var p problems
 	p.period(&period)
-	if err := p.fault("invalid_account"); err != nil {
+	if err := p.Fault("invalid_account"); err != nil {
 		return err
 	}
 	if err := s.store.SetAccountPeriod(ctx, actor, id, period.StartsAt, period.EndsAt); err != nil {

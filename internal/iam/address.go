@@ -14,14 +14,14 @@ const maxAddresses = 256 // entries of an allow-list
 // duplicates.
 func (p *problems) addresses(path string, texts []string) []netip.Prefix {
 	if len(texts) > maxAddresses {
-		p.add(path, fmt.Sprintf("has more than %d entries", maxAddresses))
+		p.Add(path, fmt.Sprintf("has more than %d entries", maxAddresses))
 		return nil
 	}
 	var list []netip.Prefix
 	for _, text := range texts {
 		prefix, err := parseAddress(text)
 		if err != nil {
-			p.add(path, fmt.Sprintf("%.50q %s", text, err))
+			p.Add(path, fmt.Sprintf("%.50q %s", text, err))
 		} else if !slices.Contains(list, prefix) {
 			list = append(list, prefix)
 		}

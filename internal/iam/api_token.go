@@ -40,9 +40,9 @@ func (s *IAM) CreateAPIToken(ctx context.Context, actor telamon.Actor, n NewAPIT
 		return nil, "", err
 	}
 	var p problems
-	name := p.displayName("name", n.Name)
+	name := p.DisplayName("name", n.Name)
 	p.end("end_date", n.EndsAt, s.clock.Now())
-	if err := p.fault("invalid_api_token"); err != nil {
+	if err := p.Fault("invalid_api_token"); err != nil {
 		return nil, "", err
 	}
 	if err := s.mayActAs(ctx, actor, n.User); err != nil {
@@ -131,7 +131,7 @@ func (s *IAM) UpdateAPIToken(ctx context.Context, actor telamon.Actor, account t
 	}
 	var p problems
 	if c.Name != nil {
-		name := p.displayName("name", *c.Name)
+		name := p.DisplayName("name", *c.Name)
 		c.Name = &name
 	}
 	if c.EndsAt != nil {
@@ -139,7 +139,7 @@ func (s *IAM) UpdateAPIToken(ctx context.Context, actor telamon.Actor, account t
 		end := lastSecond(*c.EndsAt)
 		c.EndsAt = &end
 	}
-	if err := p.fault("invalid_api_token"); err != nil {
+	if err := p.Fault("invalid_api_token"); err != nil {
 		return telamon.APIToken{}, err
 	}
 	k, err := s.store.UpdateAPIToken(ctx, actor, account, id, c)

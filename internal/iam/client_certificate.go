@@ -96,8 +96,8 @@ func (s *IAM) linkable(ctx context.Context, account telamon.AccountID, ids []tel
 	}
 	var p problems
 	if len(unique) == 0 || len(unique) > maxLinks {
-		p.add("credentials", fmt.Sprintf("are not 1 to %d", maxLinks))
-		return nil, p.fault("invalid_links")
+		p.Add("credentials", fmt.Sprintf("are not 1 to %d", maxLinks))
+		return nil, p.Fault("invalid_links")
 	}
 	for _, id := range unique {
 		c, err := s.store.Credential(ctx, account, id)
@@ -302,8 +302,8 @@ func (s *IAM) RevokeClientCert(ctx context.Context, actor telamon.Actor, account
 	}
 	if !slices.Contains(telamon.RevocationReasons, reason) {
 		var p problems
-		p.add("reason", "is not a revocation reason")
-		return p.fault("invalid_reason")
+		p.Add("reason", "is not a revocation reason")
+		return p.Fault("invalid_reason")
 	}
 	return s.setClientCertState(ctx, actor, authz.ClientCertificateRevoke, account, id, telamon.Revoked, reason)
 }
@@ -328,8 +328,8 @@ func (s *IAM) ChangeClientCertLinks(ctx context.Context, actor telamon.Actor, ac
 	}
 	var p problems
 	if len(add)+len(remove) == 0 || len(add)+len(remove) > maxLinks {
-		p.add("credentials", fmt.Sprintf("are not 1 to %d", maxLinks))
-		return p.fault("invalid_links")
+		p.Add("credentials", fmt.Sprintf("are not 1 to %d", maxLinks))
+		return p.Fault("invalid_links")
 	}
 	cert, err := s.store.ClientCert(ctx, account, id)
 	if err != nil {
@@ -338,8 +338,8 @@ func (s *IAM) ChangeClientCertLinks(ctx context.Context, actor telamon.Actor, ac
 	links := slices.Compact(slices.Sorted(slices.Values(append(cert.Credentials, add...))))
 	links = slices.DeleteFunc(links, func(c telamon.CredentialID) bool { return slices.Contains(remove, c) })
 	if len(links) > maxLinks { // a bound on what is read per login; two changes at once may pass it
-		p.add("credentials", fmt.Sprintf("would be more than %d", maxLinks))
-		return p.fault("invalid_links")
+		p.Add("credentials", fmt.Sprintf("would be more than %d", maxLinks))
+		return p.Fault("invalid_links")
 	}
 	if err := s.store.ChangeClientCertLinks(ctx, actor, account, id, add, remove); err != nil {
 		return err

@@ -85,13 +85,13 @@ func (s *IAM) newCredential(ctx context.Context, actor telamon.Actor, spec Crede
 	}
 	var p problems
 	if !credentialName.MatchString(spec.Name) {
-		p.add("name", "is not 1 to 64 of a-z, 0-9 and _")
+		p.Add("name", "is not 1 to 64 of a-z, 0-9 and _")
 	}
 	if spec.MTLS != telamon.MTLSRequired && spec.MTLS != telamon.MTLSNone {
-		p.add("mtls", "is neither required nor none")
+		p.Add("mtls", "is neither required nor none")
 	}
 	allowed := p.addresses("allowed_ips", spec.AllowedIPs)
-	if err := p.fault("invalid_credential"); err != nil {
+	if err := p.Fault("invalid_credential"); err != nil {
 		return nil, Secret{}, err
 	}
 	if err := s.mustFit(ctx, spec.Account, spec.Subscription, spec.Identity); err != nil {
@@ -233,7 +233,7 @@ func (s *IAM) SetAllowedIPs(ctx context.Context, actor telamon.Actor, account te
 	}
 	var p problems
 	list := p.addresses("allowed_ips", allowed)
-	if err := p.fault("invalid_addresses"); err != nil {
+	if err := p.Fault("invalid_addresses"); err != nil {
 		return err
 	}
 	if err := s.store.SetCredentialAddresses(ctx, actor, account, id, list); err != nil {

@@ -51,12 +51,6 @@ func Decide(key, cert string, asksCertificate bool) (by string, err error) {
 	return by, err
 }
 
-// DisplayName returns a name as it is kept, and whether it may be one.
-func DisplayName(name string) (string, bool) { return displayName(name) }
-
-// ParseEnd reads an end date.
-func ParseEnd(text string) (time.Time, bool) { return parseEnd(text) }
-
 // ParseAPIKey reads an API key.
 func ParseAPIKey(text string) (lookup, secret string, ok bool) { return parseAPIKey(text) }
 

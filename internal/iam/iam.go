@@ -12,12 +12,8 @@ package iam
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/sync/semaphore"
 
@@ -25,7 +21,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/audit"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/directory"
-	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/password"
@@ -119,32 +115,4 @@ func (s *IAM) changed(ctx context.Context, kind store.ChangeKind, object string)
 }
 
 // problems gathers what is wrong with a request.
-type problems []fault.Field
-
-func (p *problems) add(path, problem string) {
-	*p = append(*p, fault.Field{Path: path, Problem: problem})
-}
-
-// fault returns an Invalid fault with all problems, or nil if there are none.
-func (p problems) fault(code string) error {
-	if len(p) == 0 {
-		return nil
-	}
-	return &fault.Fault{
-		Kind: fault.Invalid, Code: code, Detail: fmt.Sprintf("%s: %s", p[0].Path, p[0].Problem), Fields: p,
-	}
-}
-
-// text checks a text of 1 to limit characters for display.
-func (p *problems) text(path, value string, limit int) {
-	switch {
-	case value == "":
-		p.add(path, "is required")
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }):
-		p.add(path, "holds characters that cannot be shown")
-	case strings.TrimSpace(value) != value:
-		p.add(path, "begins or ends with a blank")
-	case utf8.RuneCountInString(value) > limit:
-		p.add(path, fmt.Sprintf("has more than %d characters", limit))
-	}
-}
+type problems struct{ field.Problems }

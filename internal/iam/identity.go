@@ -48,16 +48,16 @@ const (
 )
 
 func (p *problems) identity(name string, data map[string]string) {
-	p.text("name", name, maxName)
+	p.Text("name", name, maxName)
 	if len(data) > maxMembers {
-		p.add("data", fmt.Sprintf("has more than %d members", maxMembers))
+		p.Add("data", fmt.Sprintf("has more than %d members", maxMembers))
 	}
 	for _, member := range slices.Sorted(maps.Keys(data)) {
 		if !identityMember.MatchString(member) {
-			p.add("data", fmt.Sprintf("has a member %.70q, which is no name", member))
+			p.Add("data", fmt.Sprintf("has a member %.70q, which is no name", member))
 			continue
 		}
-		p.text("data."+member, data[member], maxValue)
+		p.Text("data."+member, data[member], maxValue)
 	}
 }
 
@@ -69,7 +69,7 @@ func (s *IAM) CreateIdentity(ctx context.Context, actor telamon.Actor, account t
 	}
 	var p problems
 	p.identity(name, data)
-	if err := p.fault("invalid_identity"); err != nil {
+	if err := p.Fault("invalid_identity"); err != nil {
 		return nil, err
 	}
 	i := &telamon.Identity{ID: telamon.NewIdentityID(), Account: account, Name: name, Data: data}
@@ -88,7 +88,7 @@ func (s *IAM) EditIdentity(ctx context.Context, actor telamon.Actor, account tel
 	}
 	var p problems
 	p.identity(name, data)
-	if err := p.fault("invalid_identity"); err != nil {
+	if err := p.Fault("invalid_identity"); err != nil {
 		return err
 	}
 	if err := s.store.EditIdentity(ctx, actor, account, id, name, data); err != nil {
@@ -141,7 +141,7 @@ func (s *IAM) MoveIdentity(ctx context.Context, actor telamon.Actor, account tel
 	}
 	var p problems
 	if m.Reason != "" || m.To == telamon.IdentityRejected {
-		p.text("reason", m.Reason, maxValue)
+		p.Text("reason", m.Reason, maxValue)
 	}
 	move := store.IdentityMove{
 		From: identity.State, To: m.To, Action: string(action), Reason: m.Reason, ExpiresAt: identity.ExpiresAt,
@@ -149,10 +149,10 @@ func (s *IAM) MoveIdentity(ctx context.Context, actor telamon.Actor, account tel
 	if m.To == telamon.IdentityActive {
 		move.ExpiresAt = m.ExpiresAt
 		if !m.ExpiresAt.IsZero() && !m.ExpiresAt.After(s.clock.Now()) {
-			p.add("expires_at", "is not in the future")
+			p.Add("expires_at", "is not in the future")
 		}
 	}
-	if err := p.fault("invalid_move"); err != nil {
+	if err := p.Fault("invalid_move"); err != nil {
 		return err
 	}
 	if err := s.store.MoveIdentity(ctx, actor, account, id, move); err != nil {

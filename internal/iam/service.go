@@ -37,8 +37,8 @@ func (s *IAM) CreateService(ctx context.Context, actor telamon.Actor, spec Servi
 		return nil, err
 	}
 	var p problems
-	p.text("name", spec.Name, maxName)
-	if err := p.fault("invalid_service"); err != nil {
+	p.Text("name", spec.Name, maxName)
+	if err := p.Fault("invalid_service"); err != nil {
 		return nil, err
 	}
 	service := &telamon.Service{ID: telamon.NewServiceID(), Name: spec.Name}
@@ -86,8 +86,8 @@ func (s *IAM) fill(ctx context.Context, service *telamon.Service, spec ServiceSp
 	service.Unlimited, service.StickyTokens = spec.Unlimited, spec.StickyTokens
 	if spec.StickyTokens && (spec.StrictContent || spec.StrictCAA || spec.StrictMPIC) {
 		var p problems
-		p.add("sticky_tokens", "is for private services alone: a public CA needs a fresh token each time (BR 3.2.2.4)")
-		return p.fault("invalid_service")
+		p.Add("sticky_tokens", "is for private services alone: a public CA needs a fresh token each time (BR 3.2.2.4)")
+		return p.Fault("invalid_service")
 	}
 	sample := sampleIdentity()
 	maps.Copy(sample, spec.Sample)
@@ -175,12 +175,12 @@ func (s *IAM) GrantQuota(ctx context.Context, actor telamon.Actor, g Grant) (*te
 	}
 	var p problems
 	if g.Amount < 1 || g.Amount > maxAmount {
-		p.add("amount", "is not from 1 to 2147483647")
+		p.Add("amount", "is not from 1 to 2147483647")
 	}
 	if !g.EndsAt.After(g.StartsAt) || !g.EndsAt.After(now) {
-		p.add("ends_at", "is not later than the start and now")
+		p.Add("ends_at", "is not later than the start and now")
 	}
-	if err := p.fault("invalid_grant"); err != nil {
+	if err := p.Fault("invalid_grant"); err != nil {
 		return nil, err
 	}
 	lot := &telamon.Lot{

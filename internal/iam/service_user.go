@@ -39,12 +39,12 @@ func (s *IAM) CreateServiceUser(ctx context.Context, actor telamon.Actor, n NewS
 		return nil, "", err
 	}
 	var p problems
-	name := p.displayName("friendly_name", n.FriendlyName)
+	name := p.DisplayName("friendly_name", n.FriendlyName)
 	p.description(n.Description)
 	p.email("email", n.Email)
 	roles := p.roles(n.Roles)
 	p.end("end_date", n.EndsAt, s.clock.Now())
-	if err := p.fault("invalid_user"); err != nil {
+	if err := p.Fault("invalid_user"); err != nil {
 		return nil, "", err
 	}
 	if err := authz.MayGive(actor, roles); err != nil {
@@ -71,26 +71,17 @@ func lastSecond(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Second)
 }
 
-// displayName checks a name, and returns it as it is kept.
-func (p *problems) displayName(path, name string) string {
-	kept, ok := displayName(name)
-	if !ok {
-		p.add(path, displayNameRule)
-	}
-	return kept
-}
-
 // description checks a text that may be empty.
 func (p *problems) description(value string) {
 	if value != "" {
-		p.text("description", value, maxDescription)
+		p.Text("description", value, maxDescription)
 	}
 }
 
 // email checks the address of a person.
 func (p *problems) email(path, value string) {
 	if !isEmail(value) {
-		p.add(path, "is not an e-mail address")
+		p.Add(path, "is not an e-mail address")
 	}
 }
 
@@ -99,7 +90,7 @@ func (p *problems) roles(codes []string) []string {
 	sorted := slices.Compact(slices.Sorted(slices.Values(codes)))
 	for _, code := range sorted {
 		if _, ok := authz.RoleNamed(code); !ok {
-			p.add("roles", "is none of "+strings.Join(authz.RoleCodes(), ", "))
+			p.Add("roles", "is none of "+strings.Join(authz.RoleCodes(), ", "))
 			break
 		}
 	}
@@ -111,8 +102,8 @@ func (p *problems) end(path string, at, now time.Time) {
 	switch {
 	case at.IsZero():
 	case at.Year() > 9999:
-		p.add(path, "is after the year 9999")
+		p.Add(path, "is after the year 9999")
 	case !at.After(now):
-		p.add(path, "is not in the future")
+		p.Add(path, "is not in the future")
 	}
 }

@@ -30,13 +30,13 @@ func (s *IAM) CreateUser(ctx context.Context, actor telamon.Actor, n NewUser) (*
 		return nil, err
 	}
 	var p problems
-	p.text("name", n.Name, maxName)
+	p.Text("name", n.Name, maxName)
 	p.email("email", n.Email)
 	roles := p.roles(n.Roles)
 	if n.Password != "" {
 		p.password(n.Password)
 	}
-	if err := p.fault("invalid_user"); err != nil {
+	if err := p.Fault("invalid_user"); err != nil {
 		return nil, err
 	}
 	if err := authz.MayGive(actor, roles); err != nil {
@@ -62,7 +62,7 @@ func (s *IAM) CreateUser(ctx context.Context, actor telamon.Actor, n NewUser) (*
 // password checks a new password.
 func (p *problems) password(text string) {
 	if problem := password.Problem(text); problem != "" {
-		p.add("password", problem)
+		p.Add("password", problem)
 	}
 }
 
@@ -260,7 +260,7 @@ func (s *IAM) checkUserChange(c UserChange) (UserChange, error) {
 	if c.Roles != nil {
 		c.Roles = append([]string{}, p.roles(c.Roles)...)
 	}
-	return c, p.fault("invalid_user")
+	return c, p.Fault("invalid_user")
 }
 
 // mayChangeUser checks a change of a user by who they are: a person's name and a service
@@ -269,12 +269,12 @@ func (s *IAM) mayChangeUser(actor telamon.Actor, before, after *telamon.User) er
 	var p problems
 	if before.Name != after.Name {
 		if after.Kind == telamon.ServiceUser {
-			after.Name = p.displayName("friendly_name", after.Name)
+			after.Name = p.DisplayName("friendly_name", after.Name)
 		} else {
-			p.text("name", after.Name, maxName)
+			p.Text("name", after.Name, maxName)
 		}
 	}
-	if err := p.fault("invalid_user"); err != nil {
+	if err := p.Fault("invalid_user"); err != nil {
 		return err
 	}
 	if before.Email != after.Email && after.Kind == telamon.StandardUser {
@@ -310,7 +310,7 @@ func (s *IAM) SetPassword(ctx context.Context, actor telamon.Actor, account tela
 	}
 	var p problems
 	p.password(newPassword)
-	if err := p.fault("invalid_password"); err != nil {
+	if err := p.Fault("invalid_password"); err != nil {
 		return err
 	}
 	hash, err := s.passwords.Hash(ctx, newPassword)

@@ -11,6 +11,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
@@ -147,9 +148,9 @@ func (s *IAM) parseUserCSR(text string) (*tbs.PublicKey, []telamon.Attribute, er
 // nameAndEnd checks the name and the end of a certificate that is to be made now, and
 // returns the name as it is kept.
 func (s *IAM) nameAndEnd(ctx context.Context, user *telamon.User, name, path string, end *string) (string, time.Time, error) {
-	kept, ok := displayName(name)
+	kept, ok := field.DisplayName(name)
 	if !ok {
-		return "", time.Time{}, invalid("invalid_name", "name", displayNameRule)
+		return "", time.Time{}, invalid("invalid_name", "name", field.DisplayNameRule)
 	}
 	last, err := s.lastEnd(ctx, user)
 	if err != nil {
@@ -171,8 +172,8 @@ func (s *IAM) nameAndEnd(ctx context.Context, user *telamon.User, name, path str
 
 func invalid(code, path, problem string) error {
 	var p problems
-	p.add(path, problem)
-	return p.fault(code)
+	p.Add(path, problem)
+	return p.Fault(code)
 }
 
 // A lastEnd is the last second at which a certificate of a user may end, and whose that
@@ -216,14 +217,14 @@ func (s *IAM) lastEnd(ctx context.Context, user *telamon.User) (lastEnd, error) 
 // with the one that was asked for (digicert-one.md, Section 6.4).
 func userCertEnd(asked *string, now time.Time, last lastEnd) (end time.Time, problem string) {
 	if asked == nil {
-		end = dayOf(now).AddDate(0, 0, defaultUserCertDays).Add(dayEnd)
+		end = dayOf(now).AddDate(0, 0, defaultUserCertDays).Add(field.DayEnd)
 		if !last.at.IsZero() && last.at.Before(end) {
 			end = last.at
 		}
 	} else {
 		var ok bool
-		if end, ok = parseEnd(*asked); !ok {
-			return end, "must be in the format YYYY-MM-DDTHH:MM:SSZ or YYYY-MM-DD"
+		if end, ok = field.ParseEnd(*asked); !ok {
+			return end, field.EndRule
 		}
 	}
 	switch {
@@ -238,6 +239,9 @@ func userCertEnd(asked *string, now time.Time, last lastEnd) (end time.Time, pro
 	}
 	return end, ""
 }
+
+// dayOf returns the beginning of the instant's day in UTC.
+func dayOf(at time.Time) time.Time { return at.UTC().Truncate(24 * time.Hour) }
 
 // userCert is what a certificate of a user is to be.
 type userCert struct {

@@ -21,8 +21,6 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
-	"github.com/telamon-ca/telamon/internal/issuance"
-	"github.com/telamon-ca/telamon/internal/store"
 )
 
 // The answers to who is not authenticated.
@@ -131,196 +129,6 @@ func TestAuthenticateUser(t *testing.T) {
 	})
 }
 
-// TestUserStates goes through the tables of digicert-one.md, Section 9: what comes of a
-// certificate, a key and both on the face that asks for certificates, of a user whose
-// things are in some state, and why, by the audit log.
-func TestUserStates(t *testing.T) {
-	const (
-		fine      = "cert; key; key and cert"
-		badCert   = noAuth + "; key; key"
-		badKey    = "cert; " + noKey + "; " + noKey
-		badOwner  = noAuth + "; " + noKey + "; " + noKey
-		ofCert    = "cert "
-		ofKey     = "key "
-		dayEnd    = 24*time.Hour - time.Second
-		longLived = 30 * 24 * time.Hour
-	)
-	each(t, func(t *testing.T, w *world) {
-		ctx, clock := t.Context(), w.clock
-		ends := clock.Now().Truncate(24 * time.Hour).Add(24*time.Hour + dayEnd) // of tomorrow
-		until := func(at time.Time) { clock.Set(at); must(t, w.dir.Poll(ctx)) }
-		tests := []struct {
-			name, want, why string // why: the reasons, each with what it is of
-			change          func(m *machine)
-		}{
-			{"nothing", fine, "", func(*machine) {}},
-			{"disabled certificate", badCert, ofCert + "certificate_disabled", func(m *machine) {
-				got(w.DisableUserCert(ctx, m.actor, m.cert))(t)
-			}},
-			{"certificate enabled again", fine, "", func(m *machine) {
-				got(w.DisableUserCert(ctx, m.actor, m.cert))(t)
-				got(w.EnableUserCert(ctx, m.actor, m.cert))(t)
-			}},
-			{"revoked certificate", badCert, ofCert + "certificate_revoked", func(m *machine) {
-				must(t, w.RevokeClientCert(ctx, operator, w.account, m.cert, telamon.ReasonKeyCompromise))
-			}},
-			{"deleted certificate", badCert, ofCert + "certificate_deleted", func(m *machine) {
-				must(t, w.DeleteUserCert(ctx, m.actor, m.cert))
-			}},
-			{"certificate of tomorrow", badCert, ofCert + "certificate_not_yet_valid", func(m *machine) {
-				w.odd(t, m, func(r *issuance.Request) { r.NotBefore = clock.Now().Truncate(time.Second).Add(time.Second) })
-			}},
-			{"certificate of this second", fine, "", func(m *machine) {
-				w.odd(t, m, func(r *issuance.Request) { r.NotBefore = clock.Now().Truncate(time.Second) })
-			}},
-			{"certificate that ended a second ago", badCert, ofCert + "certificate_expired", func(m *machine) {
-				w.odd(t, m, func(r *issuance.Request) { r.NotAfter = clock.Now().Truncate(time.Second).Add(-time.Second) })
-			}},
-			{"certificate for nothing", badCert, ofCert + "certificate_usage", func(m *machine) {
-				w.odd(t, m, func(r *issuance.Request) { r.Content.ExtKeyUsage.OIDs = nil })
-			}},
-			{"certificate that no issuing CA of ours signed", badCert, ofCert + "certificate_chain", func(m *machine) {
-				key, serial := got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t), telamon.NewSerial(clock.Now())
-				issuer := got(w.engine.Active(got(w.dir.SeriesNamed(ctx, "mtls-rsa"))(t).ID))(t)
-				w.keep(t, m, foreign(t, key, key.Public(), new(big.Int).SetBytes(serial[:])), issuer.ID, 0)
-			}},
-			{"certificate for credentials", badCert, ofCert + "certificate_of_no_user", func(m *machine) {
-				l := w.newLogin(t, "api", good(0))
-				m.der, m.cert = l.peer, l.cert
-			}},
-			{"disabled key", badKey, ofKey + "api_token_disabled", func(m *machine) { w.setToken(t, m, false) }},
-			{"key enabled again", fine, "", func(m *machine) { w.setToken(t, m, false); w.setToken(t, m, true) }},
-			{"deleted key", badKey, ofKey + "api_token_deleted", func(m *machine) {
-				must(t, w.DeleteAPIToken(ctx, m.actor, w.account, m.token))
-			}},
-			{"key that was deleted long ago", badKey, ofKey + "api_token_deleted", func(m *machine) {
-				must(t, w.DeleteAPIToken(ctx, m.actor, w.account, m.token))
-				w.forget(t)
-			}},
-			{"deleted user", badOwner, ofCert + "certificate_deleted, " + ofKey + "api_token_deleted", func(m *machine) {
-				must(t, w.DeleteUser(ctx, operator, w.account, m.actor.User))
-			}},
-			{"disabled user", badOwner, ofCert + "user_disabled, " + ofKey + "user_disabled", func(m *machine) {
-				must(t, w.DisableUser(ctx, operator, w.account, m.actor.User))
-			}},
-			{"user enabled again", fine, "", func(m *machine) {
-				must(t, w.DisableUser(ctx, operator, w.account, m.actor.User))
-				must(t, w.EnableUser(ctx, operator, w.account, m.actor.User))
-			}},
-			{"user enabled again whose certificate is disabled", badCert, ofCert + "certificate_disabled", func(m *machine) {
-				got(w.DisableUserCert(ctx, m.actor, m.cert))(t)
-				must(t, w.DisableUser(ctx, operator, w.account, m.actor.User))
-				must(t, w.EnableUser(ctx, operator, w.account, m.actor.User))
-			}},
-			{"locked user", badOwner, ofCert + "user_locked, " + ofKey + "user_locked", func(m *machine) {
-				must(t, w.LockUser(ctx, operator, w.account, m.actor.User))
-			}},
-			{"unlocked user", fine, "", func(m *machine) {
-				must(t, w.LockUser(ctx, operator, w.account, m.actor.User))
-				must(t, w.UnlockUser(ctx, operator, w.account, m.actor.User))
-			}},
-			{"disabled account", badOwner, ofCert + "account_disabled, " + ofKey + "account_disabled", func(*machine) {
-				must(t, w.DisableAccount(ctx, operator, w.account))
-			}},
-			{"account of tomorrow", badOwner, ofCert + "account_out_of_service, " + ofKey + "account_out_of_service", func(*machine) {
-				must(t, w.EnableAccount(ctx, operator, w.account))
-				must(t, w.SetServicePeriod(ctx, operator, w.account, iam.Period{StartsAt: clock.Now().Truncate(time.Second).Add(time.Second)}))
-			}},
-			{"account whose last second it is", fine, "", func(*machine) {
-				must(t, w.SetServicePeriod(ctx, operator, w.account, iam.Period{EndsAt: clock.Now()}))
-			}},
-			{"account of yesterday", badOwner, ofCert + "account_out_of_service, " + ofKey + "account_out_of_service", func(*machine) {
-				must(t, w.SetServicePeriod(ctx, operator, w.account, iam.Period{EndsAt: clock.Now().Add(-time.Second)}))
-			}},
-			{"account without a term", fine, "", func(*machine) {
-				must(t, w.SetServicePeriod(ctx, operator, w.account, iam.Period{}))
-			}},
-			{"key whose last second it is", fine, "", func(m *machine) {
-				m.token, m.key = w.tokenUntil(t, m, ends)
-				until(ends.Add(time.Second - 1))
-			}},
-			{"user whose last second it is", fine, "", func(*machine) {}},
-			{"key that has just ended", badKey, ofKey + "api_token_expired", func(m *machine) {
-				clock.Set(ends.Add(-time.Second))
-				m.token, m.key = w.tokenUntil(t, m, ends)
-				until(ends.Add(time.Second))
-			}},
-			{"user who has just ended", badOwner, ofCert + "user_expired, " + ofKey + "user_expired", func(m *machine) {
-				clock.Set(ends.Add(-time.Second))
-				*m = *w.newMachine(t, w.account, "ending", ends)
-				w.odd(t, m, func(*issuance.Request) {}) // which would end later
-				until(ends.Add(time.Second))
-			}},
-			{"certificate whose last second it is", fine, "", func(m *machine) {
-				w.odd(t, m, func(r *issuance.Request) { r.NotAfter = ends.Add(longLived) })
-				until(ends.Add(longLived + time.Second - 1))
-			}},
-			{"certificate that has just ended", badCert, ofCert + "certificate_expired", func(m *machine) {
-				w.odd(t, m, func(r *issuance.Request) { r.NotAfter = ends.Add(longLived).Add(time.Second) })
-				until(ends.Add(longLived + 2*time.Second))
-			}},
-			{"revoked issuing CA", badCert, ofCert + "certificate_issuer", func(m *machine) {
-				issuer := got(w.dir.Issuer(ctx, got(w.dir.ClientCert(ctx, sha256.Sum256(m.der)))(t).Issuer))(t)
-				serial, _ := telamon.SerialFromInt(issuer.Certificate.SerialNumber)
-				must(t, w.db.RevokeCA(ctx, operator, store.RevokedCA{
-					Issuer: issuer.ID, Parent: issuer.Parent, Serial: serial, NotAfter: issuer.Certificate.NotAfter,
-				}, telamon.Revocation{Reason: telamon.ReasonSuperseded}))
-				must(t, w.dir.Poll(ctx))
-			}},
-		}
-		seen := map[telamon.EventID]bool{}
-		for i, tt := range tests {
-			m := w.newMachine(t, w.account, fmt.Sprint("m", i), time.Time{})
-			if got := w.three(t, m); got != fine && !strings.Contains(tt.name, "account") {
-				t.Errorf("before %s: %s, want %s", tt.name, got, fine)
-			}
-			w.refusals(t, seen)
-			tt.change(m)
-			if got := w.three(t, m); got != tt.want {
-				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
-			}
-			var why []string
-			for part := range strings.SplitSeq(tt.why, ", ") {
-				what, reason, _ := strings.Cut(part, " ")
-				if object := map[string]string{"cert": m.cert.String(), "key": m.token.String()}[what]; object != "" {
-					why = append(why, w.account.String()+" "+object+" "+reason)
-				}
-			}
-			slices.Sort(why)
-			if got := w.refusals(t, seen); !slices.Equal(got, why) {
-				t.Errorf("%s: the audit log has %q, want %q", tt.name, got, why)
-			}
-		}
-	})
-}
-
-// three returns what comes of the machine's certificate, of its key and of both.
-func (w *world) three(t testing.TB, m *machine) string {
-	t.Helper()
-	return w.show(t, "", m.der, true) + "; " + w.show(t, m.key, nil, true) + "; " + w.show(t, m.key, m.der, true)
-}
-
-// setToken disables or enables the machine's API token.
-func (w *world) setToken(t testing.TB, m *machine, enabled bool) {
-	t.Helper()
-	got(w.UpdateAPIToken(t.Context(), m.actor, w.account, m.token, iam.APITokenChange{Enabled: &enabled}))(t)
-}
-
-// forget reads the whole directory anew.
-func (w *world) forget(t testing.TB) {
-	t.Helper()
-	w.clock.Advance(time.Minute)
-	must(t, w.dir.Poll(t.Context()))
-}
-
-// tokenUntil makes an API token of the machine's user with an end.
-func (w *world) tokenUntil(t testing.TB, m *machine, ends time.Time) (telamon.APITokenID, string) {
-	t.Helper()
-	token, key, err := w.CreateAPIToken(t.Context(), m.actor, iam.NewAPIToken{Account: w.account, User: m.actor.User, Name: "until", EndsAt: ends})
-	must(t, err)
-	return token.ID, key
-}
-
 // TestForeignCertificates shows certificates that are not of this platform, of any kind of
 // key and from another platform, whose API keys are not known here either.
 func TestForeignCertificates(t *testing.T) {
@@ -357,7 +165,8 @@ func TestForeignCertificates(t *testing.T) {
 		case "of another platform":
 			object = got(elsewhere.dir.ClientCert(t.Context(), sha256.Sum256(der)))(t).Serial.String()
 		}
-		if got, want := w.refusals(t, seen), []string{"stranger " + object + " certificate_unknown"}; !slices.Equal(got, want) {
+		want := []string{w.account.String() + " " + object + " certificate_unknown", "stranger " + object + " certificate_unknown"}
+		if got := w.refusals(t, seen); !slices.Equal(got, want) {
 			t.Errorf("%s: the audit log has %q, want %q", name, got, want)
 		}
 	}

@@ -27,9 +27,9 @@ func (s *Service) Invite(ctx context.Context, actor telamon.Actor, account telam
 	email = p.email(email)
 	roles = p.roles(roles)
 	if len(roles) == 0 {
-		p.add("roles", "are required: one at least")
+		p.Add("roles", "are required: one at least")
 	}
-	if err := p.fault("invalid_invitation"); err != nil {
+	if err := p.Fault("invalid_invitation"); err != nil {
 		return nil, err
 	}
 	if err := s.mayAssign(ctx, actor, account, "", roles); err != nil {
@@ -51,7 +51,7 @@ func (s *Service) Invite(ctx context.Context, actor telamon.Actor, account telam
 func (p *problems) roles(roles []string) []string {
 	for _, role := range roles {
 		if !authz.IsPortalRole(role) {
-			p.add("roles", "there is no role "+role)
+			p.Add("roles", "there is no role "+role)
 		}
 	}
 	return slices.Compact(slices.Sorted(slices.Values(roles)))
@@ -128,7 +128,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, value, name, newPassword
 	var p problems
 	p.text("name", name, maxName, true)
 	p.password(newPassword)
-	if err := p.fault("invalid_user"); err != nil {
+	if err := p.Fault("invalid_user"); err != nil {
 		return err
 	}
 	hash, err := s.passwords.Hash(ctx, newPassword)
@@ -152,7 +152,7 @@ func (s *Service) SetRoles(ctx context.Context, actor telamon.Actor, account tel
 	}
 	var p problems
 	roles = p.roles(roles)
-	if err := p.fault("invalid_roles"); err != nil {
+	if err := p.Fault("invalid_roles"); err != nil {
 		return err
 	}
 	user, err := s.store.User(ctx, account, id)

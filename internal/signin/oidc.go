@@ -55,11 +55,11 @@ func (s *Service) SetOIDC(ctx context.Context, actor telamon.Actor, account tela
 	}
 	var p problems
 	if u, err := url.Parse(o.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(o.Issuer) > maxURL {
-		p.add("issuer", "is not an https URL without a query")
+		p.Add("issuer", "is not an https URL without a query")
 	}
 	p.text("client_id", o.ClientID, maxURL, true)
 	p.text("client_secret", o.ClientSecret, 1024, true)
-	if err := p.fault("invalid_oidc"); err != nil {
+	if err := p.Fault("invalid_oidc"); err != nil {
 		return err
 	}
 	if s.openid == nil {

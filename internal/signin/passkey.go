@@ -148,7 +148,7 @@ func (s *Service) AddPasskey(ctx context.Context, session *Session, name string,
 	}
 	var p problems
 	p.text("name", name, maxName, true)
-	if err := p.fault("invalid_passkey"); err != nil {
+	if err := p.Fault("invalid_passkey"); err != nil {
 		return nil, err
 	}
 	data, err := s.take(ctx, session, ceremonyAdd)

@@ -167,7 +167,7 @@ func (s *Service) WriteRefusals(ctx context.Context, all bool) error {
 func (s *Service) RequestReset(ctx context.Context, email string, from Client) error {
 	var p problems
 	email = p.email(email)
-	if err := p.fault("invalid_email"); err != nil {
+	if err := p.Fault("invalid_email"); err != nil {
 		return err
 	}
 	sent, err := s.store.RequestReset(ctx, from.stranger(), email, s.newLink())
@@ -185,7 +185,7 @@ func (s *Service) Reset(ctx context.Context, value, newPassword string, from Cli
 	}
 	var p problems
 	p.password(newPassword)
-	if err := p.fault("invalid_password"); err != nil {
+	if err := p.Fault("invalid_password"); err != nil {
 		return err
 	}
 	hash, err := s.passwords.Hash(ctx, newPassword)
@@ -210,7 +210,7 @@ func (s *Service) ChangePassword(ctx context.Context, session *Session, present,
 	}
 	var p problems
 	p.password(newPassword)
-	if err := p.fault("invalid_password"); err != nil {
+	if err := p.Fault("invalid_password"); err != nil {
 		return err
 	}
 	n, c, err := s.store.BeginAttempt(ctx, session.User.Email)

@@ -16,7 +16,7 @@ func (s *Service) Register(ctx context.Context, email, newPassword, language str
 	var p problems
 	email = p.email(email)
 	p.password(newPassword)
-	if err := p.fault("invalid_registration"); err != nil {
+	if err := p.Fault("invalid_registration"); err != nil {
 		return err
 	}
 	hash, err := s.passwords.Hash(ctx, newPassword)
@@ -44,7 +44,7 @@ func (s *Service) noteUnsent(sent bool, err error, email string, from Client) er
 func (s *Service) ResendVerification(ctx context.Context, email string, from Client) error {
 	var p problems
 	email = p.email(email)
-	if err := p.fault("invalid_email"); err != nil {
+	if err := p.Fault("invalid_email"); err != nil {
 		return err
 	}
 	sent, err := s.store.ResendVerification(ctx, from.stranger(), email, s.newLink())

@@ -29,7 +29,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
 	"github.com/telamon-ca/telamon/internal/directory"
-	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/openid"
 	"github.com/telamon-ca/telamon/internal/password"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -172,41 +172,19 @@ func (s *Service) changed(ctx context.Context, kind store.ChangeKind, object str
 }
 
 // problems gathers what is wrong with a request.
-type problems []fault.Field
-
-func (p *problems) add(path, problem string) {
-	*p = append(*p, fault.Field{Path: path, Problem: problem})
-}
-
-// fault returns an Invalid fault with all problems, or nil if there are none.
-func (p problems) fault(code string) error {
-	if len(p) == 0 {
-		return nil
-	}
-	return &fault.Fault{
-		Kind: fault.Invalid, Code: code, Detail: fmt.Sprintf("%s: %s", p[0].Path, p[0].Problem), Fields: p,
-	}
-}
+type problems struct{ field.Problems }
 
 // text checks a text of at most limit characters for display; an empty one is wrong if it
 // is required.
 func (p *problems) text(path, value string, limit int, required bool) {
-	switch {
-	case value == "" && !required:
-	case value == "":
-		p.add(path, "is required")
-	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsPrint(r) }):
-		p.add(path, "holds characters that cannot be shown")
-	case strings.TrimSpace(value) != value:
-		p.add(path, "begins or ends with a blank")
-	case utf8.RuneCountInString(value) > limit:
-		p.add(path, fmt.Sprintf("has more than %d characters", limit))
+	if value != "" || required {
+		p.Text(path, value, limit)
 	}
 }
 
 func (p *problems) password(text string) {
 	if problem := password.Problem(text); problem != "" {
-		p.add("password", problem)
+		p.Add("password", problem)
 	}
 }
 
@@ -214,7 +192,7 @@ func (p *problems) password(text string) {
 func (p *problems) email(text string) string {
 	email, ok := canonicalEmail(text)
 	if !ok {
-		p.add("email", "is not an e-mail address")
+		p.Add("email", "is not an e-mail address")
 	}
 	return email
 }

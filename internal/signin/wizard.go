@@ -61,12 +61,12 @@ func (p *Profile) check() error {
 	wrong.text("state", p.Company.State, maxName, false)
 	wrong.text("postal_code", p.Company.PostalCode, maxPhone, false)
 	if !isCountry(p.Company.Country) {
-		wrong.add("country", "is not a code of two capital letters (ISO 3166-1)")
+		wrong.Add("country", "is not a code of two capital letters (ISO 3166-1)")
 	}
 	if !slices.Contains([]store.AccountKind{store.AccountDirect, store.AccountServiceProvider}, p.Kind) {
-		wrong.add("kind", "is neither direct nor service_provider")
+		wrong.Add("kind", "is neither direct nor service_provider")
 	}
-	return wrong.fault("invalid_profile")
+	return wrong.Fault("invalid_profile")
 }
 
 func isCountry(code string) bool {

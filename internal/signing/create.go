@@ -13,6 +13,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/tbs"
@@ -77,26 +78,26 @@ func (s *Signing) Create(ctx context.Context, actor telamon.Actor, req NewKeyPai
 }
 
 func (r *NewKeyPair) check() error {
-	var p problems
-	p.name("name", r.Name)
+	var p field.Problems
+	r.Name = p.DisplayName("name", r.Name)
 	if _, err := tbs.ParseKeyType(r.KeyType); err != nil {
-		p.add("key_type", fmt.Sprintf("is none of %v", tbs.KeyTypes()))
+		p.Add("key_type", fmt.Sprintf("is none of %v", tbs.KeyTypes()))
 	}
 	if c := r.Certify; c != nil {
 		if c.CommonName == "" {
 			c.CommonName = r.Name
 		}
 		if n := utf8.RuneCountInString(c.CommonName); n > maxCommonName || !utf8.ValidString(c.CommonName) {
-			p.add("certificate.common_name", fmt.Sprintf("has more than %d characters", maxCommonName))
+			p.Add("certificate.common_name", fmt.Sprintf("has more than %d characters", maxCommonName))
 		}
 		if c.Days == 0 {
 			c.Days = DefaultDays
 		}
 		if c.Days < 1 || c.Days > maxDays {
-			p.add("certificate.days", fmt.Sprintf("is not 1 to %d", maxDays))
+			p.Add("certificate.days", fmt.Sprintf("is not 1 to %d", maxDays))
 		}
 	}
-	return p.fault("invalid_key_pair")
+	return p.Fault("invalid_key_pair")
 }
 
 // make makes the key and has the certificate signed.

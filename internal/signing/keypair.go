@@ -11,6 +11,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -113,9 +114,9 @@ func (s *Signing) Revoke(ctx context.Context, actor telamon.Actor, account telam
 		return err
 	}
 	if !slices.Contains(telamon.RevocationReasons, reason) {
-		var p problems
-		p.add("reason", fmt.Sprintf("is none of %v", telamon.RevocationReasons))
-		return p.fault("invalid_reason")
+		var p field.Problems
+		p.Add("reason", fmt.Sprintf("is none of %v", telamon.RevocationReasons))
+		return p.Fault("invalid_reason")
 	}
 	k, err := s.Store.RevokeKeyPair(ctx, actor, account, id, reason)
 	if err != nil {

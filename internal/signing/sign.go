@@ -12,6 +12,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
@@ -51,9 +52,9 @@ func (s *Signing) Sign(ctx context.Context, actor telamon.Actor, account telamon
 		return nil, err
 	}
 	if want := signature.Algorithm.Hash().Size(); len(digest) != want {
-		var p problems
-		p.add("hash", fmt.Sprintf("has %d octets, and one of %s has %d", len(digest), signature.Algorithm.HashName(), want))
-		return nil, p.fault("invalid_digest")
+		var p field.Problems
+		p.Add("hash", fmt.Sprintf("has %d octets, and one of %s has %d", len(digest), signature.Algorithm.HashName(), want))
+		return nil, p.Fault("invalid_digest")
 	}
 	owner := keystore.Owner{Account: account, KeyPair: id}
 	if signature.Octets, err = s.signHash(k.KeyName, owner, signature.Algorithm, digest); err != nil {
@@ -144,12 +145,12 @@ func algorithmFor(keyType string, public any, name string) (*tbs.SignatureAlgori
 	}
 	return nil, &fault.Fault{
 		Kind: fault.Invalid, Code: "invalid_signature_algorithm", Detail: "The key pair does not sign by this algorithm.", Cause: err,
-		Fields: []fault.Field{{Path: "sig_alg", Problem: "is none by which a key of type " + keyType + " signs: " + strings.Join(Algorithms(keyType), ", ")}},
+		Fields: []fault.Field{{Path: "sig_alg", Problem: "is none by which a key of type " + keyType + " signs: " + strings.Join(algorithms(keyType), ", ")}},
 	}
 }
 
-// Algorithms returns Java's names of the algorithms by which a key of the type signs.
-func Algorithms(keyType string) []string {
+// algorithms returns Java's names of the algorithms by which a key of the type signs.
+func algorithms(keyType string) []string {
 	switch tbs.KeyType(keyType).Family() {
 	case "RSA":
 		return []string{"SHA256withRSA", "SHA384withRSA", "SHA512withRSA", "SHA256withRSAandMGF1", "SHA384withRSAandMGF1", "SHA512withRSAandMGF1"}

@@ -15,8 +15,6 @@ import (
 	"log/slog"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -77,40 +75,5 @@ func (s *Signing) busy(ctx context.Context, what string, id telamon.KeyPairID, c
 	return &fault.Fault{
 		Kind: fault.Unavailable, Code: "signing_failed", Detail: "The service is busy. Retry later.", RetryAfter: 2 * time.Second,
 		Cause: fmt.Errorf("%s: key pair %s: %w", what, id, cause),
-	}
-}
-
-// problems gathers what is wrong with a request.
-type problems []fault.Field
-
-func (p *problems) add(path, problem string) {
-	*p = append(*p, fault.Field{Path: path, Problem: problem})
-}
-
-// fault returns an Invalid fault with all problems, or nil if there are none.
-func (p problems) fault(code string) error {
-	if len(p) == 0 {
-		return nil
-	}
-	return &fault.Fault{
-		Kind: fault.Invalid, Code: code, Detail: fmt.Sprintf("%s: %s", p[0].Path, p[0].Problem), Fields: p,
-	}
-}
-
-// nameLimit bounds the name of a key pair, in characters.
-const nameLimit = 255
-
-// name checks the name of a key pair: letters, numbers, spaces, dashes and underscores,
-// as the names of API tokens and client certificates have (digicert-one.md, Section 3.1).
-func (p *problems) name(path, value string) {
-	allowed := func(r rune) bool {
-		return unicode.IsLetter(r) || unicode.IsDigit(r) || r == ' ' || r == '-' || r == '_'
-	}
-	switch {
-	case strings.TrimSpace(value) == "":
-		p.add(path, "is required")
-	case utf8.RuneCountInString(value) > nameLimit || strings.TrimSpace(value) != value || !utf8.ValidString(value) ||
-		strings.ContainsFunc(value, func(r rune) bool { return !allowed(r) }):
-		p.add(path, "must be a text of 1 to 255 letters, numbers, spaces, dashes and underscores")
 	}
 }

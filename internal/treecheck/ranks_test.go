@@ -20,6 +20,7 @@ var ranks = map[string]int{
 	"internal/dnsname": 0,
 	"internal/rules":   0,
 	".":                1,
+	"internal/field":   1,
 
 	// The network as strangers make it, and the world that tests and the playground
 	// validate in.

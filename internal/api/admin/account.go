@@ -27,8 +27,9 @@ type ServicePeriod struct {
 	EndsAt   *time.Time `json:"ends_at,omitempty"`
 }
 
-func (p ServicePeriod) period() iam.Period {
-	return iam.Period{StartsAt: valueOf(p.StartsAt), EndsAt: valueOf(p.EndsAt)}
+func (p ServicePeriod) period() (iam.Period, error) {
+	end, err := endOf(p.EndsAt)
+	return iam.Period{StartsAt: valueOf(p.StartsAt), EndsAt: end}, err
 }
 
 func accountOf(a telamon.Account) Account {
@@ -94,18 +95,31 @@ type UserChange struct {
 	NoEnd       bool       `json:"no_end,omitempty"` // removes the end
 }
 
-func (in *UserChange) change() iam.UserChange {
-	return iam.UserChange{
-		Name: in.Name, Description: in.Description, Email: in.Email, Roles: in.Roles, EndsAt: newEnd(in.EndsAt, in.NoEnd),
-	}
+func (in *UserChange) change() (iam.UserChange, error) {
+	end, err := newEnd(in.EndsAt, in.NoEnd)
+	return iam.UserChange{Name: in.Name, Description: in.Description, Email: in.Email, Roles: in.Roles, EndsAt: end}, err
 }
 
-// newEnd returns the end that a change gives: nil leaves it, the zero time removes it.
-func newEnd(end *time.Time, none bool) *time.Time {
+// newEnd returns the end that a change gives: nil leaves it, the zero time removes it. It
+// reports what endOf does.
+func newEnd(end *time.Time, none bool) (*time.Time, error) {
 	if none {
-		return &time.Time{}
+		return &time.Time{}, nil
 	}
-	return end
+	_, err := endOf(end)
+	return end, err
+}
+
+// endOf returns the end that a body gives, the zero time if it gives none. It reports
+// Invalid for the zero time itself, which would be taken for no end.
+func endOf(end *time.Time) (time.Time, error) {
+	if end != nil && end.IsZero() {
+		return time.Time{}, &fault.Fault{
+			Kind: fault.Invalid, Code: "invalid_end", Detail: "The end is refused.",
+			Fields: []fault.Field{{Path: "ends_at", Problem: "is in the year 1: leave it out for no end"}},
+		}
+	}
+	return valueOf(end), nil
 }
 
 // Password is the body that sets a user's password.
@@ -187,7 +201,11 @@ func (s *server) accountRoutes() {
 		if err := c.body(&in); err != nil {
 			return nil, err
 		}
-		account, err := s.IAM.CreateAccount(ctx, c.actor, iam.NewAccount{Name: in.Name, Period: in.period()})
+		period, err := in.period()
+		if err != nil {
+			return nil, err
+		}
+		account, err := s.IAM.CreateAccount(ctx, c.actor, iam.NewAccount{Name: in.Name, Period: period})
 		return made(account, err, accountOf)
 	})
 	s.route("GET /accounts/{account}", http.StatusOK, func(ctx context.Context, c *call) (any, error) {
@@ -203,7 +221,11 @@ func (s *server) accountRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		return nil, s.IAM.SetServicePeriod(ctx, c.actor, account.ID, in.period())
+		period, err := in.period()
+		if err != nil {
+			return nil, err
+		}
+		return nil, s.IAM.SetServicePeriod(ctx, c.actor, account.ID, period)
 	})
 	s.accountAction("POST /accounts/{account}/disable", s.IAM.DisableAccount)
 	s.accountAction("POST /accounts/{account}/enable", s.IAM.EnableAccount)
@@ -231,7 +253,10 @@ func (s *server) userRoutes() {
 	})
 	changeRoute(s, "PUT "+one, name, telamon.ParseUserID,
 		func(ctx context.Context, c *call, account telamon.AccountID, user telamon.UserID, in *UserChange) error {
-			_, err := s.IAM.UpdateUser(ctx, c.actor, account, user, in.change())
+			change, err := in.change()
+			if err == nil {
+				_, err = s.IAM.UpdateUser(ctx, c.actor, account, user, change)
+			}
 			return err
 		})
 	objectRoute(s, "GET "+one, name, telamon.ParseUserID, s.IAM.User, userOf)
@@ -260,8 +285,12 @@ func (s *server) createUser(ctx context.Context, c *call, account telamon.Accoun
 		if in.Password != "" {
 			return nil, fault.New(fault.Invalid, "invalid_user", "A service user has no password.")
 		}
+		end, err := endOf(in.EndsAt)
+		if err != nil {
+			return nil, err
+		}
 		user, token, err := s.IAM.CreateServiceUser(ctx, c.actor, iam.NewServiceUser{
-			Account: account, FriendlyName: in.Name, Description: in.Description, Email: in.Email, EndsAt: valueOf(in.EndsAt), Roles: in.Roles,
+			Account: account, FriendlyName: in.Name, Description: in.Description, Email: in.Email, EndsAt: end, Roles: in.Roles,
 		})
 		return made(user, err, func(u telamon.User) CreatedUser { return CreatedUser{User: userOf(u), APIToken: token} })
 	}

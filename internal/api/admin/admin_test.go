@@ -122,6 +122,16 @@ func serviceUsers(w *world) {
 		w.refused(post, all, wrong, http.StatusUnprocessableEntity, "invalid_user")
 	}
 	one := all + "/" + made.ID.String()
+	zero := time.Time{} // in a body an end like any other
+	const unprocessable = http.StatusUnprocessableEntity
+	w.refused(post, all, admin.NewUser{Kind: telamon.ServiceUser, Email: "a@b.c", Name: "CI 2", EndsAt: &zero}, unprocessable, "invalid_end")
+	w.refused(put, one, admin.UserChange{EndsAt: &zero}, unprocessable, "invalid_end")
+	w.refused(post, one+"/tokens", admin.NewAPIToken{Name: "zero", EndsAt: &zero}, unprocessable, "invalid_end")
+	w.refused(put, "/accounts/Acme/service-period", admin.ServicePeriod{EndsAt: &zero}, unprocessable, "invalid_end")
+	w.refused(post, "/accounts", admin.NewAccount{Name: "Zero", ServicePeriod: admin.ServicePeriod{EndsAt: &zero}}, unprocessable, "invalid_end")
+	if got := do[admin.User](w, get, one, nil); got.EndsAt == nil || !got.EndsAt.Equal(ends) {
+		t.Errorf("after changes that were refused the user is %+v", got)
+	}
 	w.done(put, one, admin.UserChange{Name: new("CI one"), Roles: []string{"AM_VIEW_ONLY"}, NoEnd: true})
 	w.refused(put, one, admin.UserChange{Roles: []string{"root"}}, http.StatusUnprocessableEntity, "invalid_user")
 	if got := do[admin.User](w, get, one, nil); got.Name != "CI one" || got.EndsAt != nil || got.Description != "builds" || got.Roles[0] != "AM_VIEW_ONLY" {
@@ -131,6 +141,7 @@ func serviceUsers(w *world) {
 	token := "/accounts/Acme/tokens/" + k.ID.String()
 	w.refused(post, one+"/tokens", admin.NewAPIToken{Name: "Build"}, http.StatusConflict, "name_taken")
 	w.refused(post, one+"/tokens", admin.NewAPIToken{}, http.StatusUnprocessableEntity, "invalid_api_token")
+	w.refused(put, token, admin.APITokenChange{EndsAt: &zero}, unprocessable, "invalid_end")
 	w.done(put, token, admin.APITokenChange{Name: new("build 2"), NoEnd: true})
 	w.done(post, token+"/disable", nil)
 	if got := do[admin.APIToken](w, get, token, nil); got.Name != "build 2" || got.State != telamon.Disabled || got.EndsAt != nil || got.User != made.ID {

@@ -61,9 +61,11 @@ func (s *server) tokenRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		k, token, err := s.IAM.CreateAPIToken(ctx, c.actor, iam.NewAPIToken{
-			Account: account, User: user, Name: in.Name, EndsAt: valueOf(in.EndsAt),
-		})
+		end, err := endOf(in.EndsAt)
+		if err != nil {
+			return nil, err
+		}
+		k, token, err := s.IAM.CreateAPIToken(ctx, c.actor, iam.NewAPIToken{Account: account, User: user, Name: in.Name, EndsAt: end})
 		return made(k, err, func(k telamon.APIToken) CreatedAPIToken {
 			return CreatedAPIToken{APIToken: apiTokenOf(k), Token: token}
 		})
@@ -71,8 +73,10 @@ func (s *server) tokenRoutes() {
 	objectRoute(s, "GET "+one, name, telamon.ParseAPITokenID, s.IAM.APIToken, apiTokenOf)
 	changeRoute(s, "PUT "+one, name, telamon.ParseAPITokenID,
 		func(ctx context.Context, c *call, account telamon.AccountID, token telamon.APITokenID, in *APITokenChange) error {
-			change := iam.APITokenChange{Name: in.Name, EndsAt: newEnd(in.EndsAt, in.NoEnd)}
-			_, err := s.IAM.UpdateAPIToken(ctx, c.actor, account, token, change)
+			end, err := newEnd(in.EndsAt, in.NoEnd)
+			if err == nil {
+				_, err = s.IAM.UpdateAPIToken(ctx, c.actor, account, token, iam.APITokenChange{Name: in.Name, EndsAt: end})
+			}
 			return err
 		})
 	actionRoute(s, "POST "+one+"/disable", name, telamon.ParseAPITokenID, s.enableAPIToken(false))

@@ -59,16 +59,9 @@ func TestRoleIDs(t *testing.T) {
 	}
 }
 
-// robotKey returns the API token of a new service user.
-func (w *world) robotKey(t testing.TB, name string, roles ...string) string {
-	t.Helper()
-	c, _ := w.robot(t, name, time.Time{}, roles...)
-	return c.key
-}
-
 func TestHello(t *testing.T) {
 	w := newWorld(t, nil)
-	key := w.robotKey(t, "greeter")
+	key := w.serviceUserKey(t, "greeter")
 	a := w.do(t, client{key: key}, "GET", helloPath, "")
 	a.mustBe(t, 200, "Hello from DigiCert ONE - Trust Lifecycle Manager REST API!")
 	if got := a.header.Get("Content-Type"); got != "text/plain" {
@@ -84,9 +77,9 @@ func TestHello(t *testing.T) {
 
 func TestAccounts(t *testing.T) {
 	w := newWorld(t, nil)
-	c, admin := w.robot(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
+	c, admin := w.serviceUser(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
 	key := c.key
-	none := w.robotKey(t, "none", "AM_DEFAULT_USER")
+	none := w.serviceUserKey(t, "none", "AM_DEFAULT_USER")
 	other := got(w.iam.CreateAccount(t.Context(), operator, iam.NewAccount{Name: "Globex"}))(t).ID
 	id := uuidOf(w.account)
 	want := `{"id":"` + id + `","name":"Acme","active":true,"service_period":{"from":"2026-11-22","to":"9999-12-31"},` +
@@ -121,8 +114,8 @@ func TestAccounts(t *testing.T) {
 
 func TestRoles(t *testing.T) {
 	w := newWorld(t, nil)
-	key := w.robotKey(t, "manager", "AM_USER_MANAGER")
-	none := w.robotKey(t, "none", "AM_ACCOUNT_USER")
+	key := w.serviceUserKey(t, "manager", "AM_USER_MANAGER")
+	none := w.serviceUserKey(t, "none", "AM_ACCOUNT_USER")
 	codes := func(query string) string {
 		a := w.do(t, client{key: key}, "GET", "/account/api/v1/role"+query, "")
 		var list []wireRole
@@ -154,8 +147,8 @@ func TestRoles(t *testing.T) {
 // TestCallersAreLimited holds that each API token has a rate of its own.
 func TestCallersAreLimited(t *testing.T) {
 	w := newWorld(t, func(cfg *Config) { cfg.Callers = []*web.Limiter{web.NewLimiter(cfg.Clock, 0.5, 1)} })
-	one := w.robotKey(t, "one")
-	two := w.robotKey(t, "two")
+	one := w.serviceUserKey(t, "one")
+	two := w.serviceUserKey(t, "two")
 	for _, key := range []string{one, two} {
 		if a := w.do(t, client{key: key}, "GET", helloPath, ""); a.status != 200 {
 			t.Errorf("the first request is answered by %d", a.status)

@@ -2,11 +2,7 @@ package digicertone
 
 import (
 	"net/url"
-	"slices"
 	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -19,9 +15,6 @@ const (
 	sortAsc   = "asc"
 	sortDesc  = "desc"
 )
-
-// maxFilterText is the longest text to look for, in characters: that of the longest name.
-const maxFilterText = 255
 
 // An auditItem is an entry of the audit log on the wire (digicert-one.md, Section 6.6).
 type auditItem struct {
@@ -44,7 +37,7 @@ func (a *API) auditLogRoutes() {
 
 // auditLog serves GET /account/api/v1/audit-log.
 func (a *API) auditLog(c *call) error {
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return err
 	}
@@ -115,68 +108,6 @@ func activityFilter(query url.Values) (f store.ActivityFilter, err error) {
 	f.Limit, f.Offset, err = page(query, defaultLimit)
 	p.note(err)
 	return f, p.err
-}
-
-// parameters reads parameters of a query and keeps the first error.
-type parameters struct {
-	query url.Values
-	err   error
-}
-
-func (p *parameters) note(err error) {
-	if p.err == nil {
-		p.err = err
-	}
-}
-
-func (p *parameters) get(name string) string {
-	value, err := parameter(p.query, name)
-	p.note(err)
-	return value
-}
-
-// text reads a text to look for.
-func (p *parameters) text(name string) string {
-	value := p.get(name)
-	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
-		p.note(badRequest(name, "holds characters that no text here has"))
-	}
-	if utf8.RuneCountInString(value) > maxFilterText {
-		p.note(badRequest(name, "is too long"))
-	}
-	return value
-}
-
-// oneOf reads one of the values of a list, in lower case, or "" if there is none.
-func (p *parameters) oneOf(name string, list []string) string {
-	value := p.get(name)
-	if value == "" {
-		return ""
-	}
-	return p.known(name, value, list)
-}
-
-// known returns a value of a list in its spelling there, without regard to case.
-func (p *parameters) known(name, value string, list []string) string {
-	i := slices.IndexFunc(list, func(known string) bool { return strings.EqualFold(known, value) })
-	if i < 0 {
-		p.note(badRequest(name, "has to be one of "+strings.Join(list, ", ")))
-		return ""
-	}
-	return list[i]
-}
-
-// day reads the first instant of a day in UTC, zero if there is none.
-func (p *parameters) day(name string) time.Time {
-	value := p.get(name)
-	if value == "" {
-		return time.Time{}
-	}
-	day, err := time.Parse(dayLayout, value)
-	if err != nil || day.IsZero() {
-		p.note(badRequest(name, "has to be a day such as 2026-12-31"))
-	}
-	return day
 }
 
 // ascending reads the order: "created_at" with a direction after a colon, or a minus before

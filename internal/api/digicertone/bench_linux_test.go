@@ -21,7 +21,7 @@ import (
 // Where other work takes the processors, their time is what compares.
 func BenchmarkMe(b *testing.B) {
 	w := newWorld(b, func(cfg *Config) { cfg.Log = slog.New(slog.DiscardHandler) })
-	c, _ := w.robot(b, "bench", time.Time{}, "AM_ACCOUNT_ADMIN")
+	c, _ := w.serviceUser(b, "bench", time.Time{}, "AM_ACCOUNT_ADMIN")
 	_, cert := w.newCert(b, c, "bench")
 	a := w.do(b, client{auth: true, cert: cert}, "GET", "/account/api/v1/user/me", "")
 	if a.status != http.StatusOK {

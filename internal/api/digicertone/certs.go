@@ -129,19 +129,13 @@ func userMember(text *string) (telamon.UserID, error) {
 
 // certs serves GET /client-auth-certificate.
 func (a *API) certs(c *call) error {
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return err
 	}
-	text, err := parameter(query, "user_id")
+	user, err := userParameter(query)
 	if err != nil {
 		return err
-	}
-	var user telamon.UserID
-	if text != "" {
-		if user, err = memberID("user_id", text, telamon.UserIDFromBytes); err != nil {
-			return err
-		}
 	}
 	list, err := a.iam.UserCerts(c.r.Context(), c.actor, user)
 	if err != nil {
@@ -173,17 +167,12 @@ func (a *API) enableCert(c *call) error {
 	if err != nil {
 		return err
 	}
-	var in struct {
-		Enabled *bool `json:"enabled"`
-	}
-	if err := c.decode(&in); err != nil {
+	enabled, err := c.decodeEnabled()
+	if err != nil {
 		return err
 	}
-	if in.Enabled == nil {
-		return badRequest("enabled", "has to be true or false")
-	}
 	change := a.iam.DisableUserCert
-	if *in.Enabled {
+	if enabled {
 		change = a.iam.EnableUserCert
 	}
 	cert, err := change(c.r.Context(), c.actor, id)
@@ -252,7 +241,7 @@ func (a *API) downloadCert(c *call) error {
 	if err != nil {
 		return err
 	}
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return err
 	}

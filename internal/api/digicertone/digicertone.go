@@ -42,7 +42,7 @@ type Config struct {
 	// allow a call. None sets no bound.
 	Callers, Strangers []*web.Limiter
 
-	// MaxBody is the longest request body in bytes; 0 is DefaultMaxBody.
+	// MaxBody is the longest request body in bytes; 0 is defaultMaxBody.
 	MaxBody int64
 	// SigningNeedsBoth makes routes that sign need an API token beside the client
 	// certificate.
@@ -54,8 +54,8 @@ type Config struct {
 // Section 2.1).
 const ClientAuthPrefix = "clientauth."
 
-// DefaultMaxBody holds a CSR of a 16,384 bit key many times.
-const DefaultMaxBody = 512 << 10
+// defaultMaxBody holds a CSR of a 16,384 bit key many times.
+const defaultMaxBody = 512 << 10
 
 // A factor is what a route needs to be shown beside being allowed at all
 // (digicert-one.md, Section 8).
@@ -99,7 +99,7 @@ type API struct {
 func New(cfg Config) *API {
 	a := &API{
 		iam: cfg.IAM, signing: cfg.Signing, clock: cfg.Clock, log: cfg.Log, callers: cfg.Callers, strangers: cfg.Strangers,
-		maxBody: cmp.Or(cfg.MaxBody, DefaultMaxBody), protected: factorCert,
+		maxBody: cmp.Or(cfg.MaxBody, defaultMaxBody), protected: factorCert,
 		routes: map[string]map[string]route{}, mux: http.NewServeMux(),
 	}
 	if cfg.SigningNeedsBoth {

@@ -19,13 +19,8 @@ import (
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
-// The bodies of answers to whoever has not shown who they are, to the letter.
+// Paths that the tests ask for, and what they send in headers.
 const (
-	bodyNoAuth     = `{"errors":[{"code":"AUTHORIZATION_ERROR","message":"No authentication data provided"}]}`
-	bodyKey        = `{"errors":[{"code":"invalid_api_key","message":"Missing or invalid API key"}]}`
-	bodyNoPath     = `{"errors":[{"code":"INTERNAL_SERVER_ERROR","message":"Path not found"}]}`
-	bodyMethod     = `{"errors":[{"code":"invalid_request","message":"Method not allowed"}]}`
-	bodyMisdirect  = `{"errors":[{"code":"invalid_request","message":"Misdirected request"}]}`
 	accountPath    = "/account/api/v1/account"
 	helloPath      = "/mpki/api/v1/hello"
 	transaction    = "0190a5d2-7c1e-7f00-8a2b-0123456789AB"

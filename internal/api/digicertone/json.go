@@ -39,6 +39,20 @@ func (c *call) decode(in any) error {
 	return decodeObject(body, in)
 }
 
+// decodeEnabled reads the body of a request that enables or disables, and returns which.
+func (c *call) decodeEnabled() (bool, error) {
+	var in struct {
+		Enabled *bool `json:"enabled"`
+	}
+	if err := c.decode(&in); err != nil {
+		return false, err
+	}
+	if in.Enabled == nil {
+		return false, badRequest("enabled", "has to be true or false")
+	}
+	return *in.Enabled, nil
+}
+
 // decodeObject is decode for a body that was read.
 func decodeObject(body []byte, in any) error {
 	if err := checkObject(body); err != nil {

@@ -12,26 +12,6 @@ const (
 	maxLimit     = 100
 )
 
-// parameters returns the query's parameters. It reports Malformed for a query that
-// cannot be read.
-func (c *call) parameters() (url.Values, error) {
-	values, err := url.ParseQuery(c.r.URL.RawQuery)
-	if err != nil {
-		return nil, badRequest("query", "cannot be read")
-	}
-	return values, nil
-}
-
-// parameter returns one parameter of the query, "" if it is absent. It reports Malformed
-// if it is given twice.
-func parameter(query url.Values, name string) (string, error) {
-	values := query[name]
-	if len(values) > 1 {
-		return "", badRequest(name, "is given twice")
-	}
-	return query.Get(name), nil
-}
-
 // page returns the limit and offset of the query; a limit that is not given is unlimited.
 // It reports Malformed for what is no number, a limit outside of 1 to maxLimit, and a
 // negative offset.
@@ -64,7 +44,7 @@ func writeArray[T any](c *call, list []T) error {
 // writeArrayOf is writeArray of what of makes of each object: of those alone that are
 // answered.
 func writeArrayOf[T, W any](c *call, list []T, of func(*T) W) error {
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/telamon-ca/telamon/internal/fault"
 )
@@ -68,51 +67,6 @@ func FuzzPage(f *testing.F) {
 		}
 		if limit < 1 || limit > maxLimit || offset < 0 {
 			t.Errorf("%q is the limit %d and the offset %d", text, limit, offset)
-		}
-	})
-}
-
-func TestParseTime(t *testing.T) {
-	tests := []struct{ text, want string }{
-		{"2026-10-20T23:59:59Z", "2026-10-20T23:59:59Z"},
-		{"2026-10-20", "2026-10-20T23:59:59Z"},
-		{"2026-10-20T23:59:59.999Z", "2026-10-20T23:59:59Z"},
-		{"2026-10-20T23:59:59+09:00", "2026-10-20T14:59:59Z"},
-		{"2026-02-30", ""},
-		{"2026-10-20 23:59:59Z", ""},
-		{"2026-10-20T24:00:00Z", ""},
-		{"tomorrow", ""},
-		{"", ""},
-	}
-	for _, tt := range tests {
-		got, err := parseTime("exp", tt.text)
-		if tt.want == "" {
-			if !fault.Is(err, fault.Malformed) || !got.IsZero() {
-				t.Errorf("%q is read as %s, %v", tt.text, got, err)
-			}
-			continue
-		}
-		if err != nil || formatTime(got) != tt.want {
-			t.Errorf("%q is read as %s, %v; want %s", tt.text, formatTime(got), err, tt.want)
-		}
-	}
-}
-
-// FuzzTime holds that a time that is read is read the same when it is written.
-func FuzzTime(f *testing.F) {
-	f.Fuzz(func(t *testing.T, text string) {
-		at, err := parseTime("exp", text)
-		if err != nil {
-			return
-		}
-		if at.Nanosecond() != 0 || at.Location() != time.UTC {
-			t.Fatalf("%q is %s", text, at)
-		}
-		if at.Year() > 9999 || at.Year() < 0 {
-			return // an offset can lead out of what four digits can write
-		}
-		if again, err := parseTime("exp", formatTime(at)); err != nil || !again.Equal(at) {
-			t.Errorf("%q is %s, which is read as %s, %v", text, formatTime(at), again, err)
 		}
 	})
 }

@@ -28,7 +28,7 @@ func newP12Lab(t *testing.T) *p12Lab {
 	t.Helper()
 	l := &p12Lab{world: newWorld(t, nil), dir: t.TempDir(), made: map[string]generatedCert{}}
 	_, l.port, _ = net.SplitHostPort(l.address)
-	c, _ := l.robot(t, "ci", time.Time{})
+	c, _ := l.serviceUser(t, "ci", time.Time{})
 	for _, encryption := range []string{"AES", "3DES"} {
 		request := body(t, map[string]any{"name": "by " + encryption, "encryption": encryption, "end_date": "2027-02-01"})
 		made := read[generatedCert](t, l.do(t, c, "POST", certsPath+"/generate", request), 201)
@@ -203,7 +203,7 @@ func TestP12OfOpenSSL(t *testing.T) {
 // TestCertListInJQ pipes the list as the documents do, an empty one too.
 func TestCertListInJQ(t *testing.T) {
 	l := &p12Lab{world: newWorld(t, nil), dir: t.TempDir()}
-	c, _ := l.robot(t, "ci", time.Time{})
+	c, _ := l.serviceUser(t, "ci", time.Time{})
 	list := func() string {
 		l.write(t, "list.json", l.do(t, c, "GET", certsPath, "").body)
 		return l.run(t, "jq", "-c", ".[] | {name,end_date,enabled}", "list.json")

@@ -45,7 +45,7 @@ func ofDialect(roles []authz.Role) []authz.Role {
 
 // listRoles serves GET /role. Without an application it lists the roles of all.
 func (a *API) listRoles(c *call) error {
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return err
 	}

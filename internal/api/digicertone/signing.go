@@ -137,7 +137,7 @@ func (a *API) ownAccount(c *call) (named, error) {
 
 // signingCerts serves GET /signingmanager/api/v1/certificates.
 func (a *API) signingCerts(c *call) error {
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (a *API) signingCerts(c *call) error {
 
 // keyPairs serves GET /signingmanager/api/v1/keypairs.
 func (a *API) keyPairs(c *call) error {
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return err
 	}

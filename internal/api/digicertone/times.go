@@ -19,17 +19,3 @@ func formatEnd(t time.Time) *string {
 	text := formatTime(t)
 	return &text
 }
-
-// parseTime reads a time of a request: RFC 3339, whose fractions of a second are dropped,
-// or a day, which means its last second (digicert-one.md, Sections 2.3 and 6.4). It
-// reports Malformed, naming path.
-func parseTime(path, text string) (time.Time, error) {
-	if day, err := time.Parse(dayLayout, text); err == nil {
-		return day.Add(24*time.Hour - time.Second), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}, badRequest(path, "has to be a time such as 2026-12-31T23:59:59Z")
-	}
-	return t.UTC().Truncate(time.Second), nil
-}

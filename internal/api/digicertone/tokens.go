@@ -44,20 +44,16 @@ type tokenIn struct {
 
 // tokens serves GET /api-access-token?user_id=, whose parameter is required.
 func (a *API) tokens(c *call) error {
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return err
 	}
-	text, err := parameter(query, "user_id")
+	user, err := userParameter(query)
 	if err != nil {
 		return err
 	}
-	if text == "" {
+	if user == "" {
 		return badRequest("user_id", "is required")
-	}
-	user, err := memberID("user_id", text, telamon.UserIDFromBytes)
-	if err != nil {
-		return err
 	}
 	tokens, err := a.iam.APITokens(c.r.Context(), c.actor, c.actor.Account, user)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/field"
 )
 
 // TestTokenRotation exchanges an API token in the documented order, in which no call is
@@ -14,7 +15,7 @@ import (
 // delete it (digicert-one.md, Section 6.3).
 func TestTokenRotation(t *testing.T) {
 	w := newWorld(t, nil)
-	old, id := w.robot(t, "robot", time.Time{})
+	old, id := w.serviceUser(t, "build", time.Time{})
 	me := read[wireUser](t, w.do(t, old, "GET", usersPath+"/me", ""), 200)
 	list := read[[]wireToken](t, w.do(t, old, "GET", tokensPath+"?user_id="+me.ID, ""), 200)
 	if len(list) != 1 || list[0].UserID != uuidOf(id) || !list[0].Enabled || list[0].EndDate != nil {
@@ -33,14 +34,14 @@ func TestTokenRotation(t *testing.T) {
 	if k := read[wireToken](t, w.do(t, next, "PUT", tokensPath+"/"+first, `{"enabled":false}`), 200); k.Enabled {
 		t.Errorf("the old token is %+v", k)
 	}
-	w.do(t, old, "GET", usersPath+"/me", "").mustBe(t, 401, refusedKey)
+	w.do(t, old, "GET", usersPath+"/me", "").mustBe(t, 401, bodyKey)
 	if k := read[wireToken](t, w.do(t, next, "PUT", tokensPath+"/"+first, `{"enabled":true}`), 200); !k.Enabled {
 		t.Errorf("rolled back, the old token is %+v", k)
 	}
 	read[wireUser](t, w.do(t, old, "GET", usersPath+"/me", ""), 200)
 	read[wireToken](t, w.do(t, next, "PUT", tokensPath+"/"+first, `{"enabled":false}`), 200)
 	w.do(t, next, "DELETE", tokensPath+"/"+first, "").mustBe(t, 204, "")
-	w.do(t, next, "DELETE", tokensPath+"/"+first, "").mustBe(t, 404, noToken)
+	w.do(t, next, "DELETE", tokensPath+"/"+first, "").mustBe(t, 404, bodyNoToken)
 	if list := read[[]wireToken](t, w.do(t, next, "GET", tokensPath+"?user_id="+me.ID, ""), 200); len(list) != 1 || list[0].ID != made.ID {
 		t.Errorf("the tokens are %+v", list)
 	}
@@ -52,8 +53,8 @@ func TestTokenRotation(t *testing.T) {
 // TestTokenChanges changes a token, with a token and with a certificate alone.
 func TestTokenChanges(t *testing.T) {
 	w := newWorld(t, nil)
-	robot, id := w.robot(t, "robot", time.Time{})
-	_, cert := w.newCert(t, robot, "one")
+	service, id := w.serviceUser(t, "build", time.Time{})
+	_, cert := w.newCert(t, service, "one")
 	mtls := client{auth: true, cert: cert}
 	made := read[wireToken](t, w.do(t, mtls, "POST", tokensPath, `{"name":" ends ","end_date":"2026-11-22T19:00:02+09:00","user_id":"`+uuidOf(id)+`"}`), 201)
 	if made.Name != "ends" || *made.EndDate != "2026-11-22T10:00:02Z" {
@@ -76,7 +77,7 @@ func TestTokenChanges(t *testing.T) {
 	w.clock.Advance(1999 * time.Millisecond)
 	read[wireUser](t, w.do(t, client{key: made.Token}, "GET", usersPath+"/me", ""), 200)
 	w.clock.Advance(time.Millisecond)
-	w.do(t, client{key: made.Token}, "GET", usersPath+"/me", "").mustBe(t, 401, refusedKey)
+	w.do(t, client{key: made.Token}, "GET", usersPath+"/me", "").mustBe(t, 401, bodyKey)
 	for _, in := range []string{`{"end_date":"2027-01-01"}`, `{"end_date":null}`, `{"name":"late"}`, `{"enabled":false}`} {
 		w.do(t, mtls, "PUT", one, in).mustBe(t, 400,
 			`{"errors":[{"code":"invalid_request","message":"The API token has expired: it cannot be changed. Make a new one."}]}`)
@@ -90,74 +91,57 @@ func TestTokenChanges(t *testing.T) {
 // TestTokenRefusals goes through what the routes of tokens refuse.
 func TestTokenRefusals(t *testing.T) {
 	w := newWorld(t, nil)
-	manager, managerID := w.robot(t, "manager", time.Time{}, "AM_USER_MANAGER")
-	viewer, _ := w.robot(t, "viewer", time.Time{}, "AM_VIEW_ONLY")
-	none, noneID := w.robot(t, "none", time.Time{})
-	_, robotID := w.robot(t, "robot", time.Time{}, "SM_SIGNER")
-	_, adminID := w.robot(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
-	robot, admin := uuidOf(robotID), uuidOf(adminID)
-	made := read[wireToken](t, w.do(t, manager, "POST", tokensPath, `{"name":"build","user_id":"`+robot+`"}`), 201)
-	if made.UserID != robot {
+	manager, managerID := w.serviceUser(t, "manager", time.Time{}, "AM_USER_MANAGER")
+	viewer, _ := w.serviceUser(t, "viewer", time.Time{}, "AM_VIEW_ONLY")
+	none, noneID := w.serviceUser(t, "none", time.Time{})
+	_, serviceID := w.serviceUser(t, "build", time.Time{}, "SM_SIGNER")
+	_, adminID := w.serviceUser(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
+	service, admin := uuidOf(serviceID), uuidOf(adminID)
+	made := read[wireToken](t, w.do(t, manager, "POST", tokensPath, `{"name":"build","user_id":"`+service+`"}`), 201)
+	if made.UserID != service {
 		t.Errorf("the token is %+v", made)
 	}
 	one, unknown := tokensPath+"/"+made.ID, tokensPath+"/"+uuidOf(telamon.NewAPITokenID())
-	const name = "must be a text of 1 to 255 letters, numbers, spaces, dashes and underscores"
-	taken := func(name string) string {
-		return `{"errors":[{"code":"duplicate_error","message":"Nickname ` + name + ` already exists. Enter a different nickname."}]}`
-	}
-	const noObject = noToken
-	for what, tt := range map[string]struct {
-		by                 client
-		method, path, body string
-		status             int
-		answer             string
-	}{
-		"a stranger lists":             {client{}, "GET", tokensPath, "", 401, refusedKey},
-		"a stranger makes one":         {client{}, "POST", tokensPath, "{", 401, refusedKey},
+	w.try(t, map[string]attempt{
+		"a stranger lists":             {client{}, "GET", tokensPath, "", 401, bodyKey},
+		"a stranger makes one":         {client{}, "POST", tokensPath, "{", 401, bodyKey},
 		"no user":                      {manager, "GET", tokensPath, "", 400, invalid("user_id", "is required")},
 		"a user that is no ID":         {manager, "GET", tokensPath + "?user_id=me", "", 400, invalid("user_id", "has to be a UUID")},
-		"two users":                    {manager, "GET", tokensPath + "?user_id=" + robot + "&user_id=" + robot, "", 400, invalid("user_id", "is given twice")},
-		"a user who is not there":      {manager, "GET", tokensPath + "?user_id=" + uuidOf(telamon.NewUserID()), "", 404, noObject},
-		"another's":                    {none, "GET", tokensPath + "?user_id=" + robot, "", 404, noObject},
-		"another's token":              {none, "GET", one, "", 404, noToken},
-		"another's token to change":    {none, "PUT", one, "{", 404, noToken},
-		"another's token to end":       {none, "DELETE", one, "", 404, noToken},
-		"no such token":                {manager, "GET", unknown, "", 404, noToken},
-		"no such token to change":      {manager, "PUT", unknown, "{", 404, noToken},
-		"no such token to end":         {manager, "DELETE", unknown, "", 404, noToken},
-		"no ID":                        {manager, "GET", tokensPath + "/build", "", 404, noToken},
-		"a viewer changes one":         {viewer, "PUT", one, "{", 403, refusedPerm},
-		"a viewer ends one":            {viewer, "DELETE", one, "", 403, refusedPerm},
-		"a viewer makes one":           {viewer, "POST", tokensPath, `{"name":"x","user_id":"` + robot + `"}`, 403, refusedPerm},
-		"somebody makes one":           {none, "POST", tokensPath, `{"name":"x","user_id":"` + robot + `"}`, 404, noToken},
-		"for a user who is not there":  {manager, "POST", tokensPath, `{"name":"x","user_id":"` + uuidOf(telamon.NewUserID()) + `"}`, 404, noToken},
-		"for a user who is no ID":      {manager, "POST", tokensPath, `{"name":"x","user_id":"robot"}`, 400, invalid("user_id", "has to be a UUID")},
-		"for a user with more rights":  {manager, "POST", tokensPath, `{"name":"x","user_id":"` + admin + `"}`, 403, refusedPerm},
-		"a method that is not there":   {manager, "POST", one, "{}", 405, refusedMethod},
-		"another type of body":         {manager, "POST", tokensPath, "text", 415, refusedType},
-		"no name":                      {manager, "POST", tokensPath, `{}`, 400, invalid("name", name)},
-		"a name of a blank":            {manager, "POST", tokensPath, `{"name":" "}`, 400, invalid("name", name)},
-		"a name with a dot":            {manager, "PUT", one, `{"name":"a.b"}`, 400, invalid("name", name)},
-		"a huge name":                  {manager, "PUT", one, `{"name":"` + strings.Repeat("x", 500<<10) + `"}`, 400, invalid("name", name)},
+		"two users":                    {manager, "GET", tokensPath + "?user_id=" + service + "&user_id=" + service, "", 400, invalid("user_id", "is given twice")},
+		"a user who is not there":      {manager, "GET", tokensPath + "?user_id=" + uuidOf(telamon.NewUserID()), "", 404, bodyNoToken},
+		"another's":                    {none, "GET", tokensPath + "?user_id=" + service, "", 404, bodyNoToken},
+		"another's token":              {none, "GET", one, "", 404, bodyNoToken},
+		"another's token to change":    {none, "PUT", one, "{", 404, bodyNoToken},
+		"another's token to end":       {none, "DELETE", one, "", 404, bodyNoToken},
+		"no such token":                {manager, "GET", unknown, "", 404, bodyNoToken},
+		"no such token to change":      {manager, "PUT", unknown, "{", 404, bodyNoToken},
+		"no such token to end":         {manager, "DELETE", unknown, "", 404, bodyNoToken},
+		"no ID":                        {manager, "GET", tokensPath + "/build", "", 404, bodyNoToken},
+		"a viewer changes one":         {viewer, "PUT", one, "{", 403, bodyDenied},
+		"a viewer ends one":            {viewer, "DELETE", one, "", 403, bodyDenied},
+		"a viewer makes one":           {viewer, "POST", tokensPath, `{"name":"x","user_id":"` + service + `"}`, 403, bodyDenied},
+		"somebody makes one":           {none, "POST", tokensPath, `{"name":"x","user_id":"` + service + `"}`, 404, bodyNoToken},
+		"for a user who is not there":  {manager, "POST", tokensPath, `{"name":"x","user_id":"` + uuidOf(telamon.NewUserID()) + `"}`, 404, bodyNoToken},
+		"for a user who is no ID":      {manager, "POST", tokensPath, `{"name":"x","user_id":"me"}`, 400, invalid("user_id", "has to be a UUID")},
+		"for a user with more rights":  {manager, "POST", tokensPath, `{"name":"x","user_id":"` + admin + `"}`, 403, bodyDenied},
+		"a method that is not there":   {manager, "POST", one, "{}", 405, bodyMethod},
+		"another type of body":         {manager, "POST", tokensPath, "text", 415, bodyType},
+		"no name":                      {manager, "POST", tokensPath, `{}`, 400, invalid("name", nameRule)},
+		"a name of a blank":            {manager, "POST", tokensPath, `{"name":" "}`, 400, invalid("name", nameRule)},
+		"a name with a dot":            {manager, "PUT", one, `{"name":"a.b"}`, 400, invalid("name", nameRule)},
+		"a huge name":                  {manager, "PUT", one, `{"name":"` + strings.Repeat("x", 500<<10) + `"}`, 400, invalid("name", nameRule)},
 		"a date in the past":           {manager, "PUT", one, `{"end_date":"2026-11-21"}`, 400, invalid("end_date", "is not in the future")},
-		"an empty date":                {manager, "POST", tokensPath, `{"name":"x","end_date":""}`, 400, ""},
+		"an empty date":                {manager, "POST", tokensPath, `{"name":"x","end_date":""}`, 400, invalid("end_date", field.EndRule)},
+		"a date that looks like none":  {manager, "POST", tokensPath, `{"name":"x","end_date":"0001-01-01T00:00:00Z"}`, 400, invalid("end_date", field.EndRule)},
+		"an hour of one digit":         {manager, "PUT", one, `{"end_date":"2027-01-01T1:00:00Z"}`, 400, invalid("end_date", field.EndRule)},
 		"a word for enabled":           {manager, "PUT", one, `{"enabled":"yes"}`, 400, invalid("enabled", "has to be true or false")},
-		"a name that is taken":         {manager, "POST", tokensPath, `{"name":"BUILD","user_id":"` + robot + `"}`, 409, taken("BUILD")},
+		"a name that is taken":         {manager, "POST", tokensPath, `{"name":"BUILD","user_id":"` + service + `"}`, 409, taken("BUILD")},
 		"a taken name for a change":    {manager, "PUT", one, `{"name":"default"}`, 409, taken("default")},
 		"the same name, own token":     {manager, "POST", tokensPath, `{"name":"build"}`, 201, ""},
 		"the own list":                 {none, "GET", tokensPath + "?user_id=" + strings.ToUpper(uuidOf(noneID)), "", 200, ""},
 		"a list of a viewer":           {viewer, "GET", tokensPath + "?user_id=" + uuidOf(managerID) + "&limit=1&offset=1", "", 200, ""},
-		"a list that begins too early": {viewer, "GET", tokensPath + "?user_id=" + robot + "&offset=-1", "", 400, ""},
-	} {
-		header := []string{}
-		if tt.body == "text" {
-			header = []string{"Content-Type", "text/plain"}
-		}
-		a := w.do(t, tt.by, tt.method, tt.path, tt.body, header...)
-		if a.status != tt.status || tt.answer != "" && a.body != tt.answer || a.header.Get("Content-Type") != "application/json" {
-			t.Errorf("%s: %d %.300s, want %d %s", what, a.status, a.body, tt.status, tt.answer)
-		}
-	}
+		"a list that begins too early": {viewer, "GET", tokensPath + "?user_id=" + service + "&offset=-1", "", 400, ""},
+	})
 	if k := read[wireToken](t, w.do(t, manager, "GET", one, ""), 200); k.Name != "build" || !k.Enabled || k.EndDate != nil {
 		t.Errorf("what was refused left %+v", k)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/iam"
 )
 
@@ -43,7 +44,7 @@ func (n *nullable) UnmarshalJSON(b []byte) error {
 }
 
 // end returns the end that a member gives: nil if it is absent, the zero time if it is
-// null.
+// null. It reports Malformed, naming path, for what is no end.
 func (n nullable) end(path string) (*time.Time, error) {
 	switch {
 	case !n.given:
@@ -51,8 +52,11 @@ func (n nullable) end(path string) (*time.Time, error) {
 	case n.text == nil:
 		return &time.Time{}, nil
 	}
-	at, err := parseTime(path, *n.text)
-	return &at, err
+	at, ok := field.ParseEnd(*n.text)
+	if !ok {
+		return nil, badRequest(path, field.EndRule)
+	}
+	return &at, nil
 }
 
 // createUser serves POST /user. People are not made here: they need a way to sign in.

@@ -181,7 +181,7 @@ func (a *API) users(c *call) error {
 }
 
 func userFilter(c *call) (f iam.UserFilter, err error) {
-	query, err := c.parameters()
+	query, err := c.query()
 	if err != nil {
 		return f, err
 	}
@@ -229,17 +229,12 @@ func (a *API) enableUser(c *call) error {
 	if err != nil {
 		return err
 	}
-	var in struct {
-		Enabled *bool `json:"enabled"`
-	}
-	if err := c.decode(&in); err != nil {
+	enabled, err := c.decodeEnabled()
+	if err != nil {
 		return err
 	}
-	if in.Enabled == nil {
-		return badRequest("enabled", "has to be true or false")
-	}
 	ctx, do, want := c.r.Context(), a.iam.DisableUser, telamon.Disabled
-	if *in.Enabled {
+	if enabled {
 		do, want = a.iam.EnableUser, telamon.Active
 	}
 	err = do(ctx, c.actor, c.actor.Account, id)

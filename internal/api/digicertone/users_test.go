@@ -1,12 +1,12 @@
 package digicertone
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/field"
 	"github.com/telamon-ca/telamon/internal/iam"
 )
 
@@ -19,7 +19,7 @@ const (
 // was seen, on both faces and by both factors.
 func TestMe(t *testing.T) {
 	w := newWorld(t, nil)
-	c, id := w.robot(t, "CI-1", time.Date(2027, 1, 31, 23, 59, 59, 0, time.UTC), "AM_VIEW_ONLY", "AM_ACCOUNT_USER", "SM_SIGNER")
+	c, id := w.serviceUser(t, "CI-1", time.Date(2027, 1, 31, 23, 59, 59, 0, time.UTC), "AM_VIEW_ONLY", "AM_ACCOUNT_USER", "SM_SIGNER")
 	want := strings.NewReplacer("$ID", uuidOf(id), "$ACCOUNT", uuidOf(w.account)).Replace(strings.Join([]string{
 		`{"id":"$ID","email":"ops@example.com","status":"ACTIVE","access_scope":"account","primary_account_id":"$ACCOUNT",`,
 		`"created_at":"2026-11-22T10:00:00Z","created_by":null,"user_type":"service","friendly_name":"CI-1","description":"",`,
@@ -33,7 +33,7 @@ func TestMe(t *testing.T) {
 	_, cert := w.newCert(t, c, "one")
 	w.do(t, client{auth: true, cert: cert}, "GET", usersPath+"/me", "").mustBe(t, 200, want)
 	w.do(t, client{auth: true, cert: cert, key: c.key}, "GET", usersPath+"/"+strings.ToUpper(uuidOf(id))+"/", "").mustBe(t, 200, want)
-	none, _ := w.robot(t, "none", time.Time{})
+	none, _ := w.serviceUser(t, "none", time.Time{})
 	a := w.do(t, none, "GET", usersPath+"/me", "")
 	if !strings.Contains(a.body, `"applications":[{"id":"78c0355a-e1ca-4978-b60c-e9d66b9e1f30","name":"Account Manager","permissions":[]}]`) || strings.Contains(a.body, "end_date") {
 		t.Errorf("a user without roles is told %d %s", a.status, a.body)
@@ -44,8 +44,8 @@ func TestMe(t *testing.T) {
 // and the account as they are.
 func TestMeFollows(t *testing.T) {
 	w := newWorld(t, nil)
-	c, id := w.robot(t, "first name", time.Time{}, "AM_ACCOUNT_USER")
-	other, _ := w.robot(t, "other", time.Time{})
+	c, id := w.serviceUser(t, "first name", time.Time{}, "AM_ACCOUNT_USER")
+	other, _ := w.serviceUser(t, "other", time.Time{})
 	over := w.open(t, c)
 	me := func() wireUser {
 		t.Helper()
@@ -87,25 +87,10 @@ func TestMeCache(t *testing.T) {
 	}
 }
 
-// The bodies of refusals that do not name what is wrong.
-const (
-	refusedKey    = `{"errors":[{"code":"invalid_api_key","message":"Missing or invalid API key"}]}`
-	refusedPerm   = `{"errors":[{"code":"access_denied","message":"You do not have permission to perform this operation"}]}`
-	noUser        = `{"errors":[{"code":"resource_not_found","message":"User not found"}]}`
-	noToken       = `{"errors":[{"code":"resource_not_found","message":"API access token not found"}]}`
-	refusedMethod = `{"errors":[{"code":"invalid_request","message":"Method not allowed"}]}`
-	refusedType   = `{"errors":[{"code":"invalid_request","message":"Content-Type must be application/json"}]}`
-)
-
-// invalid is the body that names one member that is wrong.
-func invalid(member, problem string) string {
-	return fmt.Sprintf(`{"errors":[{"code":"invalid_request","message":"%s: %s","field":"%[1]s"}]}`, member, problem)
-}
-
 // TestServiceUserLife takes a service user from its making to its end.
 func TestServiceUserLife(t *testing.T) {
 	w := newWorld(t, nil)
-	admin, adminID := w.robot(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
+	admin, adminID := w.serviceUser(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
 	account := uuidOf(w.account)
 	in := map[string]any{
 		"user_type": "service", "friendly_name": "Größe 7_b-c", "email": "Ops@Example.com", "end_date": "2026-11-30", "unknown": 1,
@@ -120,12 +105,12 @@ func TestServiceUserLife(t *testing.T) {
 	if strings.Contains(w.log.String(), made.APIToken[27:]) {
 		t.Error("the log has the token")
 	}
-	robot, one := client{key: made.APIToken}, usersPath+"/"+made.ID
-	_, cert := w.newCert(t, robot, "one")
+	service, one := client{key: made.APIToken}, usersPath+"/"+made.ID
+	_, cert := w.newCert(t, service, "one")
 	mtls := client{auth: true, cert: cert}
 	both := func(want, wantCert int) {
 		t.Helper()
-		if a, b := w.do(t, robot, "GET", usersPath+"/me", ""), w.do(t, mtls, "GET", usersPath+"/me", ""); a.status != want || b.status != wantCert {
+		if a, b := w.do(t, service, "GET", usersPath+"/me", ""), w.do(t, mtls, "GET", usersPath+"/me", ""); a.status != want || b.status != wantCert {
 			t.Errorf("the token is answered %d, the certificate %d, want %d and %d", a.status, b.status, want, wantCert)
 		}
 	}
@@ -134,7 +119,7 @@ func TestServiceUserLife(t *testing.T) {
 	if shown.status != 200 || strings.Contains(shown.body, "api_token") {
 		t.Errorf("the user is shown as %d %s", shown.status, shown.body)
 	}
-	w.do(t, robot, "GET", one, "").mustBe(t, 200, shown.body) // what others see of a user is what the user sees
+	w.do(t, service, "GET", one, "").mustBe(t, 200, shown.body) // what others see of a user is what the user sees
 	w.do(t, admin, "PUT", one, shown.body).mustBe(t, 200, shown.body)
 	changed := read[wireUser](t, w.do(t, admin, "PUT", one, `{"friendly_name":"CI","description":"builds","end_date":null,"role_ids":["SM_SIGNER"]}`), 200)
 	if changed.FriendlyName != "CI" || changed.Description != "builds" || changed.EndDate != nil || changed.Email != "ops@example.com" || len(changed.Applications[0].Permissions) != 0 {
@@ -165,7 +150,7 @@ func TestServiceUserLife(t *testing.T) {
 	w.do(t, admin, "DELETE", one, "").mustBe(t, 204, "")
 	both(401, 403)
 	for _, r := range [][2]string{{"GET", ""}, {"PUT", "/enable"}, {"PUT", ""}, {"DELETE", ""}} {
-		w.do(t, admin, r[0], one+r[1], `{"enabled":true}`).mustBe(t, 404, noUser)
+		w.do(t, admin, r[0], one+r[1], `{"enabled":true}`).mustBe(t, 404, bodyNoUser)
 	}
 	read[wireUser](t, w.do(t, admin, "POST", usersPath, strings.Replace(body(t, in), "Größe 7_b-c", "ci", 1)), 201) // the name is free again
 }
@@ -173,11 +158,11 @@ func TestServiceUserLife(t *testing.T) {
 // TestUserList goes through filters and pages of GET /user.
 func TestUserList(t *testing.T) {
 	w := newWorld(t, nil)
-	viewer, _ := w.robot(t, "viewer", time.Time{}, "AM_VIEW_ONLY")
-	none, _ := w.robot(t, "none", time.Time{})
-	_, disabled := w.robot(t, "disabled", time.Time{})
+	viewer, _ := w.serviceUser(t, "viewer", time.Time{}, "AM_VIEW_ONLY")
+	none, _ := w.serviceUser(t, "none", time.Time{})
+	_, disabled := w.serviceUser(t, "disabled", time.Time{})
 	must(t, w.iam.DisableUser(t.Context(), operator, w.account, disabled))
-	_, gone := w.robot(t, "gone", time.Time{})
+	_, gone := w.serviceUser(t, "gone", time.Time{})
 	must(t, w.iam.DeleteUser(t.Context(), operator, w.account, gone))
 	_, err := w.iam.CreateUser(t.Context(), operator, iam.NewUser{Account: w.account, Email: "ada@example.com", Name: "Ada K. Lovelace"})
 	must(t, err)
@@ -206,8 +191,8 @@ func TestUserList(t *testing.T) {
 	if !strings.Contains(person.body, `"first_name":"Ada","last_name":"K. Lovelace","username":"ada@example.com"`) {
 		t.Errorf("a person is %s", person.body)
 	}
-	w.do(t, none, "GET", usersPath, "").mustBe(t, 403, refusedPerm)
-	w.do(t, viewer, "GET", usersPath+"?user_type=robot", "").mustBe(t, 400, invalid("user_type", "has to be service or standard"))
+	w.do(t, none, "GET", usersPath, "").mustBe(t, 403, bodyDenied)
+	w.do(t, viewer, "GET", usersPath+"?user_type=machine", "").mustBe(t, 400, invalid("user_type", "has to be service or standard"))
 	w.do(t, viewer, "GET", usersPath+"?status=GONE", "").mustBe(t, 400, invalid("status", "has to be ACTIVE, DISABLED, LOCKED or EXPIRED"))
 	w.do(t, viewer, "GET", usersPath+"?limit=0", "").mustBe(t, 400, invalid("limit", "has to be a number from 1 to 100"))
 	w.do(t, viewer, "GET", usersPath+"?status=ACTIVE&status=LOCKED", "").mustBe(t, 400, invalid("status", "is given twice"))
@@ -217,43 +202,37 @@ func TestUserList(t *testing.T) {
 // who it is, what they may, what there is, and what the body says.
 func TestUserRefusals(t *testing.T) {
 	w := newWorld(t, nil)
-	admin, adminID := w.robot(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
-	manager, _ := w.robot(t, "manager", time.Time{}, "AM_USER_MANAGER")
-	viewer, _ := w.robot(t, "viewer", time.Time{}, "AM_VIEW_ONLY")
-	none, noneID := w.robot(t, "none", time.Time{})
-	_, robotID := w.robot(t, "robot", time.Time{})
-	one, unknown := usersPath+"/"+uuidOf(robotID), usersPath+"/"+uuidOf(telamon.NewUserID())
+	admin, adminID := w.serviceUser(t, "admin", time.Time{}, "AM_ACCOUNT_ADMIN")
+	manager, _ := w.serviceUser(t, "manager", time.Time{}, "AM_USER_MANAGER")
+	viewer, _ := w.serviceUser(t, "viewer", time.Time{}, "AM_VIEW_ONLY")
+	none, noneID := w.serviceUser(t, "none", time.Time{})
+	_, serviceID := w.serviceUser(t, "service", time.Time{})
+	one, unknown := usersPath+"/"+uuidOf(serviceID), usersPath+"/"+uuidOf(telamon.NewUserID())
 	of := func(members string) string {
 		return `{"user_type":"service","friendly_name":"x","email":"a@b.c","accounts":[{"id":"` + uuidOf(w.account) + `"}]` + members + `}`
 	}
-	const name = "must be a text of 1 to 255 letters, numbers, spaces, dashes and underscores"
 	long := strings.Repeat("é", 256)
-	for what, tt := range map[string]struct {
-		by                 client
-		method, path, body string
-		status             int
-		answer             string
-	}{
-		"a stranger lists":              {client{}, "GET", usersPath, "", 401, refusedKey},
-		"a stranger makes one":          {client{}, "POST", usersPath, "{", 401, refusedKey},
-		"a stranger without a cert":     {client{auth: true}, "GET", usersPath + "/me", "", 403, `{"errors":[{"code":"AUTHORIZATION_ERROR","message":"No authentication data provided"}]}`},
-		"a viewer makes one":            {viewer, "POST", usersPath, "{", 403, refusedPerm},
-		"a viewer changes one":          {viewer, "PUT", one, "{", 403, refusedPerm},
-		"a viewer disables one":         {viewer, "PUT", one + "/enable", "{", 403, refusedPerm},
-		"a viewer ends one":             {viewer, "DELETE", one, "", 403, refusedPerm},
-		"a user changes themself":       {none, "PUT", usersPath + "/me", `{"end_date":null}`, 403, refusedPerm},
-		"a user ends themself":          {none, "DELETE", usersPath + "/me", "", 403, refusedPerm},
-		"a user reads another":          {none, "GET", one, "", 404, noUser},
-		"a user changes another":        {none, "PUT", one, "{", 404, noUser},
-		"a user ends another":           {none, "DELETE", one, "", 404, noUser},
-		"no such user":                  {admin, "GET", unknown, "", 404, noUser},
-		"no such user to change":        {admin, "PUT", unknown, "{", 404, noUser},
-		"no such user to enable":        {admin, "PUT", unknown + "/enable", "{", 404, noUser},
-		"no such user to end":           {admin, "DELETE", unknown, "", 404, noUser},
-		"no ID":                         {admin, "GET", usersPath + "/robot", "", 404, noUser},
-		"an ID of another form":         {admin, "GET", usersPath + "/" + robotID.String(), "", 404, noUser},
-		"a method that is not there":    {admin, "PATCH", one, "{}", 405, refusedMethod},
-		"another type of body":          {admin, "POST", usersPath, "text", 415, refusedType},
+	w.try(t, map[string]attempt{
+		"a stranger lists":              {client{}, "GET", usersPath, "", 401, bodyKey},
+		"a stranger makes one":          {client{}, "POST", usersPath, "{", 401, bodyKey},
+		"a stranger without a cert":     {client{auth: true}, "GET", usersPath + "/me", "", 403, bodyNoAuth},
+		"a viewer makes one":            {viewer, "POST", usersPath, "{", 403, bodyDenied},
+		"a viewer changes one":          {viewer, "PUT", one, "{", 403, bodyDenied},
+		"a viewer disables one":         {viewer, "PUT", one + "/enable", "{", 403, bodyDenied},
+		"a viewer ends one":             {viewer, "DELETE", one, "", 403, bodyDenied},
+		"a user changes themself":       {none, "PUT", usersPath + "/me", `{"end_date":null}`, 403, bodyDenied},
+		"a user ends themself":          {none, "DELETE", usersPath + "/me", "", 403, bodyDenied},
+		"a user reads another":          {none, "GET", one, "", 404, bodyNoUser},
+		"a user changes another":        {none, "PUT", one, "{", 404, bodyNoUser},
+		"a user ends another":           {none, "DELETE", one, "", 404, bodyNoUser},
+		"no such user":                  {admin, "GET", unknown, "", 404, bodyNoUser},
+		"no such user to change":        {admin, "PUT", unknown, "{", 404, bodyNoUser},
+		"no such user to enable":        {admin, "PUT", unknown + "/enable", "{", 404, bodyNoUser},
+		"no such user to end":           {admin, "DELETE", unknown, "", 404, bodyNoUser},
+		"no ID":                         {admin, "GET", usersPath + "/1", "", 404, bodyNoUser},
+		"an ID of another form":         {admin, "GET", usersPath + "/" + serviceID.String(), "", 404, bodyNoUser},
+		"a method that is not there":    {admin, "PATCH", one, "{}", 405, bodyMethod},
+		"another type of body":          {admin, "POST", usersPath, "text", 415, bodyType},
 		"no JSON":                       {admin, "POST", usersPath, "{", 400, invalid("body", "is not JSON")},
 		"an array":                      {admin, "POST", usersPath, "[]", 400, invalid("body", "is not a JSON object")},
 		"a member twice":                {admin, "PUT", one, `{"email":"a@b.c","Email":"d@e.f"}`, 400, invalid("body", "has a member twice")},
@@ -263,35 +242,27 @@ func TestUserRefusals(t *testing.T) {
 		"another account":               {admin, "POST", usersPath, of(`,"account_ids":["` + uuidOf(telamon.NewAccountID()) + `"]`), 400, invalid("accounts", "has to be your own account alone")},
 		"an account that is no ID":      {admin, "PUT", one, `{"accounts":[{"id":"Acme"}]}`, 400, invalid("accounts", "has to be a UUID")},
 		"a role that is not there":      {admin, "POST", usersPath, of(`,"role_ids":["root"]`), 400, invalid("roles", "has to name roles by their ID or code")},
-		"a role's ID that is not there": {admin, "PUT", one, `{"roles":[{"id":"` + uuidOf(robotID) + `"}]}`, 400, invalid("roles", "has to name roles by their ID or code")},
-		"no name":                       {admin, "PUT", one, `{"friendly_name":""}`, 400, invalid("friendly_name", name)},
-		"a slash in the name":           {admin, "PUT", one, `{"friendly_name":"a/b"}`, 400, invalid("friendly_name", name)},
-		"a long name":                   {admin, "PUT", one, `{"friendly_name":"` + long + `"}`, 400, invalid("friendly_name", name)},
+		"a role's ID that is not there": {admin, "PUT", one, `{"roles":[{"id":"` + uuidOf(serviceID) + `"}]}`, 400, invalid("roles", "has to name roles by their ID or code")},
+		"no name":                       {admin, "PUT", one, `{"friendly_name":""}`, 400, invalid("friendly_name", nameRule)},
+		"a slash in the name":           {admin, "PUT", one, `{"friendly_name":"a/b"}`, 400, invalid("friendly_name", nameRule)},
+		"a long name":                   {admin, "PUT", one, `{"friendly_name":"` + long + `"}`, 400, invalid("friendly_name", nameRule)},
 		"a name of a megabyte":          {admin, "PUT", one, `{"friendly_name":"` + strings.Repeat("a", 1<<20) + `"}`, 400, invalid("body", "is longer than 524288 bytes")},
-		"half a megabyte":               {admin, "PUT", one, `{"friendly_name":"` + strings.Repeat("a", 500<<10) + `"}`, 400, invalid("friendly_name", name)},
+		"half a megabyte":               {admin, "PUT", one, `{"friendly_name":"` + strings.Repeat("a", 500<<10) + `"}`, 400, invalid("friendly_name", nameRule)},
 		"a number for a name":           {admin, "PUT", one, `{"friendly_name":7}`, 400, invalid("friendly_name", "has to be a string")},
 		"no address":                    {admin, "PUT", one, `{"email":"Ada <a@b.c>"}`, 400, invalid("email", "is not an e-mail address")},
 		"no date":                       {admin, "PUT", one, `{"end_date":"soon"}`, 400, ""},
 		"a number for a date":           {admin, "PUT", one, `{"end_date":1}`, 400, ""},
+		"a date that looks like none":   {admin, "PUT", one, `{"end_date":"0001-01-01T00:00:00Z"}`, 400, invalid("end_date", field.EndRule)},
 		"a date in the past":            {admin, "PUT", one, `{"end_date":"2026-11-21"}`, 400, invalid("end_date", "is not in the future")},
 		"this very second":              {admin, "PUT", one, `{"end_date":"2026-11-22T10:00:00Z"}`, 400, invalid("end_date", "is not in the future")},
 		"neither enabled nor not":       {admin, "PUT", one + "/enable", `{"enabled":null}`, 400, invalid("enabled", "has to be true or false")},
 		"a word for enabled":            {admin, "PUT", one + "/enable", `{"enabled":"true"}`, 400, invalid("enabled", "has to be true or false")},
-		"a name that is taken":          {admin, "POST", usersPath, strings.Replace(of(""), `"x"`, `"ROBOT"`, 1), 409, `{"errors":[{"code":"duplicate_error","message":"Nickname ROBOT already exists. Enter a different nickname."}]}`},
-		"a taken name for a change":     {admin, "PUT", one, `{"friendly_name":"None"}`, 409, `{"errors":[{"code":"duplicate_error","message":"Nickname None already exists. Enter a different nickname."}]}`},
-		"one's own roles":               {admin, "PUT", usersPath + "/" + uuidOf(adminID), `{"role_ids":["AM_ACCOUNT_ADMIN","SM_SIGNER"]}`, 403, refusedPerm},
-		"roles beyond one's own":        {manager, "PUT", one, `{"role_ids":["AM_ACCOUNT_ADMIN"]}`, 403, refusedPerm},
-	} {
-		header := []string{}
-		if tt.body == "text" {
-			header = []string{"Content-Type", "text/plain"}
-		}
-		a := w.do(t, tt.by, tt.method, tt.path, tt.body, header...)
-		if a.status != tt.status || tt.answer != "" && a.body != tt.answer || a.header.Get("Content-Type") != "application/json" {
-			t.Errorf("%s: %d %.300s, want %d %s", what, a.status, a.body, tt.status, tt.answer)
-		}
-	}
-	if u := got(w.iam.User(t.Context(), operator, w.account, robotID))(t); u.Name != "robot" || u.State != telamon.Active || len(u.Roles) != 0 || !u.EndsAt.IsZero() {
+		"a name that is taken":          {admin, "POST", usersPath, strings.Replace(of(""), `"x"`, `"SERVICE"`, 1), 409, taken("SERVICE")},
+		"a taken name for a change":     {admin, "PUT", one, `{"friendly_name":"None"}`, 409, taken("None")},
+		"one's own roles":               {admin, "PUT", usersPath + "/" + uuidOf(adminID), `{"role_ids":["AM_ACCOUNT_ADMIN","SM_SIGNER"]}`, 403, bodyDenied},
+		"roles beyond one's own":        {manager, "PUT", one, `{"role_ids":["AM_ACCOUNT_ADMIN"]}`, 403, bodyDenied},
+	})
+	if u := got(w.iam.User(t.Context(), operator, w.account, serviceID))(t); u.Name != "service" || u.State != telamon.Active || len(u.Roles) != 0 || !u.EndsAt.IsZero() {
 		t.Errorf("what was refused left %+v", u)
 	}
 	if u := got(w.iam.User(t.Context(), operator, w.account, noneID))(t); u.State != telamon.Active {
