@@ -39,13 +39,13 @@ func (s *IAM) CreateAPIToken(ctx context.Context, actor telamon.Actor, n NewAPIT
 	if err := authz.CheckUser(actor, authz.APITokenCreate, n.Account, n.User); err != nil {
 		return nil, "", err
 	}
+	if err := s.mayActAs(ctx, actor, n.User); err != nil {
+		return nil, "", err
+	}
 	var p problems
 	name := p.DisplayName("name", n.Name)
 	p.end("end_date", n.EndsAt, s.clock.Now())
 	if err := p.Fault("invalid_api_token"); err != nil {
-		return nil, "", err
-	}
-	if err := s.mayActAs(ctx, actor, n.User); err != nil {
 		return nil, "", err
 	}
 	k, token := s.newAPIToken(n.Account, n.User, name, n.EndsAt)

@@ -158,8 +158,12 @@ var resources = map[string]string{
 	"account": "Account", "keypairs": "Key pair", "certificates": "Certificate",
 }
 
-// resourceOf returns what a route's path, such as "/account/api/v1/user/{id}", is about.
+// resourceOf returns what a route's path, such as "/account/api/v1/user/{id}", is about. A
+// path without an ID has nothing that could be lacking but a user whom the request names.
 func resourceOf(path string) string {
+	if !strings.Contains(path, "{id}") {
+		return resources["user"]
+	}
 	segments := strings.Split(path, "/")
 	if len(segments) > 4 {
 		if name := resources[segments[4]]; name != "" {

@@ -156,15 +156,23 @@ func (a *API) mayChange(c *call, action authz.Action) (telamon.UserID, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := a.iam.User(c.r.Context(), c.actor, c.actor.Account, id); err != nil {
-		return "", err
+	return id, a.mayDoTo(c, action, id)
+}
+
+// mayDoTo checks that the caller may do the action to a user or for one.
+func (a *API) mayDoTo(c *call, action authz.Action, user telamon.UserID) error {
+	if _, err := a.iam.User(c.r.Context(), c.actor, c.actor.Account, user); err != nil {
+		return err
 	}
-	return id, authz.CheckUser(c.actor, action, c.actor.Account, id)
+	return authz.CheckUser(c.actor, action, c.actor.Account, user)
 }
 
 // users serves GET /user: all users of the account, or those of a user_type, status,
 // email, or with a friendly_name that holds a text.
 func (a *API) users(c *call) error {
+	if err := c.may(authz.UserRead); err != nil {
+		return err
+	}
 	filter, err := userFilter(c)
 	if err != nil {
 		return err
