@@ -73,6 +73,7 @@ var activities = map[string]struct{ action, resource string }{
 	"key_pair.disable": {"disable", ResourceKeyPair},
 	"key_pair.enable":  {"enable", ResourceKeyPair},
 	"key_pair.delete":  {"delete", ResourceKeyPair},
+	"key_pair.revoke":  {"revoke", ResourceKeyPair},
 }
 
 // ActivityActions returns what activities tell of, in alphabetical order.
@@ -192,6 +193,7 @@ var reasonSentences = map[string]string{
 	"certificate_chain":              "The certificate was not signed by the issuing CA that it names.",
 	"certificate_usage":              "The certificate is not for authenticating clients.",
 	"certificate_issuer":             "The certificate's issuing CA is not valid any more.",
+	audit.Others:                     "There were too many refusals to tell of each.",
 }
 
 // reasonSentence returns the sentence of a code. One that is not in the table is made into
