@@ -40,6 +40,9 @@ var permits = map[Permission][]Action{
 	SignSMHash:      {KeyPairRead, KeyPairSign},
 }
 
+// viewing are the permissions of the Account Manager to see alone.
+var viewing = map[Permission]bool{ViewAMAccount: true, ViewAMOrganization: true, ViewAMUser: true, ViewAMAuditLog: true}
+
 // selfService are the actions that users may do to what is their own.
 var selfService = setOf(
 	UserRead, APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,
