@@ -65,7 +65,7 @@ const (
 	Portal         = "portal"
 )
 
-// A Role is a set of permissions that users have by its name. A user's rights are the
+// A Role is a set of permissions that users have by its name (digicert-one.md, Section 5). A user's rights are the
 // union of those of their roles.
 type Role struct {
 	Code        string // as users have it

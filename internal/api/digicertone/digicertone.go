@@ -233,7 +233,11 @@ func (a *API) dispatch(path string, methods map[string]route) http.Handler {
 		if err := a.admit(c); err != nil {
 			return err
 		}
-		if !route.factor.met(c.actor) {
+		switch {
+		case route.factor.met(c.actor):
+		case c.actor.ClientCert != "": // and no API token
+			return errKeyFactor
+		default:
 			return errFactor
 		}
 		if path != downloadPath && !acceptsJSON(c.r.Header) {

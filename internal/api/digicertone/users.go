@@ -63,7 +63,7 @@ var applications = []struct{ code, id, name string }{
 	{authz.SoftwareTrust, "7660bdb3-66e7-46e6-928f-dcae4d64ee91", "Software Trust"},
 }
 
-// statuses are what the wire calls the statuses of users.
+// statuses are what the wire calls the statuses of users (digicert-one.md, Section 6.1).
 var statuses = map[telamon.UserStatus]string{
 	telamon.UserActive: "ACTIVE", telamon.UserDisabled: "DISABLED", telamon.UserLocked: "LOCKED", telamon.UserExpired: "EXPIRED",
 }
