@@ -120,6 +120,7 @@ var uniqueColumns = map[string]string{
 	"client_certificate_name_is_unique":    "client_certificate.user_id, client_certificate.name_key",
 	"key_pair_name_is_unique":              "key_pair.account_id, key_pair.name_key",
 	"key_pair_key_is_unique":               "key_pair.key_name",
+	"key_pair_serial_is_unique":            "key_pair.serial",
 	"service_name_is_unique":               "service.name",
 	"issuer_series_name_is_unique":         "issuer_series.name",
 	"hierarchy_name_is_unique":             "hierarchy.name",

@@ -101,7 +101,7 @@ CREATE UNIQUE INDEX key_pair_name_is_unique ON key_pair (account_id, name_key) W
 -- they authenticate by, written with the event, of the same ID and time, and purged with
 -- it. An account's rows lie together in the order in which they are shown.
 CREATE TABLE activity (
-    account_id    TEXT    NOT NULL CONSTRAINT activity_has_its_account REFERENCES account (id),
+    account_id    TEXT    NOT NULL,
     at            BIGINT  NOT NULL,
     id            BYTEA   NOT NULL, -- of the audit event
     user_id       TEXT    NOT NULL, -- '' for operators and strangers
