@@ -255,9 +255,6 @@ type KeyPair struct {
 	CreatedAt   time.Time
 }
 
-// HasKey reports whether its private half is still to be in the keystore.
-func (k *KeyPair) HasKey() bool { return k.State == Active || k.State == Disabled }
-
 // An Activity is what an account sees of one event about its users and what they
 // authenticate by.
 type Activity struct {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/store"
 )
 
 // The conformance checks of digicert-one.md, Section 12, each by its number. Those that
@@ -349,6 +350,7 @@ func TestConformance16AuditLog(t *testing.T) {
 		cert := certs[name].Certificate
 		o.must(name, o.me(dial{cert: &cert}, host, key), want)
 	}
+	o.strangersAreAudited()
 	refused("mismatched", clientauthHost, b.key, isMismatch)
 	o.enabled(a, certs["disabled"].id, false)
 	refused("disabled", clientauthHost, "", isNoAuth)
@@ -404,6 +406,28 @@ func TestConformance16AuditLog(t *testing.T) {
 		t.Errorf("of a stranger's certificate beside a key the log has %+v", list)
 	}
 	o.auditLogIsPrivate(admin, blind, stranger)
+}
+
+// strangersAreAudited checks that the platform's own log has the reason of what is refused
+// and is no account's.
+func (o *one) strangersAreAudited() {
+	o.t.Helper()
+	foreign := foreignCert(o.t)
+	serial := fmt.Sprintf("%X", leafOf(o.t, foreign).SerialNumber.Bytes())
+	o.must("nothing", o.me(dial{}, clientauthHost, ""), isNoAuth)
+	o.must("a stranger's certificate", o.me(dial{cert: foreign}, clientauthHost, ""), isNoAuth)
+	if err := o.app.IAM.WriteRefusals(o.t.Context(), true); err != nil {
+		o.t.Fatal(err)
+	}
+	for reason, object := range map[string]string{"nothing_shown": "", "certificate_unknown": serial} {
+		page, err := o.app.Store.AuditEvents(o.t.Context(), store.AuditFilter{Action: "user.authenticate", Result: reason})
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		if e := page.Events; len(e) != 1 || e[0].Object != object || e[0].Account != "" || !e[0].Address.IsLoopback() {
+			o.t.Errorf("of %s the platform's log has %+v", reason, e)
+		}
+	}
 }
 
 func leafOf(t *testing.T, cert *tls.Certificate) *x509.Certificate {

@@ -66,7 +66,7 @@ func (s *serverCertificate) refresh(ctx context.Context) error {
 		return fmt.Errorf("issue the server certificate: %w", err)
 	}
 	s.current.Store(cert)
-	s.app.Log.InfoContext(ctx, "issued the server certificate", "names", s.app.Config.Names.Atlas, "not_after", cert.Leaf.NotAfter)
+	s.app.Log.InfoContext(ctx, "issued the server certificate", "names", s.app.Config.Names.all(), "not_after", cert.Leaf.NotAfter)
 	return nil
 }
 

@@ -15,6 +15,9 @@ import (
 const (
 	refusalWindow = time.Minute
 	maxNameLength = 64 // octets of the name that a stranger gave
+	// accountShare is how many accounts have to be refused a lot before one of them finds
+	// no room because of the others.
+	accountShare = 8
 )
 
 // A Refusal is an authentication that failed.
@@ -26,7 +29,7 @@ type Refusal struct {
 }
 
 // Others is the credential and the reason in the event that counts the refusals
-// that there was no room to count one by one.
+// that there was no room to count one by one: of an account's, or of strangers'.
 const Others = "other"
 
 // A Counter counts refusals, so that a stranger cannot make the platform write an
@@ -40,8 +43,9 @@ type Counter struct {
 	limit  int
 
 	mu     sync.Mutex
-	counts map[Refusal]*refusals // guarded by mu
-	known  int                   // how many of them are of an account's credential; guarded by mu
+	counts map[Refusal]*refusals     // guarded by mu
+	rooms  map[telamon.AccountID]int // how many of them each account has, and strangers; guarded by mu
+	known  int                       // how many all accounts have; guarded by mu
 }
 
 // refusals is what is kept of those that are alike.
@@ -60,10 +64,14 @@ type RefusalCount struct {
 }
 
 // NewCounter returns a counter whose events have the given action. It keeps at most
-// limit different refusals of strangers, and as many of credentials that are some
-// account's, so that strangers cannot crowd out what an account wants to see.
+// limit different refusals of strangers, as many of credentials that are some account's,
+// and a part of these of one account, so that neither strangers nor another account can
+// crowd out what an account wants to see. Beside them it keeps those without room, which
+// are one of each account.
 func NewCounter(clock telamon.Clock, action string, limit int) *Counter {
-	return &Counter{clock: clock, action: action, limit: limit, counts: map[Refusal]*refusals{}}
+	return &Counter{
+		clock: clock, action: action, limit: limit, counts: map[Refusal]*refusals{}, rooms: map[telamon.AccountID]int{},
+	}
 }
 
 // Add counts a refusal: among the others, if there is no room for it.
@@ -75,17 +83,15 @@ func (c *Counter) Add(r Refusal) {
 	now := c.clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.counts[r] == nil && c.isFull(r.Account != "") {
-		r = Refusal{Credential: Others, Reason: Others}
+	if c.counts[r] == nil && c.isFull(r.Account) {
+		r = Refusal{Account: r.Account, Credential: Others, Reason: Others}
 	}
 	counted := c.counts[r]
 	if counted == nil {
 		r.Credential = strings.Clone(r.Credential) // not the whole request that it is a part of
 		counted = &refusals{since: now}
 		c.counts[r] = counted
-		if r.Account != "" {
-			c.known++
-		}
+		c.addRoom(r, 1)
 	}
 	if counted.n == 0 {
 		counted.first = now
@@ -94,16 +100,27 @@ func (c *Counter) Add(r Refusal) {
 	counted.last = now
 }
 
-// isFull reports whether there is no room for another refusal of its sort.
-func (c *Counter) isFull(known bool) bool {
-	if known {
-		return c.known >= c.limit
+// isFull reports whether there is no room for another refusal of the account, or of
+// strangers.
+func (c *Counter) isFull(account telamon.AccountID) bool {
+	if account == "" {
+		return c.rooms[account] >= c.limit
 	}
-	strangers := len(c.counts) - c.known
-	if c.counts[Refusal{Credential: Others, Reason: Others}] != nil {
-		strangers--
+	return c.known >= c.limit || c.rooms[account] >= max(c.limit/accountShare, 1)
+}
+
+// addRoom counts a refusal that is kept from now on, or for -1 no more. Those that found
+// no room take none.
+func (c *Counter) addRoom(r Refusal, n int) {
+	if r.Credential == Others && r.Reason == Others {
+		return
 	}
-	return strangers >= c.limit
+	if c.rooms[r.Account] += n; c.rooms[r.Account] == 0 {
+		delete(c.rooms, r.Account)
+	}
+	if r.Account != "" {
+		c.known += n
+	}
 }
 
 // Flush returns an event for each refusal whose minute is over, and for the first of each
@@ -151,9 +168,7 @@ func (c *Counter) take(judge func(Refusal, *refusals) (due, done bool)) []telamo
 		}
 		if done {
 			delete(c.counts, r)
-			if r.Account != "" {
-				c.known--
-			}
+			c.addRoom(r, -1)
 		}
 	}
 	slices.SortFunc(events, func(a, b telamon.Event) int {

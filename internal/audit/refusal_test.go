@@ -3,6 +3,7 @@ package audit_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,45 +79,58 @@ func TestCounter(t *testing.T) {
 	}
 }
 
-// TestCounterIsBounded lets a stranger try from everywhere: he fills his own room,
-// the rest is counted together, and accounts still see what is theirs.
+// TestCounterIsBounded lets a stranger try from everywhere, and an account's own users too:
+// each fills their own room, the rest is counted together, and accounts still see what is
+// theirs.
 func TestCounterIsBounded(t *testing.T) {
 	clock := testkit.NewClock(t, "2026-11-22T12:00:00Z")
-	c := audit.NewCounter(clock, "credential.login", 10)
-	account := telamon.NewAccountID()
-	guess := func() {
-		for i := range 1000 {
-			c.Add(audit.Refusal{Credential: fmt.Sprint("guess", i), Reason: "unknown_key"})
+	c := audit.NewCounter(clock, "credential.login", 80)
+	loud, quiet := telamon.NewAccountID(), telamon.NewAccountID()
+	guess := func(account telamon.AccountID, n int) {
+		for i := range n {
+			c.Add(audit.Refusal{Account: account, Credential: fmt.Sprint("guess", i), Reason: "unknown_key"})
 		}
 	}
 	for round := range 3 { // each finds the room of the one before free again
 		if round < 2 {
-			guess()
+			guess("", 1000)
 		}
-		for i := range 20 {
-			c.Add(audit.Refusal{Account: account, Credential: fmt.Sprint("crd", i), Reason: "wrong_secret"})
-		}
+		guess(loud, 100)
+		guess(quiet, 5)
 		if round == 2 { // when there are others already
-			guess()
+			guess("", 1000)
 		}
 		clock.Advance(time.Minute)
-		var strangers, owned, others, total int64
+		named, others := map[telamon.AccountID]int64{}, map[telamon.AccountID]int64{}
 		for _, e := range c.Flush() {
-			n := e.After.(audit.RefusalCount).Count
-			total += n
-			switch {
-			case e.Object == audit.Others && e.Result == audit.Others && e.Account == "":
-				others += n
-			case e.Account == account:
-				owned++
-			default:
-				strangers++
+			if n := e.After.(audit.RefusalCount).Count; e.Object == audit.Others && e.Result == audit.Others {
+				others[e.Account] += n
+			} else {
+				named[e.Account] += n
 			}
 		}
-		if strangers != 10 || owned != 10 || others != 1000 || total != 1020 {
-			t.Errorf("round %d gives %d events of strangers, %d of the account, %d others, %d refusals; want 10, 10, 1000, 1020",
-				round, strangers, owned, others, total)
+		if named[""] != 80 || named[loud] != 10 || named[quiet] != 5 || others[""] != 920 || others[loud] != 90 || others[quiet] != 0 {
+			t.Errorf("round %d names %v, and %v others", round, named, others)
 		}
+	}
+}
+
+// TestCounterOfManyAccounts fills all that there is for accounts: another one is told that
+// there was something all the same.
+func TestCounterOfManyAccounts(t *testing.T) {
+	clock := testkit.NewClock(t, "2026-11-22T12:00:00Z")
+	c := audit.NewCounter(clock, "user.authenticate", 80)
+	for range 8 {
+		account := telamon.NewAccountID()
+		for i := range 10 {
+			c.Add(audit.Refusal{Account: account, Credential: fmt.Sprint("tok", i), Reason: "secret_wrong"})
+		}
+	}
+	late := telamon.NewAccountID()
+	c.Add(audit.Refusal{Account: late, Credential: "tok", Reason: "secret_wrong"})
+	events := c.Flush()
+	if i := slices.IndexFunc(events, func(e telamon.Event) bool { return e.Account == late }); len(events) != 81 || i < 0 || events[i].Object != audit.Others {
+		t.Errorf("there are %d events, want 81, and one of them of the account without room", len(events))
 	}
 }
 

@@ -129,19 +129,33 @@ func CheckUser(actor telamon.Actor, action Action, owner telamon.AccountID, user
 // no permission of the Account Manager and no role of the portal that is not their own.
 // It reports a Denied fault with role_not_yours.
 func MayGive(actor telamon.Actor, codes []string) error {
+	return reaches(actor, codes, func(Permission) bool { return true })
+}
+
+// MayChange returns nil if the actor, who may change users, may change one of these roles
+// or what they authenticate by: a user reaches nobody who manages what they do not, or has
+// a role of the portal that is not their own. It reports a Denied fault with
+// role_not_yours.
+func MayChange(actor telamon.Actor, codes []string) error {
+	return reaches(actor, codes, func(p Permission) bool { return !viewing[p] })
+}
+
+// reaches returns nil if the actor has what the roles allow, as far as it counts.
+func reaches(actor telamon.Actor, codes []string, counts func(Permission) bool) error {
 	if actor.Kind != telamon.ActorUser {
 		return nil
 	}
 	own := Permissions(actor.Roles)
+	lacks := func(p Permission) bool { return counts(p) && !slices.Contains(own, p) }
 	for _, code := range codes {
 		role, _ := RoleNamed(code)
 		switch {
 		case role.Application == SoftwareTrust || slices.Contains(actor.Roles, code):
 			continue
-		case role.Application == AccountManager && !slices.ContainsFunc(role.Permissions, func(p Permission) bool { return !slices.Contains(own, p) }):
+		case role.Application == AccountManager && !slices.ContainsFunc(role.Permissions, lacks):
 			continue
 		}
-		return fault.New(fault.Denied, "role_not_yours", "Your roles do not allow you to give the role "+code+", or to act with it.")
+		return fault.New(fault.Denied, "role_not_yours", "Your roles do not reach to the role "+code+".")
 	}
 	return nil
 }

@@ -43,6 +43,9 @@ var permits = map[Permission][]Action{
 	SignSMHash:      {KeyPairRead, KeyPairSign},
 }
 
+// viewing are the permissions of the Account Manager to see alone.
+var viewing = map[Permission]bool{ViewAMAccount: true, ViewAMOrganization: true, ViewAMUser: true, ViewAMAuditLog: true}
+
 // selfService are the actions that users may do to what is their own.
 var selfService = setOf(
 	UserRead, APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,
@@ -65,7 +68,7 @@ const (
 	Portal         = "portal"
 )
 
-// A Role is a set of permissions that users have by its name. A user's rights are the
+// A Role is a set of permissions that users have by its name (digicert-one.md, Section 5). A user's rights are the
 // union of those of their roles.
 type Role struct {
 	Code        string // as users have it
@@ -104,11 +107,14 @@ func RoleNamed(code string) (Role, bool) {
 	return roles[i], true
 }
 
-// RoleCodes returns the codes of all roles, in the order of Roles.
+// RoleCodes returns the codes of the roles that users of any account may have, in the
+// order of Roles: all but those of the CA's own staff.
 func RoleCodes() []string {
-	codes := make([]string, len(roles))
-	for i, r := range roles {
-		codes[i] = r.Code
+	var codes []string
+	for _, r := range roles {
+		if !IsStaffRole(r.Code) {
+			codes = append(codes, r.Code)
+		}
 	}
 	return codes
 }

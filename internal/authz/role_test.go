@@ -124,3 +124,33 @@ func TestCheckUser(t *testing.T) {
 		t.Errorf("an operator is refused: %v", err)
 	}
 }
+
+// TestReachOfUsers goes through who may give which roles, and change whom.
+func TestReachOfUsers(t *testing.T) {
+	for _, tt := range []struct {
+		own, other   string
+		give, change bool
+	}{
+		{"AM_USER_MANAGER", "", true, true},
+		{"AM_USER_MANAGER", "AM_ACCOUNT_USER SM_SIGNER SM_KEY_MANAGER", true, true},
+		{"AM_USER_MANAGER", "AM_USER_MANAGER", true, true},
+		{"AM_USER_MANAGER", "AM_VIEW_ONLY", false, true}, // who sees more, and manages nothing
+		{"AM_USER_MANAGER", "AM_ACCOUNT_MANAGER", false, false},
+		{"AM_USER_MANAGER", "SM_SIGNER AM_ACCOUNT_ADMIN", false, false},
+		{"AM_USER_MANAGER AM_ACCOUNT_MANAGER", "AM_ACCOUNT_ADMIN", true, true},
+		{"AM_ACCOUNT_ADMIN", "AM_ACCOUNT_ADMIN AM_VIEW_ONLY", true, true},
+		{"AM_ACCOUNT_ADMIN", "read_only", false, false},
+		{"AM_ACCOUNT_ADMIN read_only", "read_only", true, true},
+		{"AM_ACCOUNT_ADMIN", "ROOT", false, false},
+	} {
+		actor := telamon.Actor{Kind: telamon.ActorUser, Roles: strings.Fields(tt.own)}
+		give, change := authz.MayGive(actor, strings.Fields(tt.other)), authz.MayChange(actor, strings.Fields(tt.other))
+		if (give == nil) != tt.give || (change == nil) != tt.change {
+			t.Errorf("%s to %q: give %v, change %v", tt.own, tt.other, give, change)
+		}
+	}
+	operator := telamon.Actor{Kind: telamon.ActorOperator}
+	if err := authz.MayChange(operator, []string{"AM_ACCOUNT_ADMIN", "administrator"}); err != nil {
+		t.Errorf("an operator: %v", err)
+	}
+}

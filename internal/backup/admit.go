@@ -147,7 +147,7 @@ func (a *Admission) matchKeyPairs(ctx context.Context, db *store.DB, keys *keyst
 		return err
 	}
 	for _, p := range pairs {
-		if _, ok := keys.Key(p.Name); !ok && (p.State == telamon.Active || p.State == telamon.Disabled) {
+		if _, ok := keys.Key(p.Name); !ok && !p.Ended() {
 			a.Warnings = append(a.Warnings, fmt.Sprintf("the keystore has no key %s, which key pair %s signs with", p.Name, p.ID))
 		}
 	}

@@ -248,8 +248,8 @@ func (d *Directory) ClientCert(ctx context.Context, fingerprint [32]byte) (*tela
 	return found(s.certs[fingerprint], "client_certificate_not_found")
 }
 
-// User returns a user in any state. The caller must not change it. It reports NotFound
-// and Unavailable.
+// User returns a user. The caller must not change it. It reports NotFound, sooner or
+// later also of one who is deleted, and Unavailable.
 func (d *Directory) User(ctx context.Context, id telamon.UserID) (*telamon.User, error) {
 	s, err := d.lookup(ctx, func(ctx context.Context) (*store.Directory, error) { return d.store.FindUser(ctx, id) })
 	if err != nil {

@@ -39,13 +39,13 @@ func (s *IAM) CreateAPIToken(ctx context.Context, actor telamon.Actor, n NewAPIT
 	if err := authz.CheckUser(actor, authz.APITokenCreate, n.Account, n.User); err != nil {
 		return nil, "", err
 	}
+	if err := s.mayReach(ctx, actor, n.User, authz.MayGive); err != nil { // who then could act with them
+		return nil, "", err
+	}
 	var p problems
 	name := p.DisplayName("name", n.Name)
 	p.end("end_date", n.EndsAt, s.clock.Now())
 	if err := p.Fault("invalid_api_token"); err != nil {
-		return nil, "", err
-	}
-	if err := s.mayActAs(ctx, actor, n.User); err != nil {
 		return nil, "", err
 	}
 	k, token := s.newAPIToken(n.Account, n.User, name, n.EndsAt)
@@ -56,9 +56,10 @@ func (s *IAM) CreateAPIToken(ctx context.Context, actor telamon.Actor, n NewAPIT
 	return k, token, nil
 }
 
-// mayActAs checks that the actor may make something that another user authenticates by,
-// and then could act with.
-func (s *IAM) mayActAs(ctx context.Context, actor telamon.Actor, user telamon.UserID) error {
+// mayReach checks that the rule, one of authz.MayGive and authz.MayChange, lets the actor
+// do something to another user, or to what they authenticate by, that the actor may do to
+// users. It reports NotFound for a user who is deleted, and Denied with role_not_yours.
+func (s *IAM) mayReach(ctx context.Context, actor telamon.Actor, user telamon.UserID, rule func(telamon.Actor, []string) error) error {
 	if actor.Kind != telamon.ActorUser || actor.User == user {
 		return nil
 	}
@@ -66,7 +67,7 @@ func (s *IAM) mayActAs(ctx context.Context, actor telamon.Actor, user telamon.Us
 	if err != nil {
 		return err
 	}
-	return authz.MayGive(actor, u.Roles)
+	return rule(actor, u.Roles)
 }
 
 // newAPIToken makes an API token that is not stored yet, and its text.
@@ -97,7 +98,8 @@ func (s *IAM) APIToken(ctx context.Context, actor telamon.Actor, account telamon
 	return s.apiTokenFor(ctx, actor, account, id, authz.APITokenRead)
 }
 
-// apiTokenFor returns an API token if the actor may do all actions to it.
+// apiTokenFor returns an API token if the actor may do all actions to it. It reports Denied
+// with role_not_yours to who may read it only, by whose it is.
 func (s *IAM) apiTokenFor(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.APITokenID, actions ...authz.Action) (telamon.APIToken, error) {
 	// Who may do this to nobody's is told so whether it exists or not. What is the
 	// actor's own is known once it was read.
@@ -115,6 +117,11 @@ func (s *IAM) apiTokenFor(ctx context.Context, actor telamon.Actor, account tela
 			return telamon.APIToken{}, err
 		}
 	}
+	if actions[0] != authz.APITokenRead {
+		if err := s.mayReach(ctx, actor, k.User, authz.MayChange); err != nil {
+			return telamon.APIToken{}, err
+		}
+	}
 	return k, nil
 }
 
@@ -124,7 +131,7 @@ type APITokenChange = store.APITokenChange
 // UpdateAPIToken changes an API token that has not expired, and returns it as it is now.
 //
 // It reports Invalid with invalid_api_token, or api_token_ended if it has expired;
-// NotFound; and Conflict with name_taken.
+// NotFound; Denied with role_not_yours; and Conflict with name_taken.
 func (s *IAM) UpdateAPIToken(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.APITokenID, c APITokenChange) (telamon.APIToken, error) {
 	if _, err := s.apiTokenFor(ctx, actor, account, id, actionsOf(c)...); err != nil {
 		return telamon.APIToken{}, err
@@ -163,7 +170,8 @@ func actionsOf(c APITokenChange) []authz.Action {
 	return actions
 }
 
-// DeleteAPIToken ends an API token for ever, at once. It reports NotFound.
+// DeleteAPIToken ends an API token for ever, at once. It reports NotFound, and Denied with
+// role_not_yours.
 func (s *IAM) DeleteAPIToken(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.APITokenID) error {
 	if _, err := s.apiTokenFor(ctx, actor, account, id, authz.APITokenDelete); err != nil {
 		return err

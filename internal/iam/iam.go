@@ -7,6 +7,11 @@
 // are shown once and stored as MACs under a pepper of the keystore, and tokens are
 // not stored at all. It trusts its caller for the actor and for the client's
 // address and certificate, whose possession the TLS handshake proved.
+//
+// It is larger than packages are here. Users' certificates and those of credentials are
+// kept together on purpose: a key belongs to the account that used it first, whichever it
+// authenticates, and both have the issuing CAs, the refusals that are counted and the MACs
+// of secrets in common. Apart, each half would reach into the other for these.
 package iam
 
 import (

@@ -162,7 +162,8 @@ func (s *IAM) FindUsers(ctx context.Context, actor telamon.Actor, account telamo
 }
 
 // DisableUser makes all that a user authenticates by be refused at once, whatever the
-// state of each. It reports NotFound, and Conflict with wrong_state; so do the next two.
+// state of each. It reports NotFound, Denied with role_not_yours, and Conflict with
+// wrong_state; so do the next two.
 func (s *IAM) DisableUser(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID) error {
 	return s.setUserState(ctx, actor, authz.UserDisable, account, id, telamon.Disabled)
 }
@@ -183,14 +184,13 @@ func (s *IAM) setUserState(ctx context.Context, actor telamon.Actor, action auth
 	return nil
 }
 
-// maySetState checks that the actor may change a user's state. To users, one who is deleted is
-// none.
+// maySetState checks that the actor may change a user's state or lock. To users, one who is
+// deleted is none.
 func (s *IAM) maySetState(ctx context.Context, actor telamon.Actor, action authz.Action, account telamon.AccountID, id telamon.UserID) error {
-	if err := authz.CheckUser(actor, action, account, id); err != nil || actor.Kind != telamon.ActorUser {
+	if err := authz.CheckUser(actor, action, account, id); err != nil {
 		return err
 	}
-	_, err := s.liveUser(ctx, account, id)
-	return err
+	return s.mayReach(ctx, actor, id, authz.MayChange)
 }
 
 // DeleteUser ends a user for ever, and with them their API tokens and client certificates,
@@ -212,8 +212,8 @@ func (s *IAM) DeleteUser(ctx context.Context, actor telamon.Actor, account telam
 type UserChange = store.UserChange
 
 // UpdateUser changes a user and returns the user as they are now. An end may be put off,
-// brought forward and removed; nobody changes their own roles, or gives others a role that
-// has more rights than they have.
+// brought forward and removed; nobody changes their own roles, gives others a role that has
+// more rights than they have, or changes who manages what they do not.
 //
 // It reports Invalid with invalid_user, NotFound, Denied with own_roles or role_not_yours,
 // and Conflict with name_taken or email_taken.
@@ -263,8 +263,8 @@ func (s *IAM) checkUserChange(c UserChange) (UserChange, error) {
 	return c, p.Fault("invalid_user")
 }
 
-// mayChangeUser checks a change of a user by who they are: a person's name and a service
-// user's friendly name follow different rules.
+// mayChangeUser checks a change of a user by who they are, in whose reach they must be: a
+// person's name and a service user's friendly name follow different rules.
 func (s *IAM) mayChangeUser(actor telamon.Actor, before, after *telamon.User) error {
 	var p problems
 	if before.Name != after.Name {
@@ -277,17 +277,14 @@ func (s *IAM) mayChangeUser(actor telamon.Actor, before, after *telamon.User) er
 	if err := p.Fault("invalid_user"); err != nil {
 		return err
 	}
-	if before.Email != after.Email && after.Kind == telamon.StandardUser {
-		// Whoever has the mailbox can set the password, and act with all that the person may.
-		if err := authz.MayGive(actor, before.Roles); err != nil {
-			return err
+	if actor.Kind == telamon.ActorUser && actor.User == after.ID {
+		if !slices.Equal(before.Roles, after.Roles) {
+			return fault.New(fault.Denied, "own_roles", "You cannot change your own roles.")
 		}
-	}
-	if slices.Equal(before.Roles, after.Roles) {
 		return nil
 	}
-	if actor.Kind == telamon.ActorUser && actor.User == after.ID {
-		return fault.New(fault.Denied, "own_roles", "You cannot change your own roles.")
+	if err := authz.MayChange(actor, before.Roles); err != nil {
+		return err
 	}
 	return authz.MayGive(actor, slices.Concat(added(before.Roles, after.Roles), ofPortal(added(after.Roles, before.Roles))))
 }

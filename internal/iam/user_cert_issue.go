@@ -88,12 +88,9 @@ func (s *IAM) certOwner(ctx context.Context, actor telamon.Actor, action authz.A
 			return nil, err
 		}
 	}
-	user, err := s.store.User(ctx, actor.Account, id)
+	user, err := s.liveUser(ctx, actor.Account, id)
 	if err != nil {
 		return nil, err
-	}
-	if user.State == telamon.Deleted {
-		return nil, fault.New(fault.NotFound, "user_not_found", "There is no such user.")
 	}
 	if action != authz.ClientCertificateRead && id != actor.User {
 		if err := authz.MayGive(actor, user.Roles); err != nil { // who then could act with them

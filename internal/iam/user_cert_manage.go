@@ -25,7 +25,7 @@ func (s *IAM) UserCert(ctx context.Context, actor telamon.Actor, id telamon.Clie
 }
 
 // userCertFor is UserCert for an action that is more than reading. It reports Denied to
-// who may read and not do that.
+// who may read and not do that, with role_not_yours because of whose it is.
 func (s *IAM) userCertFor(ctx context.Context, actor telamon.Actor, action authz.Action, id telamon.ClientCertID) (telamon.ClientCert, error) {
 	if actor.Kind != telamon.ActorUser { // who have none of their own
 		if err := authz.Check(actor, action, actor.Account); err != nil {
@@ -39,12 +39,13 @@ func (s *IAM) userCertFor(ctx context.Context, actor telamon.Actor, action authz
 	if err := authz.CheckUser(actor, action, cert.Account, cert.User); err != nil {
 		return telamon.ClientCert{}, err
 	}
-	if action != authz.ClientCertificateRead {
-		if err := s.maySelfIssue(actor); err != nil {
-			return telamon.ClientCert{}, err
-		}
+	if action == authz.ClientCertificateRead {
+		return cert, nil
 	}
-	return cert, nil
+	if err := s.maySelfIssue(actor); err != nil {
+		return telamon.ClientCert{}, err
+	}
+	return cert, s.mayReach(ctx, actor, cert.User, authz.MayChange)
 }
 
 // DisableUserCert refuses a client certificate of a user, at once, and returns it. One that

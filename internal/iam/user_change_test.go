@@ -1,6 +1,7 @@
 package iam_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/store"
 )
 
 // TestUpdateUser changes all that can be changed of a service user, and of a person.
@@ -54,13 +56,15 @@ func TestUpdateUser(t *testing.T) {
 			t.Errorf("the roles were changed in %d events", len(events))
 		}
 		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, id, iam.UserChange{Name: new("MANAGER")})), fault.Conflict, "name_taken")
-		ada := got(w.CreateUser(ctx, operator, newUser(w, "ada@example.com")))(t).ID
-		got(w.CreateUser(ctx, operator, newUser(w, "bob@example.com")))(t)
+		person := newUser(w, "ada@example.com")
+		person.Roles = []string{"AM_VIEW_ONLY"}
+		ada := got(w.CreateUser(ctx, operator, person))(t).ID
+		bob := got(w.CreateUser(ctx, operator, newUser(w, "bob@example.com")))(t).ID // with a role of the portal
 		mustBe(t, errorOf(w.UpdateUser(ctx, operator, w.account, ada, iam.UserChange{Email: new("BOB@example.com")})), fault.Conflict, "email_taken")
 		// Whoever has the mailbox can set the password of a person with more rights; and who
 		// cannot give a role of the portal takes none away.
-		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, ada, iam.UserChange{Email: new("eve@example.com")})), fault.Denied, "role_not_yours")
-		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, ada, iam.UserChange{Roles: []string{}})), fault.Denied, "role_not_yours")
+		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, bob, iam.UserChange{Email: new("eve@example.com")})), fault.Denied, "role_not_yours")
+		mustBe(t, errorOf(w.UpdateUser(ctx, manager, w.account, bob, iam.UserChange{Roles: []string{}})), fault.Denied, "role_not_yours")
 		if u := got(w.UpdateUser(ctx, manager, w.account, ada, iam.UserChange{Name: new("Ada K. Lovelace")}))(t); u.Name != "Ada K. Lovelace" || u.PasswordHash == "" {
 			t.Errorf("a person is %+v", u)
 		}
@@ -113,7 +117,7 @@ func TestRolesOfUsers(t *testing.T) {
 		mustBe(t, set(manager, robot.User, "AM_ACCOUNT_ADMIN"), fault.Denied, "role_not_yours")
 		mustBe(t, set(manager, robot.User, "administrator"), fault.Denied, "role_not_yours")
 		must(t, set(admin, robot.User, "AM_ACCOUNT_MANAGER", "SM_SIGNER"))
-		must(t, set(manager, robot.User, "AM_ACCOUNT_MANAGER")) // takes one away, gives none
+		mustBe(t, set(manager, robot.User, "SM_SIGNER"), fault.Denied, "role_not_yours") // takes one away that is not theirs to give
 		mustBe(t, set(admin, admin.User, "AM_ACCOUNT_ADMIN", "SM_SIGNER"), fault.Denied, "own_roles")
 		must(t, set(admin, admin.User, "AM_ACCOUNT_ADMIN"))
 		must(t, set(operator, admin.User, "AM_ACCOUNT_ADMIN", "SM_SIGNER"))
@@ -137,6 +141,55 @@ func TestRolesOfUsers(t *testing.T) {
 			n.Roles = []string{code}
 			_, _, err := w.CreateServiceUser(ctx, operator, n)
 			must(t, err)
+		}
+	})
+}
+
+// TestUsersOutOfReach holds that nobody changes a user who has more rights, nor what they
+// authenticate by: a manager of users neither ends administrators, nor brings back what one
+// of them disabled, nor sets their address.
+func TestUsersOutOfReach(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		manager, admin := w.newActor(t, "manager", "AM_USER_MANAGER"), w.newActor(t, "admin", "AM_ACCOUNT_ADMIN")
+		m := w.newMachine(t, w.account, "boss", time.Time{})
+		file := got(w.GenerateUserCert(ctx, m.actor, iam.GeneratedCertRequest{Name: "file"}))(t)
+		end := w.clock.Now().AddDate(1, 0, 0)
+		id := m.actor.User
+		all := func(by telamon.Actor) map[string]error {
+			return map[string]error{
+				"disable": w.DisableUser(ctx, by, w.account, id), "enable": w.EnableUser(ctx, by, w.account, id),
+				"lock": w.LockUser(ctx, by, w.account, id), "unlock": w.UnlockUser(ctx, by, w.account, id),
+				"address":           errorOf(w.UpdateUser(ctx, by, w.account, id, iam.UserChange{Email: new("m@example.com")})),
+				"roles":             errorOf(w.UpdateUser(ctx, by, w.account, id, iam.UserChange{Roles: []string{}})),
+				"end of token":      errorOf(w.UpdateAPIToken(ctx, by, w.account, m.token, iam.APITokenChange{EndsAt: &end})),
+				"enable token":      errorOf(w.UpdateAPIToken(ctx, by, w.account, m.token, iam.APITokenChange{Enabled: new(true)})),
+				"delete token":      w.DeleteAPIToken(ctx, by, w.account, m.token),
+				"disable cert":      errorOf(w.DisableUserCert(ctx, by, m.cert)),
+				"enable cert":       errorOf(w.EnableUserCert(ctx, by, m.cert)),
+				"delete cert":       w.DeleteUserCert(ctx, by, m.cert),
+				"download the file": errorOf(w.DownloadPKCS12(ctx, by, file.ID, file.Download.Reveal())),
+				"delete":            w.DeleteUser(ctx, by, w.account, id),
+			}
+		}
+		for _, role := range []string{"AM_ACCOUNT_ADMIN", "AM_ACCOUNT_MANAGER", "administrator"} {
+			got(w.UpdateUser(ctx, operator, w.account, id, iam.UserChange{Roles: []string{role}}))(t)
+			before := len(got(w.db.AuditEvents(ctx, store.AuditFilter{}))(t).Events)
+			for what, err := range all(manager) {
+				if f := fault.From(err); err == nil || f.Kind != fault.Denied || f.Code != "role_not_yours" {
+					t.Errorf("%s of a user with %s by a manager of users: %v", what, role, err)
+				}
+			}
+			if n := len(got(w.db.AuditEvents(ctx, store.AuditFilter{}))(t).Events); n != before {
+				t.Errorf("what was refused wrote %d events", n-before)
+			}
+			if shown := w.show(t, m.key, m.der, true); shown != "key and cert" {
+				t.Errorf("after what was refused: %s", shown)
+			}
+		}
+		got(w.UpdateUser(ctx, operator, w.account, id, iam.UserChange{Roles: []string{"AM_ACCOUNT_ADMIN", "SM_SIGNER"}}))(t)
+		for _, do := range []func(context.Context, telamon.Actor, telamon.AccountID, telamon.UserID) error{w.LockUser, w.UnlockUser, w.DisableUser, w.EnableUser, w.DeleteUser} {
+			must(t, do(ctx, admin, w.account, id))
 		}
 	})
 }

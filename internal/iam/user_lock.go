@@ -22,7 +22,7 @@ func (s *IAM) UnlockUser(ctx context.Context, actor telamon.Actor, account telam
 }
 
 func (s *IAM) setUserLock(ctx context.Context, actor telamon.Actor, action authz.Action, account telamon.AccountID, id telamon.UserID, set func(context.Context, telamon.Actor, telamon.AccountID, telamon.UserID) error) error {
-	if err := authz.CheckUser(actor, action, account, id); err != nil {
+	if err := s.maySetState(ctx, actor, action, account, id); err != nil {
 		return err
 	}
 	if err := set(ctx, actor, account, id); err != nil {

@@ -178,7 +178,7 @@ func (s *Signing) Sweep(ctx context.Context) error {
 	}
 	var errs []error
 	for _, k := range keys {
-		if k.State == telamon.Active || k.State == telamon.Disabled || s.swept.gone[k.ID] {
+		if !k.Ended() || s.swept.gone[k.ID] {
 			continue
 		}
 		if err := s.destroy(k.Name); err != nil {

@@ -36,7 +36,7 @@ var resourceTypes = []string{ResourceUser, ResourceToken, ResourceClientCert, Re
 const actionAuthenticate = "user.authenticate"
 
 // activities are the audit events that an account is shown, by their action, and what
-// they are called there (digicert-one.md, Section 6.6, to which lock, unlock, revoke and
+// they are called there (digicert-one.md, Section 6.6, to which invite, lock, unlock, revoke and
 // sign are added). Events that are not here are not shown.
 var activities = map[string]struct{ action, resource string }{
 	"user.create":       {"create", ResourceUser},
@@ -50,6 +50,19 @@ var activities = map[string]struct{ action, resource string }{
 	"user.delete":       {"delete", ResourceUser},
 	"user.expire":       {"expire", ResourceUser},
 	actionAuthenticate:  {"authenticate", ResourceSession}, // or what was shown: see resourceOf
+
+	"user.sign_in":             {"authenticate", ResourceSession},
+	"user.second_factor":       {"authenticate", ResourceSession},
+	"user.register":            {"create", ResourceUser},
+	"user.add_factor":          {"update", ResourceUser},
+	"user.remove_factor":       {"update", ResourceUser},
+	"user.reset_factor":        {"update", ResourceUser},
+	"user.new_recovery_codes":  {"update", ResourceUser},
+	"user.reset":               {"update", ResourceUser}, // the password, by a mailed link
+	"user.link_oidc":           {"update", ResourceUser},
+	"user.invite":              {"invite", ResourceUser},
+	"user.invite_again":        {"invite", ResourceUser},
+	"user.withdraw_invitation": {"delete", ResourceUser},
 
 	"api_token.create":  {"create", ResourceToken},
 	"api_token.update":  {"update", ResourceToken},
@@ -73,6 +86,7 @@ var activities = map[string]struct{ action, resource string }{
 	"key_pair.disable": {"disable", ResourceKeyPair},
 	"key_pair.enable":  {"enable", ResourceKeyPair},
 	"key_pair.delete":  {"delete", ResourceKeyPair},
+	"key_pair.revoke":  {"revoke", ResourceKeyPair},
 }
 
 // ActivityActions returns what activities tell of, in alphabetical order.
@@ -192,6 +206,7 @@ var reasonSentences = map[string]string{
 	"certificate_chain":              "The certificate was not signed by the issuing CA that it names.",
 	"certificate_usage":              "The certificate is not for authenticating clients.",
 	"certificate_issuer":             "The certificate's issuing CA is not valid any more.",
+	audit.Others:                     "There were too many refusals to tell of each.",
 }
 
 // reasonSentence returns the sentence of a code. One that is not in the table is made into
@@ -220,7 +235,7 @@ func (t *txn) activity(ctx context.Context, into *table, e telamon.Event) error 
 // nameUser sets the ID and name of the user of an event, if it lacks them and there is one.
 func (t *txn) nameUser(ctx context.Context, e *telamon.Event) error {
 	account, who := e.Account.String(), e.Actor.User
-	if who != "" && e.Actor.UserName != "" || who == "" && e.Action != actionAuthenticate {
+	if who != "" && e.Actor.UserName != "" || who == "" && activities[e.Action].action != "authenticate" {
 		return nil
 	}
 	set := func(id, name string) { e.Actor.User, e.Actor.UserName = telamon.UserID(id), name }

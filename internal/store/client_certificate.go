@@ -117,8 +117,9 @@ func (db *DB) ClientCert(ctx context.Context, account telamon.AccountID, id tela
 	return db.fullClientCert(ctx, q, row)
 }
 
-// ClientCertBySerial returns the DER of the client certificate of a serial number,
-// whose issuers are all our own. It reports NotFound.
+// ClientCertBySerial returns the DER of the client certificate of a serial number, whose
+// issuers are all our own. It reports NotFound, also of one of a user: a number, which is
+// no secret, must not stand for what alone is enough to act.
 func (db *DB) ClientCertBySerial(ctx context.Context, serial telamon.Serial) ([]byte, error) {
 	der, err := db.queries().ClientCertBySerial(ctx, serial[:])
 	return der, db.judge(ctx, found(err, "client_certificate_not_found", "client certificate"))

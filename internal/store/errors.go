@@ -122,6 +122,7 @@ var uniqueColumns = map[string]string{
 	"key_pair_key_is_unique":               "key_pair.key_name",
 	"passkey_is_unique":                    "passkey.credential_id",
 	"session_value_is_unique":              "session.value_hash",
+	"key_pair_serial_is_unique":            "key_pair.serial",
 	"service_name_is_unique":               "service.name",
 	"issuer_series_name_is_unique":         "issuer_series.name",
 	"hierarchy_name_is_unique":             "hierarchy.name",

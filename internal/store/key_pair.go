@@ -221,6 +221,9 @@ type KeyPairKey struct {
 	State   telamon.State
 }
 
+// Ended reports whether the key pair has ended: its key signs no more and is to be destroyed.
+func (k *KeyPairKey) Ended() bool { return k.State == telamon.Deleted || k.State == telamon.Revoked }
+
 // KeyPairKeys returns the keys of all key pairs, also of those that have ended.
 func (db *DB) KeyPairKeys(ctx context.Context) ([]KeyPairKey, error) {
 	rows, err := db.queries().KeyPairKeys(ctx)

@@ -88,6 +88,8 @@ func TestDeleteUser(t *testing.T) {
 		}
 		u, k, cert := make("robot")
 		other, otherToken, otherCert := make("other")
+		_, err := w.db.ClientCertBySerial(ctx, cert.Serial)
+		mustBe(t, err, fault.NotFound, "client_certificate_not_found")
 		var told []telamon.Serial
 		w.db.OnRevoked(func(serial telamon.Serial) { told = append(told, serial) })
 		changes, err := w.db.DeleteUser(ctx, operator, te.account.ID, u.ID)
@@ -119,6 +121,10 @@ func TestDeleteUser(t *testing.T) {
 			if n := w.number(t, query); n != 1 { // the other user's
 				t.Errorf("%s: %d, want 1", query, n)
 			}
+		}
+		all, err := w.db.LoadDirectory(ctx)
+		if err != nil || len(all.Users) != 1 || all.Users[0].ID != other.ID {
+			t.Errorf("the directory has the users %+v, %v", all.Users, err)
 		}
 		_, err = w.db.DeleteUser(ctx, operator, te.account.ID, u.ID)
 		mustBe(t, err, fault.Conflict, "wrong_state")

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -37,6 +38,9 @@ func (a *API) auditLogRoutes() {
 
 // auditLog serves GET /account/api/v1/audit-log.
 func (a *API) auditLog(c *call) error {
+	if err := c.may(authz.AuditRead); err != nil {
+		return err
+	}
 	query, err := c.query()
 	if err != nil {
 		return err

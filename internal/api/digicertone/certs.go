@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 )
@@ -167,6 +168,13 @@ func (a *API) enableCert(c *call) error {
 	if err != nil {
 		return err
 	}
+	cert, err := a.iam.UserCert(c.r.Context(), c.actor, id)
+	if err != nil {
+		return err
+	}
+	if err := authz.CheckUser(c.actor, authz.ClientCertificateEnable, cert.Account, cert.User); err != nil {
+		return err
+	}
 	enabled, err := c.decodeEnabled()
 	if err != nil {
 		return err
@@ -175,8 +183,7 @@ func (a *API) enableCert(c *call) error {
 	if enabled {
 		change = a.iam.EnableUserCert
 	}
-	cert, err := change(c.r.Context(), c.actor, id)
-	if err != nil {
+	if cert, err = change(c.r.Context(), c.actor, id); err != nil {
 		return err
 	}
 	return writeJSON(c.w, http.StatusOK, certOf(cert))

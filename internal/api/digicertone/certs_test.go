@@ -173,7 +173,7 @@ func TestCertLists(t *testing.T) {
 	}
 	other, _ := w.serviceUser(t, "other", time.Time{})
 	notFound := `{"errors":[{"code":"resource_not_found","message":"Client authentication certificate not found"}]}`
-	w.do(t, other, "GET", certsPath+"?user_id="+uuidOf(user), "").mustBe(t, 404, notFound)
+	w.do(t, other, "GET", certsPath+"?user_id="+uuidOf(user), "").mustBe(t, 404, bodyNoUser)
 	for _, path := range []string{certsPath + "/" + want[0], certsPath + "/x", certsPath + "/00000000-0000-7000-8000-000000000000"} {
 		w.do(t, other, "GET", path, "").mustBe(t, 404, notFound)
 	}

@@ -24,6 +24,7 @@ import (
 	"strings"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/signing"
@@ -152,6 +153,12 @@ type call struct {
 	actor telamon.Actor
 }
 
+// may checks that the caller may do an action in their account. Routes ask it before they look at
+// what the request says (digicert-one.md, Section 3.3, steps 5 to 7).
+func (c *call) may(action authz.Action) error {
+	return authz.Check(c.actor, action, c.actor.Account)
+}
+
 // asksKey marks in the context of a request that its face asks for client certificates.
 type asksKey struct{}
 
@@ -226,7 +233,11 @@ func (a *API) dispatch(path string, methods map[string]route) http.Handler {
 		if err := a.admit(c); err != nil {
 			return err
 		}
-		if !route.factor.met(c.actor) {
+		switch {
+		case route.factor.met(c.actor):
+		case c.actor.ClientCert != "": // and no API token
+			return errKeyFactor
+		default:
 			return errFactor
 		}
 		if path != downloadPath && !acceptsJSON(c.r.Header) {

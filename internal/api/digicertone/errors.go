@@ -20,6 +20,7 @@ const (
 	codeNotAcceptable = "not_acceptable"     // Malformed
 	codeMisdirected   = "misdirected"        // Malformed
 	codeFactor        = "factor_missing"     // Denied
+	codeKeyFactor     = "api_key_missing"    // Denied
 
 	codeNoAuthentication = "no_authentication_data"         // Denied
 	codeOtherUser        = "credentials_of_different_users" // Denied
@@ -36,6 +37,7 @@ var (
 	errNotAcceptable = fault.New(fault.Malformed, codeNotAcceptable, "Accept must allow application/json")
 	errMisdirected   = fault.New(fault.Malformed, codeMisdirected, "Misdirected request")
 	errFactor        = fault.New(fault.Denied, codeFactor, "The route needs a client certificate.")
+	errKeyFactor     = fault.New(fault.Denied, codeKeyFactor, "The route needs an API token beside the client certificate.")
 )
 
 // Codes and messages of the wire (digicert-one.md, Section 4.2). Clients compare the
@@ -56,6 +58,7 @@ const (
 	textNoPath           = "Path not found"
 	textFactor           = "User is not multi-factor authenticated. Missing Client Authentication Certificate. " +
 		"As per compliance rules, user needs to be authenticated using multi-factor for performing sign operation."
+	textKeyFactor   = "User is not multi-factor authenticated. Missing API key."
 	textKey         = "Missing or invalid API key"
 	textDenied      = "You do not have permission to perform this operation"
 	textOtherUser   = "API key and client authentication certificate belong to different users"
@@ -135,6 +138,8 @@ func deniedAnswer(f *fault.Fault) (int, []wireError) {
 		e = wireError{Code: wireAuthorization, Message: textOtherUser}
 	case codeFactor:
 		e.Message = textFactor
+	case codeKeyFactor:
+		e.Message = textKeyFactor
 	}
 	return http.StatusForbidden, []wireError{e}
 }
@@ -158,8 +163,12 @@ var resources = map[string]string{
 	"account": "Account", "keypairs": "Key pair", "certificates": "Certificate",
 }
 
-// resourceOf returns what a route's path, such as "/account/api/v1/user/{id}", is about.
+// resourceOf returns what a route's path, such as "/account/api/v1/user/{id}", is about. A
+// path without an ID has nothing that could be lacking but a user whom the request names.
 func resourceOf(path string) string {
+	if !strings.Contains(path, "{id}") {
+		return resources["user"]
+	}
 	segments := strings.Split(path, "/")
 	if len(segments) > 4 {
 		if name := resources[segments[4]]; name != "" {

@@ -50,6 +50,7 @@ func everyFault() []struct {
 		{userPath, fault.New(fault.Denied, codeOtherUser, "not for the wire")},
 		{userPath, errFactor},
 		{signPath, errFactor},
+		{signPath, errKeyFactor},
 		{userPath, fault.New(fault.Denied, "access_denied", "not for the wire")},
 		{"", errNoRoute},
 		{userPath, fault.New(fault.NotFound, "not_found", "not for the wire")},

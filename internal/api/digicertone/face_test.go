@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +195,20 @@ func TestPanics(t *testing.T) {
 	w.do(t, client{}, "GET", "/panics", "").mustBe(t, 500, `{"errors":[{"code":"internal_server_error","message":"An internal error occurred"}]}`)
 	if log := w.log.String(); !strings.Contains(log, "a secret of the inside") || !strings.Contains(log, "request failed") {
 		t.Errorf("the log is %s", log)
+	}
+}
+
+// TestWithoutDatabase holds that callers are told when to come again, and not why, while the
+// server cannot know who they are.
+func TestWithoutDatabase(t *testing.T) {
+	w := newWorld(t, nil)
+	c, _ := w.serviceUser(t, "service", time.Time{})
+	must(t, w.db.Close())
+	w.clock.Advance(time.Minute)
+	a := w.do(t, c, "GET", usersPath+"/me", "")
+	a.mustBe(t, 503, `{"errors":[{"code":"service_unavailable","message":"The service is temporarily unavailable"}]}`)
+	if seconds, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || seconds < 1 {
+		t.Errorf("Retry-After is %q", a.header.Get("Retry-After"))
 	}
 }
 

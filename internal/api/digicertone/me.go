@@ -2,6 +2,7 @@ package digicertone
 
 import (
 	"sync"
+	"weak"
 
 	"github.com/telamon-ca/telamon"
 )
@@ -9,15 +10,16 @@ import (
 // meCache keeps the bodies of answers to GET /user/me, by which clients see whether what
 // they show is good. A body is good for as long as the directory has the same user and the
 // same account: it replaces both when they change. The caller's status is not kept apart,
-// since who is let in is active. It is safe for concurrent use.
+// since who is let in is active. It keeps neither of them in memory: each is a part of all
+// that the directory read at a time. It is safe for concurrent use.
 type meCache struct {
 	mu     sync.RWMutex
 	bodies map[telamon.UserID]meBody // guarded by mu
 }
 
 type meBody struct {
-	user    *telamon.User
-	account *telamon.Account
+	user    weak.Pointer[telamon.User]
+	account weak.Pointer[telamon.Account]
 	json    []byte
 }
 
@@ -29,7 +31,7 @@ func (m *meCache) body(user *telamon.User, account *telamon.Account, encode func
 	m.mu.RLock()
 	kept, ok := m.bodies[user.ID]
 	m.mu.RUnlock()
-	if ok && kept.user == user && kept.account == account {
+	if ok && kept.user.Value() == user && kept.account.Value() == account {
 		return kept.json, nil
 	}
 	json, err := encode()
@@ -41,6 +43,6 @@ func (m *meCache) body(user *telamon.User, account *telamon.Account, encode func
 	if m.bodies == nil || len(m.bodies) >= maxMe {
 		m.bodies = map[telamon.UserID]meBody{}
 	}
-	m.bodies[user.ID] = meBody{user, account, json}
+	m.bodies[user.ID] = meBody{weak.Make(user), weak.Make(account), json}
 	return json, nil
 }

@@ -45,6 +45,9 @@ func ofDialect(roles []authz.Role) []authz.Role {
 
 // listRoles serves GET /role. Without an application it lists the roles of all.
 func (a *API) listRoles(c *call) error {
+	if err := c.may(authz.RoleRead); err != nil {
+		return err
+	}
 	query, err := c.query()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package digicertone
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -137,6 +138,9 @@ func (a *API) ownAccount(c *call) (named, error) {
 
 // signingCerts serves GET /signingmanager/api/v1/certificates.
 func (a *API) signingCerts(c *call) error {
+	if err := c.may(authz.KeyPairRead); err != nil {
+		return err
+	}
 	query, err := c.query()
 	if err != nil {
 		return err
@@ -163,6 +167,9 @@ func (a *API) signingCerts(c *call) error {
 
 // keyPairs serves GET /signingmanager/api/v1/keypairs.
 func (a *API) keyPairs(c *call) error {
+	if err := c.may(authz.KeyPairRead); err != nil {
+		return err
+	}
 	query, err := c.query()
 	if err != nil {
 		return err
@@ -279,17 +286,22 @@ type signature struct {
 
 // signHash serves POST /signingmanager/api/v1/keypairs/{id}/sign.
 func (a *API) signHash(c *call) error {
+	if err := c.may(authz.KeyPairSign); err != nil {
+		return err
+	}
 	id, err := pathID(c, telamon.KeyPairIDFromBytes)
 	if err != nil {
 		return err
 	}
 	var in signRequest
-	if err := c.decode(&in); err != nil {
-		return err
+	var account telamon.AccountID
+	var digest []byte
+	if err = c.decode(&in); err == nil {
+		account, digest, err = in.parse(c.actor.Account)
 	}
-	account, digest, err := in.parse(c.actor.Account)
-	if err != nil {
-		return err
+	if err != nil { // which is told of a key pair that is there
+		_, absent := a.signing.KeyPair(c.r.Context(), c.actor, c.actor.Account, id)
+		return cmp.Or(absent, err)
 	}
 	signed, err := a.signing.Sign(c.r.Context(), c.actor, account, id, *in.Algorithm, digest)
 	if err != nil {

@@ -92,7 +92,7 @@ func TestSigningNeedsCertificate(t *testing.T) {
 			for _, c := range []client{{auth: true, cert: u.cert}, {auth: true, cert: u.cert, key: u.key}} {
 				a := sign(c)
 				if c.key == "" && both {
-					a.mustBe(t, 403, bodyFactor)
+					a.mustBe(t, 403, `{"error":{"status":"access_denied","message":"User is not multi-factor authenticated. Missing API key."}}`)
 					continue
 				}
 				var signed signature

@@ -62,16 +62,17 @@ func (a *API) tokens(c *call) error {
 	return writeArrayOf(c, tokens, wireTokenOf)
 }
 
-// newToken returns what POST asks for.
-func (in *tokenIn) newToken(actor telamon.Actor) (iam.NewAPIToken, error) {
-	n := iam.NewAPIToken{Account: actor.Account, User: actor.User, Name: textOf(in.Name)}
-	if in.UserID != nil {
-		user, err := memberID("user_id", *in.UserID, telamon.UserIDFromBytes)
-		if err != nil {
-			return n, err
-		}
-		n.User = user
+// owner returns whom POST makes a token for.
+func (in *tokenIn) owner(actor telamon.Actor) (telamon.UserID, error) {
+	if in.UserID == nil {
+		return actor.User, nil
 	}
+	return memberID("user_id", *in.UserID, telamon.UserIDFromBytes)
+}
+
+// newToken returns what POST asks for.
+func (in *tokenIn) newToken(account telamon.AccountID, user telamon.UserID) (iam.NewAPIToken, error) {
+	n := iam.NewAPIToken{Account: account, User: user, Name: textOf(in.Name)}
 	end, err := in.EndDate.end("end_date")
 	if err == nil && end != nil {
 		n.EndsAt = *end
@@ -85,7 +86,14 @@ func (a *API) createToken(c *call) error {
 	if err := c.decode(&in); err != nil {
 		return err
 	}
-	n, err := in.newToken(c.actor)
+	user, err := in.owner(c.actor)
+	if err != nil {
+		return err
+	}
+	if err := a.mayDoTo(c, authz.APITokenCreate, user); err != nil {
+		return err
+	}
+	n, err := in.newToken(c.actor.Account, user)
 	if err != nil {
 		return err
 	}

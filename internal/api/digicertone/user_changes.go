@@ -61,7 +61,7 @@ func (n nullable) end(path string) (*time.Time, error) {
 
 // createUser serves POST /user. People are not made here: they need a way to sign in.
 func (a *API) createUser(c *call) error {
-	if err := authz.Check(c.actor, authz.UserCreate, c.actor.Account); err != nil { // before the body is looked at
+	if err := c.may(authz.UserCreate); err != nil {
 		return err
 	}
 	_, account, err := a.iam.Me(c.r.Context(), c.actor)

@@ -63,7 +63,7 @@ var applications = []struct{ code, id, name string }{
 	{authz.SoftwareTrust, "7660bdb3-66e7-46e6-928f-dcae4d64ee91", "Software Trust"},
 }
 
-// statuses are what the wire calls the statuses of users.
+// statuses are what the wire calls the statuses of users (digicert-one.md, Section 6.1).
 var statuses = map[telamon.UserStatus]string{
 	telamon.UserActive: "ACTIVE", telamon.UserDisabled: "DISABLED", telamon.UserLocked: "LOCKED", telamon.UserExpired: "EXPIRED",
 }
@@ -156,15 +156,23 @@ func (a *API) mayChange(c *call, action authz.Action) (telamon.UserID, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := a.iam.User(c.r.Context(), c.actor, c.actor.Account, id); err != nil {
-		return "", err
+	return id, a.mayDoTo(c, action, id)
+}
+
+// mayDoTo checks that the caller may do the action to a user or for one.
+func (a *API) mayDoTo(c *call, action authz.Action, user telamon.UserID) error {
+	if _, err := a.iam.User(c.r.Context(), c.actor, c.actor.Account, user); err != nil {
+		return err
 	}
-	return id, authz.CheckUser(c.actor, action, c.actor.Account, id)
+	return authz.CheckUser(c.actor, action, c.actor.Account, user)
 }
 
 // users serves GET /user: all users of the account, or those of a user_type, status,
 // email, or with a friendly_name that holds a text.
 func (a *API) users(c *call) error {
+	if err := c.may(authz.UserRead); err != nil {
+		return err
+	}
 	filter, err := userFilter(c)
 	if err != nil {
 		return err

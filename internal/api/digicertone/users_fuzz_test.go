@@ -58,7 +58,11 @@ func FuzzTokenBody(f *testing.F) {
 		if decodeObject(body, &in) != nil {
 			return
 		}
-		n, err := in.newToken(actor)
+		user, err := in.owner(actor)
+		if err != nil {
+			return
+		}
+		n, err := in.newToken(actor.Account, user)
 		if err != nil {
 			return
 		}

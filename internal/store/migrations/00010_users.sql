@@ -4,7 +4,8 @@
 -- of its own. Release N-1 neither reads nor writes them: its users are people without an
 -- end, and a client certificate that belongs to a user is linked to none of its
 -- credentials, so that no login of its accepts it. It sees a service user as a user
--- whose address is its ID. Locks the three tables while columns are added: milliseconds.
+-- whose address is its ID. A CRL that it signs lacks the certificates of key pairs that
+-- were revoked: none is to be while it runs. Locks the three tables while columns are added: milliseconds.
 -- Cannot fail on data. To go back: run release N-1; there is nothing to undo.
 
 -- +goose Up
@@ -100,7 +101,7 @@ CREATE UNIQUE INDEX key_pair_name_is_unique ON key_pair (account_id, name_key) W
 -- they authenticate by, written with the event, of the same ID and time, and purged with
 -- it. An account's rows lie together in the order in which they are shown.
 CREATE TABLE activity (
-    account_id    TEXT    NOT NULL CONSTRAINT activity_has_its_account REFERENCES account (id),
+    account_id    TEXT    NOT NULL,
     at            BIGINT  NOT NULL,
     id            BYTEA   NOT NULL, -- of the audit event
     user_id       TEXT    NOT NULL, -- '' for operators and strangers

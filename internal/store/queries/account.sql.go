@@ -187,7 +187,7 @@ func (q *Queries) AllSubscriptions(ctx context.Context) ([]Subscription, error) 
 const allUsers = `-- name: AllUsers :many
 SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
        ends_at, locked_at, created_by
-  FROM account_user
+  FROM account_user WHERE state <> 'deleted'
 `
 
 func (q *Queries) AllUsers(ctx context.Context) ([]AccountUser, error) {

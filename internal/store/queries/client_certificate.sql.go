@@ -191,7 +191,7 @@ func (q *Queries) ClientCert(ctx context.Context, arg ClientCertParams) (ClientC
 }
 
 const clientCertBySerial = `-- name: ClientCertBySerial :one
-SELECT der FROM client_certificate WHERE serial = $1
+SELECT der FROM client_certificate WHERE serial = $1 AND user_id IS NULL
 `
 
 func (q *Queries) ClientCertBySerial(ctx context.Context, serial []byte) ([]byte, error) {

@@ -59,7 +59,7 @@ SELECT id, account_id, email, name, password_hash, roles, state, created_at, kin
 -- name: AllUsers :many
 SELECT id, account_id, email, name, password_hash, roles, state, created_at, kind, name_key, contact, description, locale,
        ends_at, locked_at, created_by
-  FROM account_user;
+  FROM account_user WHERE state <> 'deleted';
 
 -- name: SetUserState :execrows
 UPDATE account_user SET state = sqlc.arg(to_state)

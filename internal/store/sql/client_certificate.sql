@@ -23,7 +23,7 @@ SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard
   FROM client_certificate WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
 
 -- name: ClientCertBySerial :one
-SELECT der FROM client_certificate WHERE serial = sqlc.arg(serial);
+SELECT der FROM client_certificate WHERE serial = sqlc.arg(serial) AND user_id IS NULL;
 
 -- name: ClientCertFacts :one
 SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
