@@ -22,7 +22,7 @@ type Description struct {
 
 	// The world in which domains are validated: DNS, web servers and mail, which only
 	// this machine reaches. See docs/DOMAIN-VALIDATION.md.
-	PortalURL      string   `json:"portal_url"`       // where mailboxes approve
+	PortalURL      string   `json:"portal_url"`       // where people sign in, and mailboxes approve
 	DNSAddr        string   `json:"dns_addr"`         // answers for every name, over UDP and TCP
 	DNSControlURL  string   `json:"dns_control_url"`  // of /records and /faults
 	HTTPControlURL string   `json:"http_control_url"` // of /files/HOST/PATH
@@ -31,9 +31,11 @@ type Description struct {
 	Users          []User   `json:"users"`
 }
 
-// A User is a person of the account.
+// A User is a person of the account, who can sign in to the portal.
 type User struct {
-	Email string `json:"email"`
+	Email      string `json:"email"`
+	Password   string `json:"password,omitempty"`    // "" in playgrounds that were made without it
+	TOTPSecret string `json:"totp_secret,omitempty"` // of one-time passwords, in base32 (RFC 6238)
 }
 
 // DigiCertONE is a service user of the API of DigiCert ONE, who may do all that there is.

@@ -33,9 +33,6 @@ var fullPolicy []byte
 // accountName is the name of the playground's account.
 const accountName = "playground"
 
-// userEmail is the address of the person who is told of the account's domains.
-const userEmail = "ada@playground.example"
-
 // quota is what each subscription is granted, in certificates.
 const quota = 1_000_000
 
@@ -139,13 +136,9 @@ func (p *playground) furnish(ctx context.Context, d *Description) error {
 	if err != nil {
 		return err
 	}
-	_, err = use.CreateUser(ctx, operator, iam.NewUser{
-		Account: account.ID, Email: userEmail, Name: "Ada Admin", Roles: []string{"administrator"},
-	})
-	if err != nil {
+	if err := p.addPerson(ctx, account.ID, d); err != nil {
 		return err
 	}
-	d.Users = []User{{Email: userEmail}}
 	for i := range credentials {
 		made, err := p.addCredential(ctx, account.ID, identity.ID, &credentials[i])
 		if err != nil {

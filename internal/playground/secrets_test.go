@@ -109,6 +109,10 @@ func TestSecretsAreNotKept(t *testing.T) {
 			s.text("API secret of "+c.Name, c.APISecret)
 			s.key("mTLS key of "+c.Name, w.pair(c).PrivateKey.(*rsa.PrivateKey))
 		}
+		for _, u := range w.Description.Users {
+			s.text("password of "+u.Email, u.Password)
+			s.text("one-time passwords of "+u.Email, u.TOTPSecret)
+		}
 		kek, err := os.ReadFile(filepath.Join(w.dir, "kek"))
 		if err != nil {
 			t.Fatal(err)
