@@ -18,7 +18,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"sync"
 
 	"golang.org/x/sync/semaphore"
 
@@ -89,8 +88,7 @@ type IAM struct {
 	uses                                       firstUses
 	refusedLogins, refusedTokens, refusedUsers *audit.Counter
 
-	unwrittenMu sync.Mutex
-	unwritten   []telamon.Event // refusals whose writing failed; guarded by unwrittenMu
+	unwritten audit.Backlog // of refusals
 }
 
 // New returns the use cases.

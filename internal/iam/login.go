@@ -263,28 +263,7 @@ func (s *IAM) refuse(counter *audit.Counter, address netip.Addr, credential *tel
 // nothing is written twice, and takes no more from the counters until then: they are
 // bounded, and go on counting.
 func (s *IAM) WriteRefusals(ctx context.Context, all bool) error {
-	s.unwrittenMu.Lock()
-	defer s.unwrittenMu.Unlock()
-	if err := s.writeUnwritten(ctx); err != nil {
-		return err
-	}
-	for _, counter := range []*audit.Counter{s.refusedLogins, s.refusedTokens, s.refusedUsers} {
-		if all {
-			s.unwritten = append(s.unwritten, counter.Drain()...)
-		} else {
-			s.unwritten = append(s.unwritten, counter.Flush()...)
-		}
-	}
-	s.nameDeletedTokens(ctx, s.unwritten)
-	return s.writeUnwritten(ctx)
-}
-
-// writeUnwritten writes what was taken from the counters. The caller holds
-// unwrittenMu.
-func (s *IAM) writeUnwritten(ctx context.Context) error {
-	n, err := s.store.RecordEvents(ctx, s.unwritten)
-	if s.unwritten = s.unwritten[n:]; len(s.unwritten) == 0 {
-		s.unwritten = nil
-	}
-	return err
+	counters := []*audit.Counter{s.refusedLogins, s.refusedTokens, s.refusedUsers}
+	name := func(events []telamon.Event) { s.nameDeletedTokens(ctx, events) }
+	return s.unwritten.Write(ctx, all, counters, name, s.store.RecordEvents)
 }

@@ -150,16 +150,7 @@ func (s *Service) refuse(from Client, u *telamon.User, given string, why reason)
 // earlier, or all of them at the end of the process. It is called every few seconds. What
 // it could not write it keeps for the next time.
 func (s *Service) WriteRefusals(ctx context.Context, all bool) error {
-	s.unwrittenMu.Lock()
-	defer s.unwrittenMu.Unlock()
-	if len(s.unwritten) == 0 {
-		if s.unwritten = s.refused.Flush(); all {
-			s.unwritten = append(s.unwritten, s.refused.Drain()...)
-		}
-	}
-	n, err := s.store.RecordEvents(ctx, s.unwritten)
-	s.unwritten = s.unwritten[n:]
-	return err
+	return s.unwritten.Write(ctx, all, []*audit.Counter{s.refused}, nil, s.store.RecordEvents)
 }
 
 // RequestReset mails a link to the person of an address, which Reset takes. To others it

@@ -19,7 +19,6 @@ import (
 	"net/mail"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -111,9 +110,8 @@ type Service struct {
 	openid         *openid.Client // nil: no OpenID providers
 	administrators int            // at most, in a service provider's account
 
-	refused     *audit.Counter
-	unwrittenMu sync.Mutex
-	unwritten   []telamon.Event // refusals whose writing failed; guarded by unwrittenMu
+	refused   *audit.Counter
+	unwritten audit.Backlog // of refusals
 }
 
 // New returns the use cases. It fails if passkeys cannot be bound to the portal's address.
