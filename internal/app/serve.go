@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type Server struct {
 	certificate *serverCertificate
 	servers     []*http.Server
 	listeners   []net.Listener
+	held        []net.Listener // open before, and not in listeners yet
 	stopTraces  func(context.Context) error
 	socket      os.FileInfo // of the admin socket, nil if there is none
 
@@ -46,9 +48,10 @@ type Server struct {
 }
 
 // Listen opens the listeners, so that connections wait in line until Run serves
-// them. The caller must call Run or Close.
-func (a *App) Listen(ctx context.Context) (*Server, error) {
-	s := &Server{app: a, stopTraces: func(context.Context) error { return nil }}
+// them. A held listener serves the configured address that is its own; Listen takes
+// the held ones over, also if it fails. The caller must call Run or Close.
+func (a *App) Listen(ctx context.Context, held ...net.Listener) (*Server, error) {
+	s := &Server{app: a, held: held, stopTraces: func(context.Context) error { return nil }}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -255,9 +258,18 @@ func removeStale(path string) error {
 }
 
 func (s *Server) listen(network, address string, handler http.Handler, limited bool) (net.Listener, error) {
-	listener, err := net.Listen(network, address)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+	var listener net.Listener
+	at := slices.IndexFunc(s.held, func(h net.Listener) bool {
+		return h.Addr().Network() == network && h.Addr().String() == address
+	})
+	if at >= 0 {
+		listener = s.held[at]
+		s.held = slices.Delete(s.held, at, at+1)
+	} else {
+		var err error
+		if listener, err = net.Listen(network, address); err != nil {
+			return nil, fmt.Errorf("listen: %w", err)
+		}
 	}
 	server := web.NewServer(handler, s.app.Log)
 	if !limited {
@@ -327,7 +339,7 @@ func (s *Server) removeSocket() error {
 // Close closes the listeners of a server that does not run.
 func (s *Server) Close() error {
 	var errs []error
-	for _, l := range s.listeners {
+	for _, l := range slices.Concat(s.listeners, s.held) {
 		errs = append(errs, l.Close())
 	}
 	return errors.Join(append(errs, s.removeSocket())...)

@@ -85,7 +85,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.app.Close(), p.world.Close()) }()
-	server, err := p.app.Listen(ctx)
+	server, err := p.app.Listen(ctx, p.held...)
 	if err != nil {
 		return err
 	}
@@ -115,18 +115,24 @@ type playground struct {
 	app   *app.App
 	cfg   app.Config
 	log   *slog.Logger
-	world *world.World // in which domains are validated
+	world *world.World   // in which domains are validated
+	held  []net.Listener // of addresses that were settled before the server is there
 }
 
 // open opens the playground of a directory, and makes it first if it is not there
 // or was not finished.
-func open(ctx context.Context, options Options) (p *playground, err error) {
+func open(ctx context.Context, options Options) (_ *playground, err error) {
 	dir, err := filepath.Abs(options.Dir)
 	if err != nil {
 		return nil, err
 	}
 	options.Dir = dir
-	p = &playground{Options: options}
+	p := &playground{Options: options}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.release())
+		}
+	}()
 	_, err = os.Stat(p.path(descriptionFile))
 	exists := err == nil
 	if options.Reset || !exists {
@@ -239,10 +245,19 @@ func (p *playground) clear() error {
 	return nil
 }
 
+// release closes the listeners that no server took over.
+func (p *playground) release() error {
+	var errs []error
+	for _, l := range p.held {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // writeConfig writes the configuration of a new playground. The address of the
 // plain listener is settled here, since it goes into every certificate.
 func (p *playground) writeConfig() error {
-	status, err := settle(p.StatusListen)
+	status, err := p.settle(p.StatusListen)
 	if err != nil {
 		return fmt.Errorf("status address: %w", err)
 	}
@@ -293,10 +308,10 @@ func (p *playground) writeConfig() error {
 	return writeFile(p.path(configFile), text.Bytes())
 }
 
-// settle returns the address with a free port in the place of port 0. It is below
-// those that systems give to whoever asks for any, since the playground must find
-// it free again at each start.
-func settle(address string) (string, error) {
+// settle returns the address with a free port in the place of port 0, and holds it
+// until the server serves it. It is below those that systems give to whoever asks
+// for any, since the playground must find it free again at each start.
+func (p *playground) settle(address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || port != "0" {
 		return address, err
@@ -305,7 +320,7 @@ func settle(address string) (string, error) {
 	for range attempts {
 		var listener net.Listener
 		if listener, err = net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(lowest+rand.N(ports)))); err == nil {
-			defer listener.Close()
+			p.held = append(p.held, listener)
 			return listener.Addr().String(), nil
 		}
 	}

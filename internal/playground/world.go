@@ -29,7 +29,7 @@ func (p *playground) joinWorld() error {
 			return err
 		}
 	}
-	if p.cfg.Listen, err = settle(p.cfg.Listen); err != nil { // it is in links of mails
+	if p.cfg.Listen, err = p.settle(p.cfg.Listen); err != nil { // it is in links of mails
 		return fmt.Errorf("address: %w", err)
 	}
 	v, m := &p.cfg.Validation, &p.cfg.Mail
