@@ -3,6 +3,7 @@ package iam
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -91,4 +92,34 @@ func (s *IAM) PairOf(ctx context.Context, actor telamon.Actor, account telamon.A
 		return telamon.Pair{}, fault.New(fault.NotFound, "pair_not_found", "There is no such pair.")
 	}
 	return pair, nil
+}
+
+// Pairs lists the pairs of the account, the oldest first.
+func (s *IAM) Pairs(ctx context.Context, actor telamon.Actor, account telamon.AccountID) ([]telamon.Pair, error) {
+	if err := authz.Check(actor, authz.SubscriptionRead, account); err != nil {
+		return nil, err
+	}
+	return s.store.PairsOf(ctx, account)
+}
+
+// pairWork are the actions that a pair is made for.
+var pairWork = []authz.Action{authz.CertificateIssue, authz.ClaimSubmit, authz.CredentialCreate}
+
+// PairFor returns the pair of a subscription and an identity of the account that can be
+// used together, for whoever may do something with it. It makes the pair if there is none.
+//
+// It reports NotFound, Conflict with identity_not_active or service_expired, and Invalid
+// if the identity lacks what the service's policy needs.
+func (s *IAM) PairFor(ctx context.Context, actor telamon.Actor, account telamon.AccountID, subscription telamon.SubscriptionID, identity telamon.IdentityID) (telamon.Pair, error) {
+	if err := authz.Check(actor, authz.SubscriptionRead, account); err != nil {
+		return telamon.Pair{}, err
+	}
+	may := func(action authz.Action) bool { return authz.Check(actor, action, account) == nil }
+	if !slices.ContainsFunc(pairWork, may) {
+		return telamon.Pair{}, authz.Check(actor, authz.CredentialCreate, account)
+	}
+	if err := s.mustFit(ctx, account, subscription, identity); err != nil {
+		return telamon.Pair{}, err
+	}
+	return s.store.PairFor(ctx, account, subscription, identity)
 }

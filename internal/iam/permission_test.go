@@ -99,6 +99,8 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"Subscriptions", func(c ctx, by actor, a acc) error { return errorOf(w.Subscriptions(c, by, a, page)) }, false},
 		{"Offers", func(c ctx, by actor, a acc) error { return errorOf(w.Offers(c, by, a)) }, false},
 		{"PairOf", func(c ctx, by actor, a acc) error { return errorOf(w.PairOf(c, by, a, pair)) }, true},
+		{"Pairs", func(c ctx, by actor, a acc) error { return errorOf(w.Pairs(c, by, a)) }, false},
+		{"PairFor", func(c ctx, by actor, a acc) error { return errorOf(w.PairFor(c, by, a, w.sub, w.identity)) }, true},
 		{"GrantQuota", func(c ctx, by actor, a acc) error {
 			return errorOf(w.GrantQuota(c, by, iam.Grant{Account: a, Subscription: w.sub, Amount: 1, EndsAt: w.clock.Now().AddDate(1, 0, 0)}))
 		}, true},

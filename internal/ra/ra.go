@@ -89,20 +89,47 @@ func (ra *RA) Wait(ctx context.Context) error {
 	}
 }
 
+// For returns the actor as one who acts for a pair of an account, which people choose and
+// credentials are bound to. Requests are signed by the issuing CA that is active now.
+//
+// It reports NotFound for a pair of an account that the actor reaches nothing of.
+func (ra *RA) For(ctx context.Context, actor telamon.Actor, pair telamon.PairID) (telamon.Actor, error) {
+	actor.Pair = pair
+	if _, err := ra.readScope(ctx, actor, authz.PolicyRead); err != nil {
+		return telamon.Actor{}, err
+	}
+	issuer, err := ra.directory.ActiveIssuer(ctx, pair)
+	if err != nil {
+		return telamon.Actor{}, err
+	}
+	actor.Issuer = issuer.ID
+	return actor, nil
+}
+
 // scope returns what the actor may use, after checking that it may do action.
 func (ra *RA) scope(ctx context.Context, actor telamon.Actor, action authz.Action) (*directory.Scope, error) {
-	if err := authz.Check(actor, action, actor.Account); err != nil {
-		return nil, err
-	}
-	return ra.directory.Scope(ctx, actor.Pair)
+	return scopeOf(actor, action, func() (*directory.Scope, error) { return ra.directory.Scope(ctx, actor.Pair) })
 }
 
 // readScope is scope for what an identity that is not active any more may still do.
 func (ra *RA) readScope(ctx context.Context, actor telamon.Actor, action authz.Action) (*directory.Scope, error) {
+	return scopeOf(actor, action, func() (*directory.Scope, error) { return ra.directory.ReadScope(ctx, actor.Pair) })
+}
+
+// scopeOf returns the scope of the actor's pair if the actor may do action, and to what is
+// of the pair's account.
+func scopeOf(actor telamon.Actor, action authz.Action, read func() (*directory.Scope, error)) (*directory.Scope, error) {
 	if err := authz.Check(actor, action, actor.Account); err != nil {
 		return nil, err
 	}
-	return ra.directory.ReadScope(ctx, actor.Pair)
+	scope, err := read()
+	if err != nil {
+		return nil, err
+	}
+	if err := authz.Check(actor, action, scope.Account.ID); err != nil {
+		return nil, err
+	}
+	return scope, nil
 }
 
 // Policy returns the effective validation policy of the actor's pair.

@@ -363,8 +363,8 @@ func (w *world) mustAudit(t testing.TB, actor telamon.Actor, action, object, res
 	}
 	e := events[0]
 	if e.Action != action || e.Object != object || e.Result != result || e.Account != actor.Account ||
-		e.Actor != actor.Credential.String() || e.Kind != actor.Kind || e.Address != actor.Address || !e.At.Equal(w.clock.Now()) {
-		t.Errorf("the audit event is %+v, want %s of %q by %s with %s", e, action, object, actor.Credential, result)
+		e.Actor != actor.Subject() || e.Kind != actor.Kind || e.Address != actor.Address || !e.At.Equal(w.clock.Now()) {
+		t.Errorf("the audit event is %+v, want %s of %q by %s with %s", e, action, object, actor.Subject(), result)
 	}
 	return e
 }

@@ -126,6 +126,26 @@ func (t *txn) pairOf(ctx context.Context, account telamon.AccountID, subscriptio
 	return telamon.PairID(id), nil
 }
 
+// PairFor returns the pair of a subscription and an identity of one account, which it
+// makes if there is none. It reports NotFound if the account has not both.
+func (db *DB) PairFor(ctx context.Context, account telamon.AccountID, subscription telamon.SubscriptionID, identity telamon.IdentityID) (pair telamon.Pair, err error) {
+	err = db.update(ctx, func(t *txn) error {
+		id, err := t.pairOf(ctx, account, subscription, identity)
+		pair = telamon.Pair{ID: id, Account: account, Subscription: subscription, Identity: identity}
+		return err
+	})
+	return pair, err
+}
+
+// PairsOf returns the pairs of an account, the oldest first.
+func (db *DB) PairsOf(ctx context.Context, account telamon.AccountID) ([]telamon.Pair, error) {
+	rows, err := db.queries().PairsOfAccount(ctx, account.String())
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("read the pairs of %s: %w", account, err))
+	}
+	return mapped(rows, pairOf), nil
+}
+
 // Pairs returns every pair.
 func (db *DB) Pairs(ctx context.Context) ([]telamon.Pair, error) {
 	rows, err := db.queries().AllPairs(ctx)

@@ -823,6 +823,39 @@ func (q *Queries) PairOf(ctx context.Context, arg PairOfParams) (Pair, error) {
 	return i, err
 }
 
+const pairsOfAccount = `-- name: PairsOfAccount :many
+SELECT id, account_id, subscription_id, identity_id, created_at FROM pair WHERE account_id = $1 ORDER BY id
+`
+
+func (q *Queries) PairsOfAccount(ctx context.Context, accountID string) ([]Pair, error) {
+	rows, err := q.db.QueryContext(ctx, pairsOfAccount, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Pair
+	for rows.Next() {
+		var i Pair
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.SubscriptionID,
+			&i.IdentityID,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const service = `-- name: Service :one
 SELECT id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa, strict_mpic,
        unlimited, created_at, changed_at, sticky_tokens

@@ -178,6 +178,9 @@ SELECT id, account_id, subscription_id, identity_id, created_at FROM pair
 -- name: PairByID :one
 SELECT id, account_id, subscription_id, identity_id, created_at FROM pair WHERE id = sqlc.arg(id);
 
+-- name: PairsOfAccount :many
+SELECT id, account_id, subscription_id, identity_id, created_at FROM pair WHERE account_id = sqlc.arg(account_id) ORDER BY id;
+
 -- name: AllPairs :many
 SELECT id, account_id, subscription_id, identity_id, created_at FROM pair;
 

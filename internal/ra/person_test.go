@@ -1,0 +1,51 @@
+package ra_test
+
+import (
+	"testing"
+
+	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/ra"
+)
+
+// TestPeople holds that people act for the pairs of their account as credentials do, as
+// far as their roles go, and for no other's.
+func TestPeople(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		c := w.customer(t, metered(), 9)
+		person := func(account telamon.AccountID, roles ...string) telamon.Actor {
+			return telamon.Actor{Kind: telamon.ActorUser, Account: account, User: telamon.NewUserID(), UserName: "Ada", Roles: roles, RequestID: "req_person"}
+		}
+		manager, err := w.ra.For(ctx, person(w.account, authz.RoleManageCertificates), c.credential.Pair)
+		must(t, err)
+		if manager.Issuer != w.issuer.ID || manager.Pair != c.credential.Pair {
+			t.Fatalf("they act for %d by %s", manager.Pair, manager.Issuer)
+		}
+		serial, err := w.ra.Issue(ctx, manager, request(newKey(t).csr, "www.example.com"))
+		must(t, err)
+		w.mustAudit(t, manager, "certificate.issue", serial.String(), "ok")
+		if entry, _, err := w.ra.Certificate(ctx, manager, serial); err != nil || entry.Credential != "" || entry.Pair != c.credential.Pair {
+			t.Errorf("the certificate is %+v, %v", entry, err)
+		}
+		if entry, _ := c.certificate(t, serial); entry.Serial != serial { // the pair's credentials see it
+			t.Errorf("the credential sees %+v", entry)
+		}
+
+		reader, err := w.ra.For(ctx, person(w.account, authz.RoleReadOnly), c.credential.Pair)
+		must(t, err)
+		_, err = w.ra.Issue(ctx, reader, request(newKey(t).csr, "www.example.com"))
+		mustBe(t, err, fault.Denied, "access_denied")
+
+		stranger := person(telamon.NewAccountID(), authz.RoleAdministrator)
+		_, err = w.ra.For(ctx, stranger, c.credential.Pair)
+		mustBe(t, err, fault.NotFound, "not_found")
+		stranger.Pair, stranger.Issuer = manager.Pair, manager.Issuer // as if it had been asked for
+		_, _, err = w.ra.Certificate(ctx, stranger, serial)
+		mustBe(t, err, fault.NotFound, "not_found")
+		mustBe(t, w.ra.Revoke(ctx, stranger, serial, ra.Revocation{Reason: telamon.ReasonUnspecified}), fault.NotFound, "not_found")
+		_, err = w.ra.SubmitClaim(ctx, stranger, telamon.ClaimDomain, "www.example.com")
+		mustBe(t, err, fault.NotFound, "not_found")
+	})
+}
