@@ -58,6 +58,20 @@ func (a Actor) Subject() string {
 	return string(a.Kind)
 }
 
+// StaffName is the name by which one of the CA's staff asks for what needs two people, and
+// decides what another has asked for: that of an operator who has shown who it is, or a
+// user's ID, which is no operator's name; "" for others. What it is allowed is for the
+// roles to say.
+func (a Actor) StaffName() string {
+	switch a.Kind {
+	case ActorOperator:
+		return a.Operator
+	case ActorUser:
+		return a.User.String()
+	}
+	return ""
+}
+
 // A PairID numbers one (subscription, identity) of an account. All that an Atlas
 // credential reads and writes is scoped to its pair. It is a number and not a
 // prefixed ID because it leads the indexes of the largest tables.

@@ -25,6 +25,8 @@ func TestFourEyes(t *testing.T) {
 		{"an operator without a name approves", telamon.Actor{Kind: telamon.ActorOperator}, true, "operator_unnamed"},
 		{"an operator without a name rejects", telamon.Actor{Kind: telamon.ActorOperator}, false, "operator_unnamed"},
 		{"a credential of that name", telamon.Actor{Kind: telamon.ActorCredential, Operator: "bob"}, true, "operator_unnamed"},
+		{"a user", telamon.Actor{Kind: telamon.ActorUser, User: "usr_x"}, true, ""},
+		{"a user of no ID", telamon.Actor{Kind: telamon.ActorUser, Operator: "bob"}, true, "operator_unnamed"},
 		{"the platform", telamon.Actor{Kind: telamon.ActorSystem, Operator: "bob"}, true, "operator_unnamed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -17,19 +17,24 @@ const ProposalLife = 72 * time.Hour
 
 // Approve returns nil if the actor's act may be carried out at once: it needs no second
 // operator, or four eyes are off. Otherwise the request, which must hold all that the act
-// does, waits for another operator, and Approve reports NotReady with approval_needed,
-// whose text says how to go on. The same request of the same operator waits once.
+// does, waits for another one of the staff, and Approve reports NotReady with
+// approval_needed, whose text says how to go on. The same request of the same one waits
+// once.
 //
-// It reports Denied with operator_unnamed if nobody knows who asks.
+// It reports Denied with operator_unnamed if nobody knows who asks, and what authz.Check
+// does if the actor may not do this at all.
 func (s *Staff) Approve(ctx context.Context, actor telamon.Actor, action authz.Action, summary string, request []byte) error {
-	if !s.fourEyes || !authz.NeedsTwo(action) || actor.Kind != telamon.ActorOperator {
+	if !s.fourEyes || !authz.NeedsTwo(action) || actor.Kind != telamon.ActorOperator && actor.Kind != telamon.ActorUser {
 		return nil
+	}
+	if err := authz.Check(actor, action, ""); err != nil {
+		return err
 	}
 	if err := authz.MustBeNamed(actor); err != nil {
 		return err
 	}
 	p := telamon.Proposal{
-		ID: telamon.NewApprovalID(), Action: string(action), Summary: summary, Request: request, RequestedBy: actor.Operator,
+		ID: telamon.NewApprovalID(), Action: string(action), Summary: summary, Request: request, RequestedBy: actor.StaffName(),
 		ExpiresAt: s.clock.Now().Add(ProposalLife),
 	}
 	if err := s.store.CreateProposal(ctx, actor, &p); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 )
 
@@ -51,6 +52,8 @@ func (o *Operators) add(op Operator, names map[string]bool) error {
 	switch {
 	case op.Name == "" || len(op.Name) > maxOperatorName || strings.Trim(op.Name, letters) != "":
 		return fmt.Errorf("a name has 1 to %d of %s", maxOperatorName, letters)
+	case isUser(op.Name):
+		return errors.New("the name has the form of a user's ID")
 	case names[op.Name]:
 		return errors.New("the name is there twice")
 	case op.UID < 0 && op.TokenSHA256 == "":
@@ -76,6 +79,13 @@ func (o *Operators) add(op Operator, names map[string]bool) error {
 	}
 	o.tokens[[sha256.Size]byte(hash)] = op.Name
 	return nil
+}
+
+// isUser reports whether a name would be taken for a user's where both ask for something:
+// see [telamon.Actor.StaffName].
+func isUser(name string) bool {
+	_, err := telamon.ParseUserID(name)
+	return err == nil
 }
 
 // Len returns how many operators there are.

@@ -65,6 +65,7 @@ func TestOperatorsRefuses(t *testing.T) {
 		"nothing that shows it": {{Name: "ada", UID: -1}},
 		"root":                  {{Name: "ada", UID: 0}},
 		"the server's user":     {{Name: "ada", UID: 990}},
+		"a user's ID":           {{Name: telamon.NewUserID().String(), UID: 1001}},
 		"a name twice":          {{Name: "ada", UID: 1001}, {Name: "ada", UID: 1002}},
 		"a user twice":          {{Name: "ada", UID: 1001}, {Name: "bob", UID: 1001}},
 		"a token twice":         {{Name: "ada", UID: -1, TokenSHA256: hash}, {Name: "bob", UID: -1, TokenSHA256: hash}},
@@ -88,6 +89,8 @@ func TestProposalEnds(t *testing.T) {
 		must(t, w.Approve(ctx, ada, authz.CertificateRevoke, "revoke x", []byte("{}")))
 		must(t, w.Approve(ctx, telamon.Actor{Kind: telamon.ActorSystem}, authz.IssuerRetire, "retire x", []byte("{}")))
 		mustBe(t, w.Approve(ctx, ada, authz.ServiceUpdate, "change x", []byte("{}")), fault.NotReady, "approval_needed")
+		user := telamon.Actor{Kind: telamon.ActorUser, User: telamon.NewUserID(), Roles: []string{authz.RoleAdministrator}}
+		mustBe(t, w.Approve(ctx, user, authz.ServiceUpdate, "change x", []byte("{}")), fault.Denied, "access_denied")
 		all, err := w.Proposals(ctx, bob, store.Page{Limit: 9})
 		must(t, err)
 		if len(all) != 1 || all[0].Summary != "change x" {

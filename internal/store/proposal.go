@@ -73,7 +73,7 @@ func (db *DB) Proposals(ctx context.Context, page Page) ([]telamon.Proposal, err
 	return mapped(rows, proposalOf), nil
 }
 
-// DecideProposal moves a pending proposal to begun or rejected, by the name of an operator,
+// DecideProposal moves a pending proposal to begun or rejected, by the name of one of the staff,
 // and writes the audit event. It reports Conflict with proposal_decided or
 // proposal_expired.
 func (db *DB) DecideProposal(ctx context.Context, actor telamon.Actor, p *telamon.Proposal, to telamon.ProposalState) error {
@@ -83,7 +83,7 @@ func (db *DB) DecideProposal(ctx context.Context, actor telamon.Actor, p *telamo
 	}
 	return db.update(ctx, func(t *txn) error {
 		changed, err := t.Queries.DecideProposal(ctx, queries.DecideProposalParams{
-			ID: p.ID.String(), ToState: string(to), DecidedBy: actor.Operator, Now: t.millis(),
+			ID: p.ID.String(), ToState: string(to), DecidedBy: actor.StaffName(), Now: t.millis(),
 		})
 		if err != nil {
 			return fmt.Errorf("decide proposal %s: %w", p.ID, err)
