@@ -101,7 +101,7 @@ func newWorld(t testing.TB, url string) *world {
 // for other key types of mTLS certificates than the default.
 func (w *world) replica(clock telamon.Clock, keyTypes ...string) *iam.IAM {
 	return iam.New(iam.Config{
-		Store: w.db, Directory: w.dir, Issuance: w.engine, Keys: w.keys, Clock: clock,
+		Store: w.db, Directory: w.dir, Issuance: w.engine, Keys: w.keys, Passwords: testkit.Passwords, Clock: clock,
 		ClientKeyTypes: keyTypes, ClientSeriesRSA: "mtls-rsa", ClientSeriesEC: "mtls-ec",
 	})
 }

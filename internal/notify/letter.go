@@ -127,8 +127,8 @@ var letters = map[string]map[string]letterText{
 			before:  []string{"Somebody, probably you, registered at {{.Platform}} with this address and chose a password."},
 			button:  "Confirm the address",
 			after: []string{
-				"The link can be used once, until {{utc .Expires}}. Opening it alone confirms nothing: press the button on the page.",
-				"If it was not you, do nothing. Whoever registered knows the password of the account that this link opens.",
+				"The link can be used once, until {{utc .Expires}}. The page asks for the password that was chosen then.",
+				"If it was not you, say so on that page, or do nothing. Without the password the link opens no account.",
 			},
 		},
 		"sign_in_known": {
@@ -172,8 +172,8 @@ var letters = map[string]map[string]letterText{
 			before:  []string{"Jemand, wahrscheinlich Sie, hat sich mit dieser Adresse bei {{.Platform}} registriert und ein Passwort gewählt."},
 			button:  "Adresse bestätigen",
 			after: []string{
-				"Der Link gilt einmal und bis {{utc .Expires}}. Ihn nur zu öffnen bestätigt nichts: Drücken Sie den Knopf auf der Seite.",
-				"Wenn Sie es nicht waren, tun Sie nichts. Wer sich registriert hat, kennt das Passwort des Kontos, das dieser Link eröffnet.",
+				"Der Link gilt einmal und bis {{utc .Expires}}. Die Seite fragt nach dem Passwort, das dabei gewählt wurde.",
+				"Wenn Sie es nicht waren, sagen Sie es auf der Seite, oder tun Sie nichts. Ohne das Passwort eröffnet der Link kein Konto.",
 			},
 		},
 		"sign_in_known": {

@@ -41,19 +41,19 @@ func Problem(password string) string {
 	return ""
 }
 
-// argonCost is the cost of an argon2id hash (RFC 9106).
-type argonCost struct {
-	memory  uint32 // KiB
-	time    uint32
-	threads uint8
+// A Cost is what an argon2id hash takes (RFC 9106).
+type Cost struct {
+	Memory  uint32 // KiB
+	Passes  uint32
+	Threads uint8
 }
 
-// cost is what new hashes take: 19 MiB and two passes, the least that the OWASP
+// DefaultCost is what new hashes take: 19 MiB and two passes, the least that the OWASP
 // Password Storage Cheat Sheet recommends.
-var cost = argonCost{memory: 19 << 10, time: 2, threads: 1}
+var DefaultCost = Cost{Memory: 19 << 10, Passes: 2, Threads: 1}
 
 // maxCost bounds what a stored hash can make the server spend.
-var maxCost = argonCost{memory: 1 << 20, time: 16, threads: 16}
+var maxCost = Cost{Memory: 1 << 20, Passes: 16, Threads: 16}
 
 const (
 	saltLength = 16
@@ -64,13 +64,13 @@ var errHash = errors.New("not an argon2id hash")
 
 // phc is an argon2id hash with its cost and salt.
 type phc struct {
-	argonCost
+	Cost
 	salt, hash []byte
 }
 
 // String returns the hash in the PHC string format.
 func (h phc) String() string {
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.time, h.threads,
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.Memory, h.Passes, h.Threads,
 		base64.RawStdEncoding.EncodeToString(h.salt), base64.RawStdEncoding.EncodeToString(h.hash))
 }
 
@@ -81,7 +81,7 @@ func parsePHC(text string) (phc, error) {
 	if len(parts) != 6 {
 		return h, errHash
 	}
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); err != nil {
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.Memory, &h.Passes, &h.Threads); err != nil {
 		return h, errHash
 	}
 	var err1, err2 error
@@ -90,7 +90,7 @@ func parsePHC(text string) (phc, error) {
 	if err1 != nil || err2 != nil || len(h.salt) < 8 || len(h.hash) < 16 || len(h.hash) > 64 || h.String() != text {
 		return h, errHash
 	}
-	if h.memory > maxCost.memory || h.time > maxCost.time || h.threads > maxCost.threads || h.time == 0 || h.threads == 0 {
+	if h.Memory > maxCost.Memory || h.Passes > maxCost.Passes || h.Threads > maxCost.Threads || h.Passes == 0 || h.Threads == 0 {
 		return h, errHash
 	}
 	return h, nil
@@ -98,28 +98,37 @@ func parsePHC(text string) (phc, error) {
 
 // A Hasher computes as many hashes at a time as there are processors, which bounds their
 // memory; others wait for their turn. It is safe for concurrent use.
-type Hasher struct{ turns *semaphore.Weighted }
+type Hasher struct {
+	turns *semaphore.Weighted
+	cost  Cost // of new hashes
+}
 
-// NewHasher returns a Hasher. A process needs one.
-func NewHasher() *Hasher { return &Hasher{semaphore.NewWeighted(int64(runtime.NumCPU()))} }
+// NewHasher returns a Hasher whose new hashes take DefaultCost. A process needs one.
+func NewHasher() *Hasher { return NewHasherOf(DefaultCost) }
+
+// NewHasherOf returns a Hasher whose new hashes take another cost. Less than DefaultCost is
+// for tests alone.
+func NewHasherOf(cost Cost) *Hasher {
+	return &Hasher{turns: semaphore.NewWeighted(int64(runtime.NumCPU())), cost: cost}
+}
 
 // Hash returns the hash of a password, with a salt of its own. It fails only if ctx ends.
 func (s *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	h := phc{argonCost: cost, salt: make([]byte, saltLength)}
+	h := phc{Cost: s.cost, salt: make([]byte, saltLength)}
 	rand.Read(h.salt) // does not fail (crypto/rand)
 	var err error
-	if h.hash, err = s.argon(ctx, password, h.salt, cost, hashLength); err != nil {
+	if h.hash, err = s.argon(ctx, password, h.salt, h.Cost, hashLength); err != nil {
 		return "", err
 	}
 	return h.String(), nil
 }
 
-func (s *Hasher) argon(ctx context.Context, password string, salt []byte, c argonCost, length int) ([]byte, error) {
+func (s *Hasher) argon(ctx context.Context, password string, salt []byte, c Cost, length int) ([]byte, error) {
 	if err := s.turns.Acquire(ctx, 1); err != nil {
 		return nil, fmt.Errorf("wait for a password hash: %w", err)
 	}
 	defer s.turns.Release(1)
-	return argon2.IDKey([]byte(password), salt, c.time, c.memory, c.threads, uint32(length)), nil
+	return argon2.IDKey([]byte(password), salt, c.Passes, c.Memory, c.Threads, uint32(length)), nil
 }
 
 // Verify reports whether the password has this hash. It takes its time for an empty hash
@@ -128,14 +137,14 @@ func (s *Hasher) Verify(ctx context.Context, hash, password string) (bool, error
 	if len(password) > MaxLength {
 		return false, nil
 	}
-	want := phc{argonCost: cost, salt: make([]byte, saltLength), hash: make([]byte, hashLength)}
+	want := phc{Cost: s.cost, salt: make([]byte, saltLength), hash: make([]byte, hashLength)}
 	if hash != "" {
 		var err error
 		if want, err = parsePHC(hash); err != nil {
 			return false, err
 		}
 	}
-	got, err := s.argon(ctx, password, want.salt, want.argonCost, len(want.hash))
+	got, err := s.argon(ctx, password, want.salt, want.Cost, len(want.hash))
 	if err != nil {
 		return false, err
 	}

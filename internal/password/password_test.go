@@ -33,6 +33,13 @@ func TestHashAndVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("a new hash is %q: not of the cost that is promised", hash)
+	}
+	cheap := password.NewHasherOf(password.Cost{Memory: 8, Passes: 1, Threads: 1})
+	if right, err := cheap.Verify(t.Context(), hash, "correct horse"); !right || err != nil {
+		t.Errorf("a hash of another cost is verified as %v, %v", right, err)
+	}
 	for _, tt := range []struct {
 		name, hash, password string
 		want                 bool

@@ -83,7 +83,7 @@ func (w *town) admin(t *testing.T, email, company string) *guest {
 	t.Helper()
 	g := w.guest(t)
 	g.post(t, http.StatusOK, "/register", "email", email, "password", horse)
-	g.post(t, http.StatusSeeOther, w.mailed(t, email))
+	g.post(t, http.StatusSeeOther, w.mailed(t, email), "password", horse)
 	g.post(t, http.StatusSeeOther, "/sign-in", "email", email, "password", horse, "next", "/credentials")
 	g.post(t, http.StatusSeeOther, "/welcome", "name", "Ada Wolff", "company", company, "locality", "Leeds", "country", "gb", "kind", "direct")
 	g.post(t, http.StatusSeeOther, "/welcome/agreement", "accept", "4.2 of 2026-03-01")

@@ -132,6 +132,7 @@ func (v *visit) enter(t *testing.T) {
 	v.at(t, "/register", "registered")
 	v.open(t, v.town.mailed(t, ada))
 	v.at(t, "/verify/", "verify")
+	v.fill(t, "password", horse)
 	v.press(t, "main button[type=submit]")
 	v.at(t, "/sign-in", "verified")
 	v.fill(t, "email", ada)

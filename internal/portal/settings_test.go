@@ -96,3 +96,25 @@ func TestInvitation(t *testing.T) {
 		t.Errorf("the invited person's dashboard = %d", a.status)
 	}
 }
+
+// TestRegistrationLink holds that the link of a registration asks for its password, and
+// that the owner of the mailbox can discard what a stranger registered.
+func TestRegistrationLink(t *testing.T) {
+	w := newTown(t)
+	g := w.guest(t)
+	g.post(t, http.StatusOK, "/register", "email", ada, "password", "a stranger's password")
+	link := w.mailed(t, ada)
+	if a := g.get(t, link); a.status != http.StatusOK || !strings.Contains(a.body, ada) || !strings.Contains(a.body, `href="?not-me=1"`) {
+		t.Errorf("the page of the link = %d:\n%s", a.status, a.body)
+	}
+	if a := g.post(t, http.StatusUnprocessableEntity, link, "password", horse); !strings.Contains(a.body, "f-password-error") {
+		t.Error("nothing is said of a wrong password")
+	}
+	if a := g.get(t, link+"?not-me=1"); a.status != http.StatusOK || !strings.Contains(a.body, `value="discard"`) {
+		t.Errorf("the page that discards = %d", a.status)
+	}
+	if a := g.post(t, http.StatusSeeOther, link, "act", "discard"); a.header.Get("Location") != "/sign-in?news=discarded" {
+		t.Errorf("a discarded registration leads to %s", a.header.Get("Location"))
+	}
+	g.post(t, http.StatusNotFound, link, "password", "a stranger's password")
+}

@@ -53,6 +53,7 @@ func (f *face) limited(h func(http.ResponseWriter, *http.Request) error) http.Ha
 // address.
 var signInNews = map[string]string{
 	"signed-out": "sign_in.signed_out", "verified": "sign_in.verified", "reset": "sign_in.reset",
+	"discarded": "sign_in.discarded",
 }
 
 // askSignIn serves GET /sign-in.
@@ -173,19 +174,53 @@ func (f *face) mailTo(w http.ResponseWriter, r *http.Request, title, path, messa
 	return f.renderScripted(w, r, http.StatusUnprocessableEntity, askEmailPage(title, path, fields[0]))
 }
 
+// verifyField asks for the password that was chosen at the registration.
+func verifyField(r *http.Request) ui.Field {
+	say := language(r).Say
+	return ui.Field{
+		Name: "password", Label: say("verify.password"), Hint: say("verify.password.hint"), Type: "password", Auto: "current-password", Require: true, Max: 1024, Focus: true,
+	}
+}
+
 // askVerify serves GET /verify/{value}, which changes nothing: programs that look through
 // mail open links too.
 func (f *face) askVerify(w http.ResponseWriter, r *http.Request) error {
-	if err := f.signin.CheckLink(r.Context(), r.PathValue("value"), store.LinkVerify); err != nil {
+	email, err := f.signin.Registered(r.Context(), r.PathValue("value"))
+	if err != nil {
 		return err
 	}
-	return f.renderScripted(w, r, http.StatusOK, verifyPage())
+	if r.URL.Query().Has("not-me") {
+		return f.renderScripted(w, r, http.StatusOK, discardPage())
+	}
+	return f.renderScripted(w, r, http.StatusOK, verifyPage(email, verifyField(r)))
 }
 
-// verify serves POST /verify/{value}.
+// verifyRefusals are what the page says of faults of a password.
+var verifyRefusals = map[string]string{"password_wrong": "error.registered", "too_many_attempts": "error.registered.locked"}
+
+// verify serves POST /verify/{value}: the registration becomes an account, or is discarded.
 func (f *face) verify(w http.ResponseWriter, r *http.Request) error {
-	if err := f.signin.Verify(r.Context(), r.PathValue("value"), clientOf(r)); err != nil {
-		return err
+	ctx, value := r.Context(), r.PathValue("value")
+	if r.PostFormValue("act") == "discard" {
+		if err := f.signin.DiscardRegistration(ctx, value, clientOf(r)); err != nil {
+			return err
+		}
+		redirect(w, r, signin.SignInPath+"?news=discarded")
+		return nil
+	}
+	err := f.signin.Verify(ctx, value, r.PostFormValue("password"), clientOf(r))
+	if err != nil {
+		key := verifyRefusals[fault.From(err).Code]
+		if key == "" {
+			return err
+		}
+		email, err := f.signin.Registered(ctx, value)
+		if err != nil {
+			return err
+		}
+		field := verifyField(r)
+		field.Error = language(r).Say(key)
+		return f.renderScripted(w, r, http.StatusUnprocessableEntity, verifyPage(email, field))
 	}
 	redirect(w, r, signin.SignInPath+"?news=verified")
 	return nil

@@ -80,13 +80,13 @@ func newTown(t *testing.T) *town {
 		must(t, w.db.CreateHierarchy(t.Context(), townOperator, store.Hierarchy{ID: made.ID, Kind: spec.Kind, Name: spec.Name, Series: made.Series, Issuers: made.Issuers}))
 	}
 	dir := got(directory.New(t.Context(), directory.Config{Store: w.db, Clock: w.clock, OnIssuers: engine.Load}))(t)
-	w.iam = iam.New(iam.Config{Store: w.db, Directory: dir, Issuance: engine, Keys: keys, Clock: w.clock, ClientSeriesRSA: "mtls", ClientSeriesEC: "mtls"})
+	w.iam = iam.New(iam.Config{Store: w.db, Directory: dir, Issuance: engine, Keys: keys, Passwords: testkit.Passwords, Clock: w.clock, ClientSeriesRSA: "mtls", ClientSeriesEC: "mtls"})
 	cert := certificate(t)
 	server := httptest.NewUnstartedServer(nil)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	w.url = "https://localhost:" + server.Listener.Addr().String()[strings.LastIndex(server.Listener.Addr().String(), ":")+1:]
 	w.signin = got(signin.New(signin.Config{
-		Store: w.db, Directory: dir, Keys: keys, Clock: w.clock, PortalURL: w.url, Platform: "Example Trust", Agreement: "4.2 of 2026-03-01",
+		Store: w.db, Directory: dir, Keys: keys, Passwords: testkit.Passwords, Clock: w.clock, PortalURL: w.url, Platform: "Example Trust", Agreement: "4.2 of 2026-03-01",
 	}))(t)
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	pages := portal.New(portal.Config{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/password"
 	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -21,7 +22,7 @@ func TestRequirement01Registration(t *testing.T) {
 		value := w.link(t, ada, signin.VerifyPath)
 		must(t, w.CheckLink(ctx, value, store.LinkVerify)) // a program that opens links
 		w.mayNot(t, ada, horse, fault.Denied, "email_unverified")
-		must(t, w.Verify(ctx, value, home))
+		must(t, w.Verify(ctx, value, horse, home))
 		_, s := w.signIn(t, ada, horse)
 		if s.User.Email != ada || !slices.Equal(s.User.Roles, []string{"administrator"}) || s.User.Locale != "de_DE" || s.Need != signin.NeedProfile {
 			t.Errorf("the session is %+v, want an administrator's who must complete the profile", s)
@@ -70,18 +71,18 @@ func TestRequirement02Links(t *testing.T) {
 		late := w.link(t, "late@example.com", signin.VerifyPath)
 		dead("for another purpose", w.Reset(ctx, verify, horse, home))
 		for _, value := range []string{"", "x", verify[:len(verify)-1], verify + "A", flipped(verify, 3), flipped(verify, len(verify)-4), late[:22] + verify[22:]} {
-			dead("changed", w.Verify(ctx, value, home))
+			dead("changed", w.Verify(ctx, value, horse, home))
 		}
-		must(t, w.Verify(ctx, verify, home))
-		dead("a second time", w.Verify(ctx, verify, home))
+		must(t, w.Verify(ctx, verify, horse, home))
+		dead("a second time", w.Verify(ctx, verify, horse, home))
 		dead("a second time", w.CheckLink(ctx, verify, store.LinkVerify))
 		w.clock.Advance(signin.LinkLife)
-		dead("after 24 hours", w.Verify(ctx, late, home))
+		dead("after 24 hours", w.Verify(ctx, late, horse, home))
 		w.mayNot(t, "late@example.com", horse, fault.Unauthenticated, "sign_in_refused")
 
 		must(t, w.RequestReset(ctx, ada, home))
 		reset := w.link(t, ada, signin.ResetPath)
-		dead("for another purpose", w.Verify(ctx, reset, home))
+		dead("for another purpose", w.Verify(ctx, reset, horse, home))
 		w.clock.Advance(signin.LinkLife - time.Second)
 		mustBe(t, w.Reset(ctx, reset, "short", home), fault.Invalid, "invalid_password")
 		must(t, w.Reset(ctx, reset, "another good password", home))
@@ -114,6 +115,8 @@ func flipped(text string, at int) string {
 func TestRequirement03Neutral(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
+		w.passwords = password.NewHasher() // whose work is what is compared
+		w.Service, w.dir = w.replica(t)
 		w.registered(t, ada)
 		// The least of some, in turns: what else the machine does only adds, so that more
 		// of them bring the two together unless the work differs.
@@ -190,8 +193,8 @@ func TestTwoRegistrations(t *testing.T) {
 		owner := w.link(t, ada, signin.VerifyPath)
 		must(t, w.Register(ctx, ada, "a stranger's password", "en", home))
 		stranger := w.link(t, ada, signin.VerifyPath)
-		must(t, w.Verify(ctx, owner, home))
-		mustBe(t, w.Verify(ctx, stranger, home), fault.NotFound, "link_invalid")
+		must(t, w.Verify(ctx, owner, horse, home))
+		mustBe(t, w.Verify(ctx, stranger, "a stranger's password", home), fault.NotFound, "link_invalid")
 		w.mayNot(t, ada, "a stranger's password", fault.Unauthenticated, "sign_in_refused")
 		w.signIn(t, ada, horse)
 	})
@@ -205,11 +208,38 @@ func TestResendVerification(t *testing.T) {
 		must(t, w.ResendVerification(ctx, ada, home))
 		second := w.link(t, ada, signin.VerifyPath)
 		must(t, w.ResendVerification(ctx, "nobody@example.com", home))
-		must(t, w.Verify(ctx, second, home))
-		mustBe(t, w.Verify(ctx, first, home), fault.NotFound, "link_invalid")
+		must(t, w.Verify(ctx, second, horse, home))
+		mustBe(t, w.Verify(ctx, first, horse, home), fault.NotFound, "link_invalid")
 		must(t, w.ResendVerification(ctx, ada, home))
 		if n := len(w.mails(t, ada)) + len(w.mails(t, "nobody@example.com")); n != 0 {
 			t.Errorf("%d more mails were sent", n)
 		}
+	})
+}
+
+// TestVerifyAsks gives wrong passwords to the link of a registration: who has the mailbox
+// and did not register gets no account of it.
+func TestVerifyAsks(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		must(t, w.Register(ctx, ada, "a stranger's password", "en", home))
+		strangers := w.link(t, ada, signin.VerifyPath)
+		must(t, w.Register(ctx, ada, horse, "en", home))
+		own := w.link(t, ada, signin.VerifyPath)
+		for range signin.MaxFailures {
+			mustBe(t, w.Verify(ctx, strangers, horse, home), fault.Denied, "password_wrong")
+		}
+		mustBe(t, w.Verify(ctx, strangers, "a stranger's password", home), fault.Denied, "too_many_attempts")
+		mustBe(t, w.Verify(ctx, own, "", home), fault.Denied, "password_wrong")
+
+		must(t, w.DiscardRegistration(ctx, strangers, home))
+		mustBe(t, w.DiscardRegistration(ctx, strangers, home), fault.NotFound, "link_invalid")
+		mustBe(t, w.Verify(ctx, strangers, "a stranger's password", home), fault.NotFound, "link_invalid")
+		if e := w.events(t, "user.discard_registration"); len(e) != 1 {
+			t.Errorf("the audit log has %d discarded registrations, want one", len(e))
+		}
+		must(t, w.Verify(ctx, own, horse, home))
+		mustBe(t, w.DiscardRegistration(ctx, own, home), fault.NotFound, "link_invalid")
+		w.signIn(t, ada, horse)
 	})
 }

@@ -33,7 +33,6 @@ const (
 var (
 	home     = signin.Client{Address: netip.MustParseAddr("192.0.2.7"), Agent: "Firefox", RequestID: "req_1"}
 	operator = telamon.Actor{Kind: telamon.ActorOperator, RequestID: "req_op"}
-	hasher   = password.NewHasher()
 )
 
 // world is a platform that people sign in to.
@@ -45,6 +44,8 @@ type world struct {
 	clock *testkit.Clock
 	keys  *keystore.Keystore
 	dir   *directory.Directory
+	// passwords are hashed at no cost unless a test says otherwise
+	passwords *password.Hasher
 	// client asks OpenID providers; nil: there are none
 	client *http.Client
 }
@@ -57,7 +58,7 @@ func each(t *testing.T, f func(t *testing.T, w *world)) {
 
 func newWorld(t testing.TB, url string) *world {
 	t.Helper()
-	w := &world{url: url, clock: testkit.NewClock(t, now)}
+	w := &world{url: url, clock: testkit.NewClock(t, now), passwords: testkit.Passwords}
 	w.db, w.raw = dbtest.Open(t, url, w.clock), openRaw(t, url)
 	kek, _ := keystore.NewKEK()
 	w.keys = got(keystore.Create(keystore.Config{Dir: filepath.Join(t.TempDir(), "keys"), KEK: kek, Clock: w.clock}))(t)
@@ -75,7 +76,7 @@ func (w *world) replica(t testing.TB) (*signin.Service, *directory.Directory) {
 		client = openid.New(w.client, w.clock)
 	}
 	service, err := signin.New(signin.Config{
-		Store: w.db, Directory: dir, Keys: w.keys, Passwords: hasher, Clock: w.clock, PortalURL: portal, Platform: "Telamon",
+		Store: w.db, Directory: dir, Keys: w.keys, Passwords: w.passwords, Clock: w.clock, PortalURL: portal, Platform: "Telamon",
 		Agreement: "2026-11", OpenID: client,
 	})
 	must(t, err)
@@ -140,7 +141,7 @@ func (w *world) link(t testing.TB, to, page string) string {
 func (w *world) registered(t testing.TB, email string) {
 	t.Helper()
 	must(t, w.Register(t.Context(), email, horse, "en", home))
-	must(t, w.Verify(t.Context(), w.link(t, email, signin.VerifyPath), home))
+	must(t, w.Verify(t.Context(), w.link(t, email, signin.VerifyPath), horse, home))
 }
 
 // signIn signs in, which must succeed.

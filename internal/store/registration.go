@@ -86,6 +86,48 @@ func (db *DB) ResendVerification(ctx context.Context, actor telamon.Actor, email
 	return err == nil, err
 }
 
+// BeginVerification counts an attempt to verify a link's registration, and returns how many
+// there were, this one included, and the registration. It reports NotFound with link_invalid.
+func (db *DB) BeginVerification(ctx context.Context, link *MailedLink) (n int64, r Registration, err error) {
+	err = db.update(ctx, func(t *txn) error {
+		row, err := t.Registration(ctx, link.Subject)
+		if err != nil {
+			return found(err, "link_invalid", "registration")
+		}
+		if row.VerifiedAt != nil {
+			return errLink()
+		}
+		r = registrationOf(row)
+		n, err = t.ReserveAttempt(ctx, queries.ReserveAttemptParams{EmailHash: emailHash(row.ID), Now: t.millis()})
+		if err != nil {
+			return fmt.Errorf("count an attempt: %w", err)
+		}
+		return nil
+	})
+	return n, r, err
+}
+
+// DiscardRegistration forgets the registration of a link and ends its links. It reports
+// NotFound with link_invalid.
+func (db *DB) DiscardRegistration(ctx context.Context, actor telamon.Actor, link *MailedLink) error {
+	return db.update(ctx, func(t *txn) error {
+		if err := t.useLink(ctx, link, LinkVerify); err != nil {
+			return err
+		}
+		dropped, err := t.DropRegistration(ctx, link.Subject)
+		if err != nil {
+			return fmt.Errorf("discard registration %s: %w", link.Subject, err)
+		}
+		if dropped != 1 {
+			return errLink()
+		}
+		if err := t.EndMailedLinks(ctx, queries.EndMailedLinksParams{Subject: link.Subject, Now: t.millis()}); err != nil {
+			return fmt.Errorf("end links of %s: %w", link.Subject, err)
+		}
+		return t.audit(ctx, telamon.Event{Actor: actor, Action: "user.discard_registration", Object: link.Subject, Result: "ok"})
+	})
+}
+
 // VerifyRegistration uses a link up and makes an account, whose name is its ID until its
 // owner gives it one, with one user, who is at the stage "verified". It sets what the
 // user takes from the registration. It reports NotFound with link_invalid, also if the

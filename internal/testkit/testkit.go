@@ -8,7 +8,12 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/telamon-ca/telamon/internal/password"
 )
+
+// Passwords hashes passwords at next to no cost, for tests of what uses them.
+var Passwords = password.NewHasherOf(password.Cost{Memory: 8, Passes: 1, Threads: 1})
 
 // Require says that the test needs what the machine has not, such as PostgreSQL.
 // It skips the test, or fails it where TELAMON_TEST_REQUIRE=all says that nothing

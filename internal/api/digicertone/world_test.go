@@ -107,7 +107,7 @@ func newWorld(t testing.TB, change func(*Config)) *world {
 	}
 	dir := got(directory.New(t.Context(), directory.Config{Store: w.db, Clock: w.clock, OnIssuers: engine.Load}))(t)
 	w.iam = iam.New(iam.Config{
-		Store: w.db, Directory: dir, Issuance: engine, Keys: keys, Clock: w.clock, ClientKeyTypes: []string{"RSA", "EC-P256", "EC-P384"},
+		Store: w.db, Directory: dir, Issuance: engine, Keys: keys, Passwords: testkit.Passwords, Clock: w.clock, ClientKeyTypes: []string{"RSA", "EC-P256", "EC-P384"},
 		ClientSeriesRSA: "mtls-rsa", ClientSeriesEC: "mtls-ec",
 	})
 	w.signing = signing.New(signing.Config{Store: w.db, Issuance: engine, Keys: keys, Clock: w.clock, Series: "signing-ec"})

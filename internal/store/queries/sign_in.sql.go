@@ -396,6 +396,18 @@ func (q *Queries) DropRecoveryCodes(ctx context.Context, userID string) error {
 	return err
 }
 
+const dropRegistration = `-- name: DropRegistration :execrows
+DELETE FROM registration WHERE id = $1 AND verified_at IS NULL
+`
+
+func (q *Queries) DropRegistration(ctx context.Context, id string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropRegistration, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const dropRegistrations = `-- name: DropRegistrations :execrows
 DELETE FROM registration WHERE id IN
  (SELECT r.id FROM registration AS r WHERE r.expires_at < $1 ORDER BY r.expires_at LIMIT $2)

@@ -13,6 +13,9 @@ SELECT id, email, locale, password_hash, created_at, expires_at, verified_at FRO
 -- name: VerifyRegistration :execrows
 UPDATE registration SET verified_at = CAST(sqlc.arg(now) AS BIGINT) WHERE id = sqlc.arg(id) AND verified_at IS NULL;
 
+-- name: DropRegistration :execrows
+DELETE FROM registration WHERE id = sqlc.arg(id) AND verified_at IS NULL;
+
 -- name: InsertMailedLink :exec
 INSERT INTO mailed_link (id, purpose, email, subject, nonce, created_at, expires_at)
 VALUES (sqlc.arg(id), sqlc.arg(purpose), sqlc.arg(email), sqlc.arg(subject), sqlc.arg(nonce), sqlc.arg(created_at),
