@@ -25,6 +25,7 @@ const (
 	recoverEvery   = time.Second
 	refusalsEvery  = time.Second // somebody may wait to see one in the audit log
 	firstUsesEvery = time.Second
+	lastUsesEvery  = time.Minute
 	purgeEvery     = 10 * time.Minute
 	downloadsEvery = time.Minute // what is over is not given out in any case
 	abandonEvery   = time.Minute
@@ -68,6 +69,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, signerEvery, "ask the signer", a.askSigner)
 	a.every(ctx, work, refusalsEvery, "write refused logins", func(ctx context.Context) error { return a.writeRefusals(ctx, false) })
 	a.every(ctx, work, firstUsesEvery, "write first uses of client certificates", a.IAM.WriteFirstUses)
+	a.every(ctx, work, lastUsesEvery, "write last uses of client certificates", a.IAM.WriteLastUses)
 	a.every(ctx, work, purgeEvery, "purge feeds", a.Store.PurgeFeeds)
 	a.every(ctx, work, downloadsEvery, "purge PKCS #12 files", a.Store.PurgeDownloads)
 	a.every(ctx, work, purgeEvery, "purge what was for signing in", a.Store.PurgeSignIn)
@@ -223,7 +225,7 @@ func (a *App) ready(context.Context) error {
 // commits is known to this process alone, and is written before the log is sequenced.
 // A place that does not take the checkpoint does not fail the stop.
 func (a *App) finish(ctx context.Context) error {
-	refusals := errors.Join(a.writeRefusals(ctx, true), a.IAM.WriteFirstUses(ctx))
+	refusals := errors.Join(a.writeRefusals(ctx, true), a.IAM.WriteFirstUses(ctx), a.IAM.WriteLastUses(ctx))
 	_, unknown := a.Store.Settle(ctx)
 	err := errors.Join(refusals, unknown, a.sequenceAudit(ctx), a.sequencer.Stop(ctx))
 	if exportErr := a.exporter.Turn(ctx); exportErr != nil {

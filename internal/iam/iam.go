@@ -86,6 +86,7 @@ type IAM struct {
 
 	links                                      chainLinks
 	uses                                       firstUses
+	lastUses                                   lastUses
 	refusedLogins, refusedTokens, refusedUsers *audit.Counter
 
 	unwritten audit.Backlog // of refusals

@@ -138,6 +138,10 @@ func useCases(t testing.TB, w *world) []useCase {
 			return errorOf(w.GenerateUserCert(c, by, iam.GeneratedCertRequest{User: user, Name: "new"}))
 		}, false},
 		{"UserCerts", func(c ctx, by actor, _ acc) error { return errorOf(w.UserCerts(c, by, user)) }, false},
+		{"AccountUserCerts", func(c ctx, by actor, a acc) error { return errorOf(w.AccountUserCerts(c, by, a)) }, false},
+		{"UserCertUses", func(c ctx, by actor, a acc) error { return errorOf(w.UserCertUses(c, by, a)) }, false},
+		{"CertHolders", func(c ctx, by actor, a acc) error { return errorOf(w.CertHolders(c, by, a)) }, false},
+		{"CertTerm", func(c ctx, by actor, _ acc) error { return errorOf(w.CertTerm(c, by, user)) }, false},
 		{"UserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.UserCert(c, by, own.ID)) }, false},
 		{"DisableUserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.DisableUserCert(c, by, own.ID)) }, false},
 		{"EnableUserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.EnableUserCert(c, by, own.ID)) }, false},

@@ -103,7 +103,7 @@ func (s *IAM) certOwner(ctx context.Context, actor telamon.Actor, action authz.A
 // maySelfIssue reports Denied to an actor who showed a certificate alone, if that is not
 // enough to change certificates (digicert-one.md, Section 13, A25).
 func (s *IAM) maySelfIssue(actor telamon.Actor) error {
-	if s.noCertSelfIssue && actor.Kind == telamon.ActorUser && actor.Token == "" {
+	if s.noCertSelfIssue && actor.Kind == telamon.ActorUser && actor.Token == "" && actor.Session == "" {
 		return fault.New(fault.Denied, "access_denied", "Client authentication certificates are changed with an API key.")
 	}
 	return nil
@@ -180,11 +180,14 @@ type lastEnd struct {
 	whose string
 }
 
+// ownEnd is whose the end is that bounds a service user's certificates.
+const ownEnd = "user"
+
 // lastEnd returns how long certificates of the user may live: a service user's as long as
 // the user, a person's as long as the API token that lives longest, if each of theirs that
 // can be used has an end (digicert-one.md, Section 13, A10).
 func (s *IAM) lastEnd(ctx context.Context, user *telamon.User) (lastEnd, error) {
-	last := lastEnd{user.EndsAt.UTC().Truncate(time.Second), "user"}
+	last := lastEnd{user.EndsAt.UTC().Truncate(time.Second), ownEnd}
 	if user.EndsAt.IsZero() {
 		last = lastEnd{}
 	}

@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"slices"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
@@ -16,6 +17,26 @@ func (s *IAM) UserCerts(ctx context.Context, actor telamon.Actor, user telamon.U
 		return nil, err
 	}
 	return s.store.UserCerts(ctx, owner.Account, owner.ID)
+}
+
+// AccountUserCerts returns the client certificates of the users of the account, as far as
+// the actor may know of them: to those who may not see other users, their own. They are in
+// every state but deleted, the newest first, 10,000 at most, and without their parsed form.
+// It reports Denied to actors who are no users and may not read any.
+func (s *IAM) AccountUserCerts(ctx context.Context, actor telamon.Actor, account telamon.AccountID) ([]telamon.ClientCert, error) {
+	all := authz.Check(actor, authz.ClientCertificateRead, account)
+	if all == nil {
+		all = authz.Check(actor, authz.UserRead, account)
+	}
+	if all == nil {
+		return s.store.UserCertsOfAccount(ctx, account)
+	}
+	if actor.Kind != telamon.ActorUser || account != actor.Account {
+		return nil, all
+	}
+	own, err := s.store.UserCerts(ctx, account, actor.User)
+	slices.Reverse(own)
+	return own, err
 }
 
 // UserCert returns a client certificate of a user. It reports NotFound, also of one that

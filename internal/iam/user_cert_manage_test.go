@@ -252,6 +252,10 @@ func TestNoCertSelfIssue(t *testing.T) {
 		must(t, act(strict, ci))
 		must(t, act(w.IAM, byCert))
 	}
+	bySession := ci
+	bySession.Token, bySession.Session = "", telamon.NewSessionID()
+	must(t, errorOf(strict.DisableUserCert(ctx, bySession, cert.ID))) // who has signed in has shown more than a certificate
+	must(t, errorOf(strict.EnableUserCert(ctx, bySession, cert.ID)))
 	must(t, errorOf(strict.UserCerts(ctx, byCert, "")))
 	if n := len(ids(w.events(t, "client_certificate.issue"), func(e *audit.Payload) string { return e.Object })); n != 3 {
 		t.Errorf("%d certificates were issued, want 3", n)

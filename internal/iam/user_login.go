@@ -132,8 +132,12 @@ func (s *IAM) AuthenticateUser(ctx context.Context, shown Shown) (telamon.Actor,
 		actor.ClientCert, owner = cert.cert.ID, cert.owner
 	}
 	actor.Account, actor.User, actor.UserName, actor.Roles = owner.Account, owner.ID, owner.Name, owner.Roles
-	if by.cert && cert.cert.FirstUsedAt.IsZero() {
-		s.uses.add(actor, s.clock.Now())
+	if by.cert {
+		now := s.clock.Now()
+		s.lastUses.add(actor.ClientCert, now)
+		if cert.cert.FirstUsedAt.IsZero() {
+			s.uses.add(actor, now)
+		}
 	}
 	return actor, nil
 }

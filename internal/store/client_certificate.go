@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -137,6 +138,29 @@ func (db *DB) ClientCerts(ctx context.Context, account telamon.AccountID, page P
 	return mappedOrError(rows, func(r queries.ClientCertificate) (telamon.ClientCert, error) {
 		return db.fullClientCert(ctx, q, r)
 	})
+}
+
+// EndingClientCerts lists the active client certificates of all accounts, of users and for
+// credentials, that end after one time and not after another, with their links and without
+// their parsed form. It is for what looks at all of them now and then.
+func (db *DB) EndingClientCerts(ctx context.Context, after, until time.Time, page Page) ([]telamon.ClientCert, error) {
+	q := db.queries()
+	rows, err := q.EndingClientCerts(ctx, queries.EndingClientCertsParams{
+		After: page.After, EndsAfter: after.UnixMilli(), EndsUntil: until.UnixMilli(), Lim: page.limit(),
+	})
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("list client certificates that end: %w", err))
+	}
+	certs := make([]telamon.ClientCert, len(rows))
+	for i, r := range rows {
+		certs[i] = clientCertOf(queries.ClientCertFactsRow(r))
+		links, err := q.ClientCertLinks(ctx, r.ID)
+		if err != nil {
+			return nil, db.judge(ctx, fmt.Errorf("read links of client certificate %s: %w", r.ID, err))
+		}
+		certs[i].Credentials = mapped(links, toCredentialID)
+	}
+	return certs, nil
 }
 
 // fullClientCert adds the parsed certificate and the links.
@@ -274,6 +298,43 @@ func (db *DB) NoteFirstUse(ctx context.Context, actor telamon.Actor, at time.Tim
 			After: map[string]any{"first_used_at": at.UTC()},
 		})
 	})
+}
+
+// noteStep is how many uses one transaction notes.
+const noteStep = 500
+
+// NoteClientCertUses writes when client certificates were used last, unless a later use is
+// noted or there is no such certificate any more, in transactions of a bounded size.
+func (db *DB) NoteClientCertUses(ctx context.Context, uses map[telamon.ClientCertID]time.Time) error {
+	ids := slices.Sorted(maps.Keys(uses)) // in one order, so that replicas do not wait for each other in a circle
+	for part := range slices.Chunk(ids, noteStep) {
+		err := db.update(ctx, func(t *txn) error {
+			for _, id := range part {
+				if err := t.NoteClientCertUse(ctx, queries.NoteClientCertUseParams{ID: id.String(), At: uses[id].UnixMilli()}); err != nil {
+					return fmt.Errorf("note use of client certificate %s: %w", id, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UserCertUses returns when client certificates of the account's users were used last, as
+// far as it was noted.
+func (db *DB) UserCertUses(ctx context.Context, account telamon.AccountID) (map[telamon.ClientCertID]time.Time, error) {
+	rows, err := db.queries().UserCertUses(ctx, account.String())
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("read uses of client certificates of %s: %w", account, err))
+	}
+	uses := make(map[telamon.ClientCertID]time.Time, len(rows))
+	for _, r := range rows {
+		uses[telamon.ClientCertID(r.ClientCertificateID)] = timeOf(r.UsedAt)
+	}
+	return uses, nil
 }
 
 // clientCertOf returns a client certificate without its parsed form and links.

@@ -62,6 +62,19 @@ func (db *DB) UserCerts(ctx context.Context, account telamon.AccountID, user tel
 	return mappedOrError(rows, parsedClientCert)
 }
 
+// maxUserCertsShown is how many client certificates of users a list of an account has.
+const maxUserCertsShown = 10_000
+
+// UserCertsOfAccount returns the client certificates of all users of the account that are
+// not deleted, the newest first and 10,000 at most, without their parsed form.
+func (db *DB) UserCertsOfAccount(ctx context.Context, account telamon.AccountID) ([]telamon.ClientCert, error) {
+	rows, err := db.queries().UserCertFactsOfAccount(ctx, queries.UserCertFactsOfAccountParams{AccountID: account.String(), Lim: maxUserCertsShown})
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("list client certificates of users of %s: %w", account, err))
+	}
+	return mapped(rows, func(r queries.UserCertFactsOfAccountRow) telamon.ClientCert { return clientCertOf(queries.ClientCertFactsRow(r)) }), nil
+}
+
 // UserCert returns a client certificate of a user of the account. It reports NotFound, of
 // a deleted one and of one for credentials too.
 func (db *DB) UserCert(ctx context.Context, account telamon.AccountID, id telamon.ClientCertID) (telamon.ClientCert, error) {

@@ -609,6 +609,83 @@ func (q *Queries) DropExpiredDownloads(ctx context.Context, arg DropExpiredDownl
 	return result.RowsAffected()
 }
 
+const endingClientCerts = `-- name: EndingClientCerts :many
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
+  FROM client_certificate
+ WHERE id > $1 AND not_after > $2 AND not_after <= $3 AND state = 'active'
+   AND deleted_at IS NULL ORDER BY id LIMIT $4
+`
+
+type EndingClientCertsParams struct {
+	After     string
+	EndsAfter int64
+	EndsUntil int64
+	Lim       int32
+}
+
+type EndingClientCertsRow struct {
+	ID          string
+	AccountID   string
+	Fingerprint []byte
+	Serial      []byte
+	IssuerID    string
+	SpkiHash    []byte
+	CrlShard    int64
+	NotAfter    int64
+	State       string
+	CreatedAt   int64
+	UserID      *string
+	Name        string
+	NotBefore   *int64
+	FirstUsedAt *int64
+	DeletedAt   *int64
+}
+
+func (q *Queries) EndingClientCerts(ctx context.Context, arg EndingClientCertsParams) ([]EndingClientCertsRow, error) {
+	rows, err := q.db.QueryContext(ctx, endingClientCerts,
+		arg.After,
+		arg.EndsAfter,
+		arg.EndsUntil,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []EndingClientCertsRow
+	for rows.Next() {
+		var i EndingClientCertsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Fingerprint,
+			&i.Serial,
+			&i.IssuerID,
+			&i.SpkiHash,
+			&i.CrlShard,
+			&i.NotAfter,
+			&i.State,
+			&i.CreatedAt,
+			&i.UserID,
+			&i.Name,
+			&i.NotBefore,
+			&i.FirstUsedAt,
+			&i.DeletedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const expiredClientCerts = `-- name: ExpiredClientCerts :many
 SELECT id, account_id, serial, not_after FROM client_certificate WHERE not_after < $1 ORDER BY serial LIMIT $2
 `
@@ -742,6 +819,23 @@ func (q *Queries) LinkClientCert(ctx context.Context, arg LinkClientCertParams) 
 	return result.RowsAffected()
 }
 
+const noteClientCertUse = `-- name: NoteClientCertUse :exec
+INSERT INTO client_certificate_use (client_certificate_id, used_at)
+SELECT id, CAST($1 AS BIGINT) FROM client_certificate WHERE id = $2
+ON CONFLICT (client_certificate_id) DO UPDATE SET used_at = excluded.used_at
+ WHERE client_certificate_use.used_at < excluded.used_at
+`
+
+type NoteClientCertUseParams struct {
+	At int64
+	ID string
+}
+
+func (q *Queries) NoteClientCertUse(ctx context.Context, arg NoteClientCertUseParams) error {
+	_, err := q.db.ExecContext(ctx, noteClientCertUse, arg.At, arg.ID)
+	return err
+}
+
 const noteFirstUse = `-- name: NoteFirstUse :execrows
 UPDATE client_certificate SET first_used_at = $1
  WHERE account_id = $2 AND id = $3 AND first_used_at IS NULL
@@ -842,4 +936,102 @@ func (q *Queries) UnlinkClientCert(ctx context.Context, arg UnlinkClientCertPara
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const userCertFactsOfAccount = `-- name: UserCertFactsOfAccount :many
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
+  FROM client_certificate
+ WHERE account_id = $1 AND user_id IS NOT NULL AND deleted_at IS NULL ORDER BY id DESC LIMIT $2
+`
+
+type UserCertFactsOfAccountParams struct {
+	AccountID string
+	Lim       int32
+}
+
+type UserCertFactsOfAccountRow struct {
+	ID          string
+	AccountID   string
+	Fingerprint []byte
+	Serial      []byte
+	IssuerID    string
+	SpkiHash    []byte
+	CrlShard    int64
+	NotAfter    int64
+	State       string
+	CreatedAt   int64
+	UserID      *string
+	Name        string
+	NotBefore   *int64
+	FirstUsedAt *int64
+	DeletedAt   *int64
+}
+
+func (q *Queries) UserCertFactsOfAccount(ctx context.Context, arg UserCertFactsOfAccountParams) ([]UserCertFactsOfAccountRow, error) {
+	rows, err := q.db.QueryContext(ctx, userCertFactsOfAccount, arg.AccountID, arg.Lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []UserCertFactsOfAccountRow
+	for rows.Next() {
+		var i UserCertFactsOfAccountRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Fingerprint,
+			&i.Serial,
+			&i.IssuerID,
+			&i.SpkiHash,
+			&i.CrlShard,
+			&i.NotAfter,
+			&i.State,
+			&i.CreatedAt,
+			&i.UserID,
+			&i.Name,
+			&i.NotBefore,
+			&i.FirstUsedAt,
+			&i.DeletedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const userCertUses = `-- name: UserCertUses :many
+SELECT u.client_certificate_id, u.used_at
+  FROM client_certificate AS c JOIN client_certificate_use AS u ON u.client_certificate_id = c.id
+ WHERE c.account_id = $1 AND c.user_id IS NOT NULL AND c.deleted_at IS NULL
+`
+
+func (q *Queries) UserCertUses(ctx context.Context, accountID string) ([]ClientCertificateUse, error) {
+	rows, err := q.db.QueryContext(ctx, userCertUses, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ClientCertificateUse
+	for rows.Next() {
+		var i ClientCertificateUse
+		if err := rows.Scan(&i.ClientCertificateID, &i.UsedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -264,6 +264,11 @@ type ClientCertificateLink struct {
 	CreatedAt           int64
 }
 
+type ClientCertificateUse struct {
+	ClientCertificateID string
+	UsedAt              int64
+}
+
 type ClientKey struct {
 	SpkiHash  []byte
 	AccountID string

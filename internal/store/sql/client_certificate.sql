@@ -48,6 +48,17 @@ UPDATE client_certificate SET state = sqlc.arg(to_state), revoked_at = sqlc.narg
 UPDATE client_certificate SET first_used_at = sqlc.arg(at)
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND first_used_at IS NULL;
 
+-- name: NoteClientCertUse :exec
+INSERT INTO client_certificate_use (client_certificate_id, used_at)
+SELECT id, CAST(sqlc.arg(at) AS BIGINT) FROM client_certificate WHERE id = sqlc.arg(id)
+ON CONFLICT (client_certificate_id) DO UPDATE SET used_at = excluded.used_at
+ WHERE client_certificate_use.used_at < excluded.used_at;
+
+-- name: UserCertUses :many
+SELECT u.client_certificate_id, u.used_at
+  FROM client_certificate AS c JOIN client_certificate_use AS u ON u.client_certificate_id = c.id
+ WHERE c.account_id = sqlc.arg(account_id) AND c.user_id IS NOT NULL AND c.deleted_at IS NULL;
+
 -- name: ClientCertLinks :many
 SELECT credential_id FROM client_certificate_link
  WHERE client_certificate_id = sqlc.arg(client_certificate_id) ORDER BY credential_id;
@@ -85,6 +96,19 @@ SELECT id, account_id, fingerprint, serial, issuer_id, der, spki_hash, crl_shard
        created_at, user_id, name, name_key, not_before, first_used_at, deleted_at
   FROM client_certificate
  WHERE account_id = sqlc.arg(account_id) AND user_id = sqlc.arg(user_id) AND deleted_at IS NULL ORDER BY id;
+
+-- name: UserCertFactsOfAccount :many
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
+  FROM client_certificate
+ WHERE account_id = sqlc.arg(account_id) AND user_id IS NOT NULL AND deleted_at IS NULL ORDER BY id DESC LIMIT sqlc.arg(lim);
+
+-- name: EndingClientCerts :many
+SELECT id, account_id, fingerprint, serial, issuer_id, spki_hash, crl_shard, not_after, state, created_at, user_id, name, not_before,
+       first_used_at, deleted_at
+  FROM client_certificate
+ WHERE id > sqlc.arg(after) AND not_after > sqlc.arg(ends_after) AND not_after <= sqlc.arg(ends_until) AND state = 'active'
+   AND deleted_at IS NULL ORDER BY id LIMIT sqlc.arg(lim);
 
 -- name: ClientCertNamed :many
 SELECT id FROM client_certificate
