@@ -24,7 +24,8 @@ type Actor struct {
 	Account   AccountID // empty for operators and the system
 	Address   netip.Addr
 	RequestID string
-	// Operator is the name of an operator who has shown who it is; "" for others.
+	// Operator is the name of an operator who has shown who it is; "" for others. Of a user
+	// it is set only where two people are told apart.
 	Operator string
 
 	// The following are set for ActorUser only. Token or ClientCert or both, or Session, are
@@ -59,17 +60,17 @@ func (a Actor) Subject() string {
 }
 
 // StaffName is the name by which one of the CA's staff asks for what needs two people, and
-// decides what another has asked for: that of an operator who has shown who it is, or a
-// user's ID, which is no operator's name; "" for others. What it is allowed is for the
-// roles to say.
+// decides what another has asked for: that of an operator who has shown who it is, also of
+// one who acts as a user, or else a user's ID, which is no operator's name; "" for others.
+// What it is allowed is for the roles to say.
 func (a Actor) StaffName() string {
-	switch a.Kind {
-	case ActorOperator:
+	switch {
+	case a.Kind == ActorUser && a.User == "", a.Kind != ActorUser && a.Kind != ActorOperator:
+		return ""
+	case a.Operator != "":
 		return a.Operator
-	case ActorUser:
-		return a.User.String()
 	}
-	return ""
+	return a.User.String()
 }
 
 // A PairID numbers one (subscription, identity) of an account. All that an Atlas

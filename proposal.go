@@ -26,13 +26,19 @@ type Proposal struct {
 	Action      string
 	Summary     string
 	Request     []byte // exactly what is carried out
-	RequestedBy string // an operator's name
+	RequestedBy string // see [Actor.StaffName]
 	State       ProposalState
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 	DecidedBy   string    // who approved or rejected it
 	DecidedAt   time.Time // zero before
+	Reason      string    // why, if somebody said so
 	Outcome     string    // "ok", or the code of the fault; empty until it was carried out
+
+	// Account and User are who asked for it in the portal; empty for an operator of the
+	// admin socket.
+	Account AccountID
+	User    UserID
 }
 
 // Hash returns the SHA-256 of the request in hexadecimal, by which two people know that

@@ -37,7 +37,7 @@ admin_socket: /run/admin.sock
 admin_group: telamon-operators
 operators:
   - {name: ada, uid: 4001}
-  - {name: bob, token_sha256: 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f}
+  - {name: bob, token_sha256: 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f, email: bob@ca.example.com}
 four_eyes: "on"
 status_base_url: http://ca.example.com/pki
 blocked_keys_file: /etc/telamon/blocked-keys
@@ -154,7 +154,7 @@ func TestParseConfig(t *testing.T) {
 			}},
 			Listen: "192.0.2.1:443", StatusListen: "192.0.2.1:80", MetricsListen: "127.0.0.1:9091", AdminSocket: "/run/admin.sock", AdminGroup: "telamon-operators", FourEyes: "on",
 			Operators: []app.OperatorConfig{
-				{Name: "ada", UID: new(uint32(4001))}, {Name: "bob", TokenSHA256: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"},
+				{Name: "ada", UID: new(uint32(4001))}, {Name: "bob", TokenSHA256: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", Email: "bob@ca.example.com"},
 			},
 			StatusBaseURL: "http://ca.example.com/pki", BlockedKeysFile: "/etc/telamon/blocked-keys",
 			Names:  app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}, DigiCertONE: []string{"one.example.com"}},

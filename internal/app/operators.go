@@ -27,6 +27,10 @@ type OperatorConfig struct {
 	// has and sends with each command: TELAMON_OPERATOR_TOKEN, or the file of
 	// -token-file. "telamon operator-token" makes both.
 	TokenSHA256 string `yaml:"token_sha256"`
+	// Email is the address by which the operator signs in to the portal as one of the
+	// staff. It says that the two are one person, who approves nothing of their own by
+	// going to the other face, and that another operator's user is somebody else.
+	Email string `yaml:"email"`
 }
 
 // The values of four_eyes.
@@ -40,7 +44,7 @@ const (
 func (c *Config) operators() (*staff.Operators, error) {
 	var list []staff.Operator
 	for _, o := range c.Operators {
-		op := staff.Operator{Name: o.Name, UID: -1, TokenSHA256: o.TokenSHA256}
+		op := staff.Operator{Name: o.Name, UID: -1, TokenSHA256: o.TokenSHA256, Email: o.Email}
 		if o.UID != nil {
 			op.UID = int64(*o.UID)
 		}
@@ -104,7 +108,7 @@ func (a *App) wireStaff() (err error) {
 		return fmt.Errorf("validation.rules_file: %w", err)
 	}
 	a.Staff = staff.New(staff.Config{
-		Store: a.Store, Clock: a.Clock, Log: a.Log, FourEyes: a.Config.needsTwo(), Rules: table, Mailboxes: a.Config.Mail.Operators,
+		Store: a.Store, Clock: a.Clock, Log: a.Log, FourEyes: a.Config.needsTwo(), Operators: a.operators, Rules: table, Mailboxes: a.Config.Mail.Operators,
 		WakeJobs: func() { a.jobs.Wake() },
 	})
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 )
 
-// An Operator is a person of the CA's staff. UID or token show who is there.
+// An Operator is a person of the CA's staff. UID or token show who is there, or the portal.
 type Operator struct {
 	Name string
 	// UID is the user of the system as whom the operator opens the admin socket; the
@@ -20,6 +20,8 @@ type Operator struct {
 	UID int64
 	// TokenSHA256 is the SHA-256 of the operator's token in hexadecimal; "" is none.
 	TokenSHA256 string
+	// Email is the address by which the operator signs in to the portal; "" is none.
+	Email string
 }
 
 // Operators knows who the operators are. Its zero value knows none. It is safe for
@@ -28,6 +30,7 @@ type Operators struct {
 	own    int64 // the user that the server runs as
 	byUID  map[int64]string
 	tokens map[[sha256.Size]byte]string
+	emails map[string]string
 	n      int
 }
 
@@ -35,9 +38,9 @@ type Operators struct {
 const maxOperatorName = 64
 
 // NewOperators returns the operators of a server that runs as the user own. Their names,
-// users and tokens must each be different, so that two names are two people.
+// users, tokens and addresses must each be different, so that two names are two people.
 func NewOperators(list []Operator, own int64) (*Operators, error) {
-	o := &Operators{own: own, byUID: map[int64]string{}, tokens: map[[sha256.Size]byte]string{}, n: len(list)}
+	o := &Operators{own: own, byUID: map[int64]string{}, tokens: map[[sha256.Size]byte]string{}, emails: map[string]string{}, n: len(list)}
 	names := map[string]bool{}
 	for _, op := range list {
 		if err := o.add(op, names); err != nil {
@@ -56,14 +59,21 @@ func (o *Operators) add(op Operator, names map[string]bool) error {
 		return errors.New("the name has the form of a user's ID")
 	case names[op.Name]:
 		return errors.New("the name is there twice")
-	case op.UID < 0 && op.TokenSHA256 == "":
-		return errors.New("give a uid or token_sha256")
+	case op.UID < 0 && op.TokenSHA256 == "" && op.Email == "":
+		return errors.New("give a uid, token_sha256 or email")
+	case op.Email != "" && !strings.Contains(op.Email, "@"):
+		return errors.New("the email is no address")
+	case op.Email != "" && o.emails[strings.ToLower(op.Email)] != "":
+		return errors.New("the email is another operator's")
 	case op.UID >= 0 && (op.UID == 0 || op.UID == o.own):
 		return errors.New("the uid is root's or the server's own, which is nobody's alone")
 	case op.UID >= 0 && o.byUID[op.UID] != "":
 		return errors.New("the uid is another operator's")
 	}
 	names[op.Name] = true
+	if op.Email != "" {
+		o.emails[strings.ToLower(op.Email)] = op.Name
+	}
 	if op.UID >= 0 {
 		o.byUID[op.UID] = op.Name
 	}
@@ -79,6 +89,15 @@ func (o *Operators) add(op Operator, names map[string]bool) error {
 	}
 	o.tokens[[sha256.Size]byte(hash)] = op.Name
 	return nil
+}
+
+// named returns the name of the operator who signs in to the portal by the address, "" if
+// it is nobody's.
+func (o *Operators) named(email string) string {
+	if o == nil {
+		return ""
+	}
+	return o.emails[strings.ToLower(email)]
 }
 
 // isUser reports whether a name would be taken for a user's where both ask for something:

@@ -27,6 +27,8 @@ type Config struct {
 	Log   *slog.Logger
 	// FourEyes says that what authz.NeedsTwo names waits for a second operator.
 	FourEyes bool
+	// Operators says which users of the portal are operators with a name, too; nil: none.
+	Operators *Operators
 	// Rules say by when what must be revoked.
 	Rules *rules.Table
 	// Mailboxes are told of cases that are overdue.
@@ -41,6 +43,7 @@ type Staff struct {
 	clock     telamon.Clock
 	log       *slog.Logger
 	fourEyes  bool
+	operators *Operators
 	rules     *rules.Table
 	mailboxes []string
 	wakeJobs  func()
@@ -48,7 +51,7 @@ type Staff struct {
 
 // New returns the use cases.
 func New(cfg Config) *Staff {
-	s := &Staff{store: cfg.Store, clock: cfg.Clock, log: cfg.Log, fourEyes: cfg.FourEyes, rules: cfg.Rules, mailboxes: cfg.Mailboxes, wakeJobs: cfg.WakeJobs}
+	s := &Staff{store: cfg.Store, clock: cfg.Clock, log: cfg.Log, fourEyes: cfg.FourEyes, operators: cfg.Operators, rules: cfg.Rules, mailboxes: cfg.Mailboxes, wakeJobs: cfg.WakeJobs}
 	if s.wakeJobs == nil {
 		s.wakeJobs = func() {}
 	}

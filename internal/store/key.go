@@ -224,8 +224,14 @@ func blocking(revoke func(context.Context, *txn) error, block *telamon.KeyBlock)
 // believed for everybody, and anyone else for the account.
 func clientKeyBlock(actor telamon.Actor, row queries.ClientCertificate) *telamon.KeyBlock {
 	block := &telamon.KeyBlock{SPKIHash: [32]byte(row.SpkiHash), Source: telamon.BlockedByStaff}
-	if actor.Kind != telamon.ActorOperator {
+	if !ofStaff(actor, telamon.AccountID(row.AccountID)) {
 		block.Account, block.Source = telamon.AccountID(row.AccountID), telamon.BlockedByAccount
 	}
 	return block
+}
+
+// ofStaff reports whether an actor, who may do something to what an account has, is one of
+// the CA's staff: an operator, or a user of another account.
+func ofStaff(actor telamon.Actor, owner telamon.AccountID) bool {
+	return actor.Kind == telamon.ActorOperator || actor.Kind == telamon.ActorUser && actor.Account != owner
 }

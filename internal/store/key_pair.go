@@ -171,7 +171,7 @@ func (db *DB) RevokeKeyPair(ctx context.Context, actor telamon.Actor, account te
 // otherwise for its account.
 func keyPairBlock(actor telamon.Actor, k *telamon.KeyPair) *telamon.KeyBlock {
 	block := &telamon.KeyBlock{SPKIHash: sha256.Sum256(k.SPKI), Source: telamon.BlockedByStaff, Serial: &k.Serial}
-	if actor.Kind != telamon.ActorOperator {
+	if !ofStaff(actor, k.Account) {
 		block.Account, block.Source = k.Account, telamon.BlockedByAccount
 	}
 	return block

@@ -17,7 +17,7 @@ func proposalOf(r queries.Proposal) telamon.Proposal {
 	return telamon.Proposal{
 		ID: telamon.ApprovalID(r.ID), Action: r.Action, Summary: r.Summary, Request: r.Request, RequestedBy: r.RequestedBy,
 		State: telamon.ProposalState(r.State), CreatedAt: timeOf(r.CreatedAt), ExpiresAt: timeOf(r.ExpiresAt), DecidedBy: r.DecidedBy,
-		DecidedAt: optional(r.DecidedAt), Outcome: r.Outcome,
+		DecidedAt: optional(r.DecidedAt), Outcome: r.Outcome, Account: telamon.AccountID(r.AccountID), User: telamon.UserID(r.UserID), Reason: r.Reason,
 	}
 }
 
@@ -39,7 +39,7 @@ func (db *DB) CreateProposal(ctx context.Context, actor telamon.Actor, p *telamo
 		p.State, p.CreatedAt = telamon.ProposalPending, timeOf(t.millis())
 		err = t.InsertProposal(ctx, queries.InsertProposalParams{
 			ID: p.ID.String(), Action: p.Action, Summary: p.Summary, Request: p.Request, RequestedBy: p.RequestedBy, CreatedAt: t.millis(),
-			ExpiresAt: p.ExpiresAt.UnixMilli(),
+			ExpiresAt: p.ExpiresAt.UnixMilli(), AccountID: p.Account.String(), UserID: p.User.String(),
 		})
 		if err != nil {
 			return fmt.Errorf("insert proposal %s: %w", p.ID, err)
@@ -73,17 +73,17 @@ func (db *DB) Proposals(ctx context.Context, page Page) ([]telamon.Proposal, err
 	return mapped(rows, proposalOf), nil
 }
 
-// DecideProposal moves a pending proposal to begun or rejected, by the name of one of the staff,
-// and writes the audit event. It reports Conflict with proposal_decided or
+// DecideProposal moves a pending proposal to begun or rejected, by the person who decides,
+// for a reason that may be empty, and writes the audit event. It reports Conflict with proposal_decided or
 // proposal_expired.
-func (db *DB) DecideProposal(ctx context.Context, actor telamon.Actor, p *telamon.Proposal, to telamon.ProposalState) error {
+func (db *DB) DecideProposal(ctx context.Context, actor telamon.Actor, p *telamon.Proposal, to telamon.ProposalState, reason string) error {
 	action := "proposal.reject"
 	if to == telamon.ProposalBegun {
 		action = "proposal.approve"
 	}
 	return db.update(ctx, func(t *txn) error {
 		changed, err := t.Queries.DecideProposal(ctx, queries.DecideProposalParams{
-			ID: p.ID.String(), ToState: string(to), DecidedBy: actor.StaffName(), Now: t.millis(),
+			ID: p.ID.String(), ToState: string(to), DecidedBy: actor.StaffName(), Now: t.millis(), Reason: reason,
 		})
 		if err != nil {
 			return fmt.Errorf("decide proposal %s: %w", p.ID, err)
@@ -94,7 +94,11 @@ func (db *DB) DecideProposal(ctx context.Context, actor telamon.Actor, p *telamo
 		if err := t.dropJob(ctx, JobProposalExpire, p.ID.String()); err != nil {
 			return err
 		}
-		return t.auditProposal(ctx, actor, action, p, map[string]any{"sha256": p.Hash(), "requested_by": p.RequestedBy})
+		after := map[string]any{"sha256": p.Hash(), "requested_by": p.RequestedBy}
+		if reason != "" {
+			after["reason"] = reason
+		}
+		return t.auditProposal(ctx, actor, action, p, after)
 	})
 }
 

@@ -63,8 +63,11 @@ type server struct {
 	mux *http.ServeMux
 }
 
+// An API serves the operator's API. Its methods do the same for the portal.
+type API struct{ s *server }
+
 // New returns the API.
-func New(cfg Config) http.Handler {
+func New(cfg Config) *API {
 	s := &server{Config: cfg, mux: http.NewServeMux()}
 	s.accountRoutes()
 	s.signInRoutes()
@@ -78,16 +81,20 @@ func New(cfg Config) http.Handler {
 	s.crlRoutes()
 	s.approvalRoutes()
 	s.caseRoutes()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if handler, pattern := s.mux.Handler(r); pattern == "" {
-			// The mux's own answer has the status: 404, or 405 with Allow.
-			recorded := &statusOnly{header: w.Header()}
-			handler.ServeHTTP(recorded, r)
-			s.refuse(w, r, recorded.status, fault.New(fault.NotFound, "no_such_route", "There is no such route, or not with this method."))
-			return
-		}
-		s.mux.ServeHTTP(w, r)
-	})
+	return &API{s}
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := a.s
+	if handler, pattern := s.mux.Handler(r); pattern == "" {
+		// The mux's own answer has the status: 404, or 405 with Allow.
+		recorded := &statusOnly{header: w.Header()}
+		handler.ServeHTTP(recorded, r)
+		s.refuse(w, r, recorded.status, fault.New(fault.NotFound, "no_such_route", "There is no such route, or not with this method."))
+		return
+	}
+	s.mux.ServeHTTP(w, r)
 }
 
 // statusOnly takes the status and header of an answer and drops its body.
@@ -112,10 +119,14 @@ type call struct {
 // the status, or with 204 if there is none.
 func (s *server) route(pattern string, status int, do func(ctx context.Context, c *call) (any, error)) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		c := &call{server: s, r: r, actor: telamon.Actor{Kind: telamon.ActorOperator, RequestID: web.RequestID(r.Context())}}
+		c := &call{server: s, r: r}
 		result, err := any(nil), error(nil)
-		if c.actor.Operator, err = s.operator(r); err == nil {
+		if c.actor, err = s.actor(r); err == nil {
 			result, err = do(r.Context(), c)
+		}
+		if in, ok := r.Context().Value(insideKey{}).(*inside); ok {
+			in.result, in.err = result, err
+			return
 		}
 		switch {
 		case err != nil:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type Approval struct {
 	ExpiresAt   time.Time             `json:"expires_at"`
 	DecidedBy   string                `json:"decided_by,omitempty"`
 	DecidedAt   *time.Time            `json:"decided_at,omitempty"`
+	Reason      string                `json:"reason,omitempty"` // why it was approved or rejected
 	Outcome     string                `json:"outcome,omitempty"`
 	SHA256      string                `json:"sha256"`  // of Request
 	Request     string                `json:"request"` // exactly what is carried out
@@ -34,7 +36,7 @@ type Approval struct {
 func approvalOf(p telamon.Proposal) Approval {
 	return Approval{
 		ID: p.ID, State: p.State, Action: p.Action, Summary: p.Summary, RequestedBy: p.RequestedBy, CreatedAt: p.CreatedAt,
-		ExpiresAt: p.ExpiresAt, DecidedBy: p.DecidedBy, DecidedAt: timeOf(p.DecidedAt), Outcome: p.Outcome, SHA256: p.Hash(),
+		ExpiresAt: p.ExpiresAt, DecidedBy: p.DecidedBy, DecidedAt: timeOf(p.DecidedAt), Reason: p.Reason, Outcome: p.Outcome, SHA256: p.Hash(),
 		Request: string(p.Request),
 	}
 }
@@ -42,6 +44,12 @@ func approvalOf(p telamon.Proposal) Approval {
 // Approve is the body that approves an act: the hash of the request that was looked at.
 type Approve struct {
 	SHA256 string `json:"sha256"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Reject is the body that rejects an act. It may be left out.
+type Reject struct {
+	Reason string `json:"reason,omitempty"`
 }
 
 // A proposed is a request as it waits for a second operator: it is sent through the
@@ -56,17 +64,66 @@ type proposed struct {
 // after its approval.
 type approvedKey struct{}
 
-// operator returns the name of the operator who makes a request, "" for whoever runs the
+// actor returns who makes a request: an operator, with a name unless it is whoever runs the
 // server. A request that was approved is that of who asked for it.
-func (s *server) operator(r *http.Request) (string, error) {
-	if p, ok := r.Context().Value(approvedKey{}).(*telamon.Proposal); ok {
-		return p.RequestedBy, nil
+func (s *server) actor(r *http.Request) (telamon.Actor, error) {
+	ctx := r.Context()
+	if in, ok := ctx.Value(insideKey{}).(*inside); ok {
+		return in.actor, nil
 	}
+	if p, ok := ctx.Value(approvedKey{}).(*telamon.Proposal); ok {
+		return s.Staff.Requester(ctx, p, web.RequestID(ctx))
+	}
+	actor := telamon.Actor{Kind: telamon.ActorOperator, RequestID: web.RequestID(ctx)}
 	if s.Operators == nil {
-		return "", nil
+		return actor, nil
 	}
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return s.Operators.Identify(web.PeerUID(r.Context()), token)
+	var err error
+	actor.Operator, err = s.Operators.Identify(web.PeerUID(ctx), token)
+	return actor, err
+}
+
+// insideKey is the key of an act of the portal in the context of its request.
+type insideKey struct{}
+
+// An inside is an act of the portal, which goes through the routes as a request does.
+type inside struct {
+	actor  telamon.Actor
+	result any
+	err    error
+}
+
+// Act has the actor do what a request of this method, path and body asks for, so that an act
+// which needs a second person waits as the same proposal, wherever it was asked for. It
+// returns what the route answers, and the faults of its use case.
+func (a *API) Act(ctx context.Context, actor telamon.Actor, method, path string, body any) (any, error) {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return nil, fmt.Errorf("encode a request: %w", err)
+		}
+	}
+	in := &inside{actor: actor}
+	r, err := http.NewRequestWithContext(context.WithValue(ctx, insideKey{}, in), method, path, bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("make a request: %w", err)
+	}
+	if _, pattern := a.s.mux.Handler(r); pattern == "" {
+		return nil, fmt.Errorf("there is no route %s %s", method, path)
+	}
+	a.s.mux.ServeHTTP(&recorder{header: http.Header{}}, r)
+	return in.result, in.err
+}
+
+// Approve has the actor approve a proposal, whose hash they have seen, and carries it out.
+// See [staff.Staff.ExecuteProposal].
+func (a *API) Approve(ctx context.Context, actor telamon.Actor, id telamon.ApprovalID, hash, reason string) (telamon.Proposal, error) {
+	return a.s.Staff.ExecuteProposal(ctx, actor, id, hash, reason, func(ctx context.Context, p *telamon.Proposal) string {
+		_, outcome := a.s.execute(ctx, p)
+		return outcome
+	})
 }
 
 // approve returns nil if the call may go on: its action needs no second operator, or had
@@ -99,7 +156,8 @@ func (s *server) execute(ctx context.Context, p *telamon.Proposal) (answer json.
 	if err := json.Unmarshal(p.Request, &in); err != nil {
 		return nil, unreadable
 	}
-	r, err := http.NewRequestWithContext(context.WithValue(ctx, approvedKey{}, p), in.Method, in.Path, strings.NewReader(in.Body))
+	ctx = context.WithValue(ctx, approvedKey{}, p)
+	r, err := http.NewRequestWithContext(ctx, in.Method, in.Path, strings.NewReader(in.Body))
 	if err != nil {
 		return nil, unreadable
 	}
@@ -149,7 +207,7 @@ func (s *server) approvalRoutes() {
 			return nil, err
 		}
 		var answer json.RawMessage
-		p, err := s.Staff.ExecuteProposal(ctx, c.actor, id, in.SHA256, func(ctx context.Context, p *telamon.Proposal) (outcome string) {
+		p, err := s.Staff.ExecuteProposal(ctx, c.actor, id, in.SHA256, in.Reason, func(ctx context.Context, p *telamon.Proposal) (outcome string) {
 			answer, outcome = s.execute(ctx, p)
 			return outcome
 		})
@@ -165,7 +223,13 @@ func (s *server) approvalRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		p, err := s.Staff.RejectProposal(ctx, c.actor, id)
+		var in Reject
+		if c.r.ContentLength != 0 {
+			if err := c.body(&in); err != nil {
+				return nil, err
+			}
+		}
+		p, err := s.Staff.RejectProposal(ctx, c.actor, id, in.Reason)
 		return approvalOf(p), err
 	})
 }

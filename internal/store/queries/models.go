@@ -608,6 +608,26 @@ type Precertificate struct {
 	CreatedAt    int64
 }
 
+type ProblemReport struct {
+	ID         string
+	Category   string
+	Reporter   string
+	Serials    string
+	Known      bool
+	Words      string
+	Address    string
+	State      string
+	ReceivedAt int64
+	AnswerBy   int64
+	AnsweredAt *int64
+	AnsweredBy string
+	ToldAt     *int64
+	DecidedAt  *int64
+	DecidedBy  string
+	Reason     string
+	CaseID     string
+}
+
 type Proposal struct {
 	ID          string
 	Action      string
@@ -620,6 +640,9 @@ type Proposal struct {
 	DecidedBy   string
 	DecidedAt   *int64
 	Outcome     string
+	AccountID   string
+	UserID      string
+	Reason      string
 }
 
 type QuotaLot struct {

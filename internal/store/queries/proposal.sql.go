@@ -10,14 +10,16 @@ import (
 )
 
 const decideProposal = `-- name: DecideProposal :execrows
-UPDATE proposal SET state = $1, decided_by = $2, decided_at = CAST($3 AS BIGINT)
- WHERE id = $4 AND state = 'pending' AND expires_at > CAST($3 AS BIGINT)
+UPDATE proposal SET state = $1, decided_by = $2, decided_at = CAST($3 AS BIGINT),
+       reason = $4
+ WHERE id = $5 AND state = 'pending' AND expires_at > CAST($3 AS BIGINT)
 `
 
 type DecideProposalParams struct {
 	ToState   string
 	DecidedBy string
 	Now       int64
+	Reason    string
 	ID        string
 }
 
@@ -26,6 +28,7 @@ func (q *Queries) DecideProposal(ctx context.Context, arg DecideProposalParams) 
 		arg.ToState,
 		arg.DecidedBy,
 		arg.Now,
+		arg.Reason,
 		arg.ID,
 	)
 	if err != nil {
@@ -69,9 +72,9 @@ func (q *Queries) ExpireProposal(ctx context.Context, arg ExpireProposalParams) 
 }
 
 const insertProposal = `-- name: InsertProposal :exec
-INSERT INTO proposal (id, action, summary, request, requested_by, state, created_at, expires_at, decided_by, outcome)
+INSERT INTO proposal (id, action, summary, request, requested_by, state, created_at, expires_at, decided_by, outcome, account_id, user_id, reason)
 VALUES ($1, $2, $3, $4, $5, 'pending', $6,
-        $7, '', '')
+        $7, '', '', $8, $9, '')
 `
 
 type InsertProposalParams struct {
@@ -82,6 +85,8 @@ type InsertProposalParams struct {
 	RequestedBy string
 	CreatedAt   int64
 	ExpiresAt   int64
+	AccountID   string
+	UserID      string
 }
 
 func (q *Queries) InsertProposal(ctx context.Context, arg InsertProposalParams) error {
@@ -93,12 +98,14 @@ func (q *Queries) InsertProposal(ctx context.Context, arg InsertProposalParams) 
 		arg.RequestedBy,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.AccountID,
+		arg.UserID,
 	)
 	return err
 }
 
 const pendingProposals = `-- name: PendingProposals :many
-SELECT id, action, summary, request, requested_by, state, created_at, expires_at, decided_by, decided_at, outcome
+SELECT id, action, summary, request, requested_by, state, created_at, expires_at, decided_by, decided_at, outcome, account_id, user_id, reason
   FROM proposal WHERE state = 'pending' AND expires_at > $1 ORDER BY expires_at, id
 `
 
@@ -123,6 +130,9 @@ func (q *Queries) PendingProposals(ctx context.Context, now int64) ([]Proposal, 
 			&i.DecidedBy,
 			&i.DecidedAt,
 			&i.Outcome,
+			&i.AccountID,
+			&i.UserID,
+			&i.Reason,
 		); err != nil {
 			return nil, err
 		}
@@ -138,7 +148,7 @@ func (q *Queries) PendingProposals(ctx context.Context, now int64) ([]Proposal, 
 }
 
 const proposal = `-- name: Proposal :one
-SELECT id, action, summary, request, requested_by, state, created_at, expires_at, decided_by, decided_at, outcome
+SELECT id, action, summary, request, requested_by, state, created_at, expires_at, decided_by, decided_at, outcome, account_id, user_id, reason
   FROM proposal WHERE id = $1
 `
 
@@ -157,12 +167,15 @@ func (q *Queries) Proposal(ctx context.Context, id string) (Proposal, error) {
 		&i.DecidedBy,
 		&i.DecidedAt,
 		&i.Outcome,
+		&i.AccountID,
+		&i.UserID,
+		&i.Reason,
 	)
 	return i, err
 }
 
 const proposals = `-- name: Proposals :many
-SELECT id, action, summary, request, requested_by, state, created_at, expires_at, decided_by, decided_at, outcome
+SELECT id, action, summary, request, requested_by, state, created_at, expires_at, decided_by, decided_at, outcome, account_id, user_id, reason
   FROM proposal WHERE id > $1 ORDER BY id LIMIT $2
 `
 
@@ -192,6 +205,9 @@ func (q *Queries) Proposals(ctx context.Context, arg ProposalsParams) ([]Proposa
 			&i.DecidedBy,
 			&i.DecidedAt,
 			&i.Outcome,
+			&i.AccountID,
+			&i.UserID,
+			&i.Reason,
 		); err != nil {
 			return nil, err
 		}
