@@ -2,9 +2,12 @@ package portal
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/portal/page"
+	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
@@ -73,7 +76,7 @@ func (f *face) ask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return f.render(w, r, http.StatusOK, askPage(approval{asked, account}))
+	return f.shell.Render(w, r, http.StatusOK, askPage(approval{asked, account}))
 }
 
 // approve serves POST /claims/approve/{value}, which the button sends. The link is
@@ -88,5 +91,57 @@ func (f *face) approve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return f.render(w, r, http.StatusOK, approvedPage(approval{Approval: approved}))
+	return f.shell.Render(w, r, http.StatusOK, approvedPage(approval{Approval: approved}))
+}
+
+// deadLink returns the problem of a link by which nothing can be approved (ACC-01).
+// Its status is 410 where the link was good once: it will not be again.
+func deadLink(status int, key string) page.Problem {
+	return page.Problem{Status: status, Tone: ui.Bad, Key: key, Code: "ACC-01"}
+}
+
+// foreign is the problem of a button that another site has pressed.
+var foreign = page.Problem{Status: http.StatusForbidden, Tone: ui.Bad, Key: "foreign", Bare: true}
+
+// approvalProblem returns the page of a fault of an approval.
+func approvalProblem(f *fault.Fault) page.Problem {
+	p := approvalProblemOf(f)
+	p.Bare = true
+	return p
+}
+
+func approvalProblemOf(f *fault.Fault) page.Problem {
+	switch f.Kind {
+	case fault.NotFound:
+		return deadLink(http.StatusNotFound, "link_unknown")
+	case fault.Conflict:
+		return conflict(f.Code)
+	case fault.Malformed, fault.Invalid, fault.Unauthenticated, fault.Denied:
+		return page.Problem{Status: http.StatusForbidden, Tone: ui.Bad, Key: "not_approvable", Detail: f.Detail}
+	case fault.NotReady, fault.Limited, fault.Unavailable:
+		p := page.Problem{Status: http.StatusServiceUnavailable, Tone: ui.Warn, Key: "busy"} // the outcome of a commit can be unknown
+		if f.Kind == fault.Limited {
+			p.Status = http.StatusTooManyRequests
+		}
+		return p
+	default:
+		return page.Problem{Status: http.StatusInternalServerError, Tone: ui.Warn, Key: "broken"}
+	}
+}
+
+// isApproval reports whether a request is for the page of an approval.
+func isApproval(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, ApprovePath) }
+
+// conflict returns the problem of a link that was good once and is not any more.
+func conflict(code string) page.Problem {
+	switch code {
+	case "approval_used":
+		return deadLink(http.StatusGone, "link_used")
+	case "approval_expired":
+		return deadLink(http.StatusGone, "link_expired")
+	case "claim_moved":
+		return deadLink(http.StatusGone, "link_moved")
+	default:
+		return deadLink(http.StatusGone, "link_changed")
+	}
 }

@@ -2,7 +2,6 @@ package portal
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,16 +11,12 @@ import (
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/portal/access"
+	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/store"
 )
-
-// maxRows is how many objects of a kind a page reads at most.
-const maxRows = 1000
-
-// attentionSpan is how long before its end a certificate needs somebody.
-const attentionSpan = 30 * 24 * time.Hour
 
 // A standing is what an account has, as far as the person may see it.
 type standing struct {
@@ -37,16 +32,16 @@ type standing struct {
 func (c *call) standing(ctx context.Context) (*standing, error) {
 	s := &standing{}
 	var errs [4]error
-	s.offers, errs[0] = c.iam.Offers(ctx, c.actor, c.account())
-	s.identities, errs[1] = c.iam.Identities(ctx, c.actor, c.account(), store.Page{Limit: maxRows})
-	s.credentials, errs[2] = c.iam.Credentials(ctx, c.actor, c.account(), store.Page{Limit: maxRows})
-	s.certs, errs[3] = c.clientCerts(ctx)
+	s.offers, errs[0] = c.iam.Offers(ctx, c.Actor, c.Account())
+	s.identities, errs[1] = c.iam.Identities(ctx, c.Actor, c.Account(), store.Page{Limit: page.MaxRows})
+	s.credentials, errs[2] = c.iam.Credentials(ctx, c.Actor, c.Account(), store.Page{Limit: page.MaxRows})
+	s.certs, errs[3] = access.ClientCerts(ctx, c.iam, c.Actor, c.Account())
 	for _, err := range errs {
 		if err != nil && !fault.Is(err, fault.Denied) { // what a role does not show is left out
 			return nil, err
 		}
 	}
-	now := c.clock.Now()
+	now := c.Clock.Now()
 	s.credentials = slices.DeleteFunc(s.credentials, func(k telamon.Credential) bool { return k.State == telamon.Deleted })
 	s.certs = slices.DeleteFunc(s.certs, func(k telamon.ClientCert) bool { return k.State == telamon.Revoked || !k.NotAfter.After(now) })
 	return s, c.addUse(ctx, s)
@@ -63,11 +58,11 @@ func (c *call) addUse(ctx context.Context, s *standing) error {
 			pairs = append(pairs, k.Pair)
 		}
 	}
-	actor := c.actor
+	actor := c.Actor
 	seen := map[telamon.IdentityID]bool{}
 	for _, pair := range pairs {
 		actor.Pair = pair // of a credential of the account
-		of, err := c.iam.PairOf(ctx, c.actor, c.account(), pair)
+		of, err := c.iam.PairOf(ctx, c.Actor, c.Account(), pair)
 		if err != nil {
 			return err
 		}
@@ -81,7 +76,7 @@ func (c *call) addUse(ctx context.Context, s *standing) error {
 		}
 		seen[of.Identity] = true
 		_, n, err = c.ra.Claims(ctx, actor, ra.ClaimListing{
-			Kind: telamon.ClaimDomain, Status: telamon.ClaimVerified, To: c.clock.Now(), Page: 1, PerPage: 1,
+			Kind: telamon.ClaimDomain, Status: telamon.ClaimVerified, To: c.Clock.Now(), Page: 1, PerPage: 1,
 		})
 		if err != nil && !fault.Is(err, fault.Denied) {
 			return err
@@ -91,20 +86,14 @@ func (c *call) addUse(ctx context.Context, s *standing) error {
 	return nil
 }
 
-// clientCerts lists the mTLS certificates of the account that are for credentials.
-func (c *call) clientCerts(ctx context.Context) ([]telamon.ClientCert, error) {
-	certs, err := c.iam.ClientCerts(ctx, c.actor, c.account(), store.Page{Limit: maxRows})
-	return slices.DeleteFunc(certs, func(k telamon.ClientCert) bool { return k.User != "" }), err
-}
-
 // dashboard serves GET /: what is to be done, in the order in which one thing needs
 // another.
 func (c *call) dashboard() error {
-	s, err := c.standing(c.r.Context())
+	s, err := c.standing(c.R.Context())
 	if err != nil {
 		return err
 	}
-	return c.show(http.StatusOK, c.say("dashboard.title"), dashboardPage(c.steps(s), c.attention(s)))
+	return c.Show(http.StatusOK, c.Say("dashboard.title"), dashboardPage(c.steps(s), c.attention(s)))
 }
 
 // steps are the way to the first certificate.
@@ -129,19 +118,19 @@ func (c *call) steps(s *standing) []ui.Step {
 	credentials := len(slices.DeleteFunc(slices.Clone(s.credentials), func(k telamon.Credential) bool { return k.State != telamon.Active }))
 	certs := len(slices.DeleteFunc(slices.Clone(s.certs), func(k telamon.ClientCert) bool { return k.State != telamon.Active }))
 	steps := []ui.Step{
-		c.step("dashboard.service", len(services), strings.Join(services, ", "), c.say("dashboard.service.blocked"), c.actIf(authz.SubscriptionRead, "nav.services", servicesPath)),
-		c.step("dashboard.identity", len(identities), strings.Join(identities, ", "), c.identityWaits(len(services), waiting), c.actIf(authz.IdentityRead, "nav.identities", identitiesPath)),
-		c.step("dashboard.credential", credentials, "", blockedUnless(len(services) > 0 && len(identities) > 0, c.say("dashboard.credential.blocked")),
-			c.actIf(authz.CredentialCreate, "dashboard.credential.act", credentialNewPath)),
-		c.step("dashboard.mtls", certs, "", blockedUnless(credentials > 0, c.say("dashboard.mtls.blocked")),
-			c.actIf(authz.ClientCertificateIssue, "dashboard.mtls.act", mtlsNewPath)),
+		c.step("dashboard.service", len(services), strings.Join(services, ", "), c.Say("dashboard.service.blocked"), c.ActIf(authz.SubscriptionRead, "nav.services", page.ServicesPath)),
+		c.step("dashboard.identity", len(identities), strings.Join(identities, ", "), c.identityWaits(len(services), waiting), c.ActIf(authz.IdentityRead, "nav.identities", page.IdentitiesPath)),
+		c.step("dashboard.credential", credentials, "", blockedUnless(len(services) > 0 && len(identities) > 0, c.Say("dashboard.credential.blocked")),
+			c.ActIf(authz.CredentialCreate, "dashboard.credential.act", page.CredentialNewPath)),
+		c.step("dashboard.mtls", certs, "", blockedUnless(credentials > 0, c.Say("dashboard.mtls.blocked")),
+			c.ActIf(authz.ClientCertificateIssue, "dashboard.mtls.act", page.MTLSNewPath)),
 	}
 	if demands || len(services) == 0 {
-		steps = append(steps, c.step("dashboard.domain", int(s.domains), "", blockedUnless(credentials > 0, c.say("dashboard.domain.blocked")), nil))
+		steps = append(steps, c.step("dashboard.domain", int(s.domains), "", blockedUnless(credentials > 0, c.Say("dashboard.domain.blocked")), nil))
 	}
-	blocked := blockedUnless(credentials > 0, c.say("dashboard.certificate.blocked"))
+	blocked := blockedUnless(credentials > 0, c.Say("dashboard.certificate.blocked"))
 	if blocked == "" {
-		blocked = blockedUnless(!demands || s.domains > 0, c.say("dashboard.certificate.needs_domain"))
+		blocked = blockedUnless(!demands || s.domains > 0, c.Say("dashboard.certificate.needs_domain"))
 	}
 	return append(steps, c.step("dashboard.certificate", int(s.issued), "", blocked, nil))
 }
@@ -149,8 +138,8 @@ func (c *call) steps(s *standing) []ui.Step {
 // step is one step, which is done if there are any.
 func (c *call) step(key string, n int, names, blocked string, act *ui.Link) ui.Step {
 	return ui.Step{
-		Title: c.say(key + ".title"), Lead: c.say(key + ".lead"), Done: n > 0, Blocked: blocked, Act: act,
-		Note: c.many(key+".note", n, "names", names),
+		Title: c.Say(key + ".title"), Lead: c.Say(key + ".lead"), Done: n > 0, Blocked: blocked, Act: act,
+		Note: c.Many(key+".note", n, "names", names),
 	}
 }
 
@@ -158,11 +147,11 @@ func (c *call) step(key string, n int, names, blocked string, act *ui.Link) ui.S
 func (c *call) identityWaits(services int, waiting string) string {
 	switch {
 	case waiting != "":
-		return c.say("dashboard.identity.waiting", "name", waiting)
+		return c.Say("dashboard.identity.waiting", "name", waiting)
 	case services == 0:
-		return c.say("dashboard.identity.needs_service")
+		return c.Say("dashboard.identity.needs_service")
 	}
-	return c.say("dashboard.identity.blocked")
+	return c.Say("dashboard.identity.blocked")
 }
 
 func blockedUnless(ok bool, reason string) string {
@@ -170,14 +159,6 @@ func blockedUnless(ok bool, reason string) string {
 		return ""
 	}
 	return reason
-}
-
-// actIf leads to a page if the person may do what it is for.
-func (c *call) actIf(action authz.Action, key, path string) *ui.Link {
-	if !c.may(action) {
-		return nil
-	}
-	return &ui.Link{Text: c.say(key), URL: path}
 }
 
 // An attention is one thing that needs somebody soon.
@@ -189,23 +170,12 @@ type attention struct {
 // attention lists what ends soon.
 func (c *call) attention(s *standing) []attention {
 	var list []attention
-	until := c.clock.Now().Add(attentionSpan)
+	until := c.Clock.Now().Add(page.AttentionSpan)
 	for _, k := range s.certs {
 		if k.State == telamon.Active && k.NotAfter.Before(until) {
-			list = append(list, attention{ui.Link{Text: c.say("dashboard.attention.mtls", "name", k.Serial.String()), URL: mtlsPath + "/" + k.ID.String()}, k.NotAfter})
+			list = append(list, attention{ui.Link{Text: c.Say("dashboard.attention.mtls", "name", k.Serial.String()), URL: page.MTLSPath + "/" + k.ID.String()}, k.NotAfter})
 		}
 	}
 	slices.SortFunc(list, func(a, b attention) int { return a.at.Compare(b.at) })
 	return list
-}
-
-// errNotFound is the fault of an address that leads to nothing of the account's.
-var errNotFound = fault.New(fault.NotFound, "page_not_found", "There is nothing at this address.")
-
-// orNotFound turns the error of an ID that cannot be read into a NotFound fault.
-func orNotFound(err error) error {
-	if err == nil {
-		return nil
-	}
-	return errors.Join(errNotFound, err)
 }

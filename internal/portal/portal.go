@@ -26,6 +26,9 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/iam"
+	"github.com/telamon-ca/telamon/internal/portal/access"
+	"github.com/telamon-ca/telamon/internal/portal/holdings"
+	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/signin"
@@ -67,37 +70,62 @@ const ApprovePath = "/claims/approve/"
 
 // face answers requests.
 type face struct {
+	shell     *page.Shell
 	approvals approvals
-	clock     telamon.Clock
-	log       *slog.Logger
-	platform  string
 	addresses *web.Limiter
 
 	signin *signin.Service // nil: nobody signs in
 	iam    *iam.IAM
 	ra     *ra.RA
 
-	atlasURL string
+	areas []area
 }
 
-// A router takes routes. It is an [http.ServeMux], or a test that looks at all of them.
-type router interface {
-	HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request))
-}
+// An area serves pages beside those of this package.
+type area interface{ Routes(page.Router) }
 
 // newFace returns a face without routes.
 func newFace(cfg Config) *face {
-	f := &face{
-		approvals: cfg.Approvals, clock: cfg.Clock, log: cfg.Log, platform: cfg.Platform, addresses: cfg.Addresses,
-		signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA, atlasURL: cfg.AtlasURL,
+	shell := page.New(page.Config{Clock: cfg.Clock, Log: cfg.Log, Platform: cfg.Platform, SignIn: cfg.SignIn})
+	return &face{
+		shell: shell, approvals: cfg.Approvals, addresses: cfg.Addresses, signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA,
+		areas: []area{
+			holdings.New(shell, cfg.IAM),
+			access.New(shell, cfg.IAM, cfg.AtlasURL),
+		},
 	}
-	if f.platform == "" {
-		f.platform = "Telamon"
+}
+
+// A call is one request of somebody who has signed in, or is about to.
+type call struct {
+	*page.Call
+	*face
+}
+
+// person is a handler for people who have signed in.
+func (f *face) person(h func(*call) error) http.HandlerFunc {
+	return f.shell.Person(func(c *page.Call) error { return h(&call{c, f}) })
+}
+
+// needs is a handler for people whose session needs just this.
+func (f *face) needs(need signin.Need, h func(*call) error) http.HandlerFunc {
+	return f.shell.Needs(need, func(c *page.Call) error { return h(&call{c, f}) })
+}
+
+// any is a handler for people with a session, whatever it needs.
+func (f *face) any(h func(*call) error) http.HandlerFunc {
+	return f.shell.AnySession(func(c *page.Call) error { return h(&call{c, f}) })
+}
+
+// pageRoutes are the pages of people who have signed in.
+func (f *face) pageRoutes(mux page.Router) {
+	mux.HandleFunc("GET /{$}", f.person((*call).dashboard))
+	f.factorRoutes(mux)
+	f.welcomeRoutes(mux)
+	f.settingsRoutes(mux)
+	for _, a := range f.areas {
+		a.Routes(mux)
 	}
-	if f.clock == nil {
-		f.clock = telamon.SystemClock{}
-	}
-	return f
 }
 
 // New returns the handler. It expects web.Clients and web.Instrument around it, and
@@ -107,21 +135,21 @@ func New(cfg Config) http.Handler {
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isApproval(r) {
-			f.problem(foreign)(w, r)
+			f.shell.Problem(foreign)(w, r)
 			return
 		}
-		f.problem(forged)(w, r)
+		f.shell.Problem(page.Forged)(w, r)
 	}))
 
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+ApprovePath+"{value}", f.handle(f.ask))
-	mux.HandleFunc("POST "+ApprovePath+"{value}", f.handle(f.approve))
-	mux.HandleFunc(ApprovePath+"{value}", f.notAllowed("GET, HEAD, POST"))
+	mux.HandleFunc("GET "+ApprovePath+"{value}", f.shell.HandleBy(approvalProblem, f.ask))
+	mux.HandleFunc("POST "+ApprovePath+"{value}", f.shell.HandleBy(approvalProblem, f.approve))
+	mux.HandleFunc(ApprovePath+"{value}", f.shell.NotAllowed("GET, HEAD, POST"))
 	for _, a := range ui.Assets {
-		mux.HandleFunc("GET "+a.Path, serveAsset(a))
-		mux.HandleFunc(a.Path, f.notAllowed("GET, HEAD"))
+		mux.HandleFunc("GET "+a.Path, page.ServeAsset(a))
+		mux.HandleFunc(a.Path, f.shell.NotAllowed("GET, HEAD"))
 	}
-	mux.HandleFunc("/", f.problem(noPage))
+	mux.HandleFunc("/", f.shell.Problem(page.NoPage))
 	if f.signin != nil {
 		f.signRoutes(mux)
 		f.pageRoutes(mux)
@@ -132,7 +160,7 @@ func New(cfg Config) http.Handler {
 // exact answers 404 for each path that http.ServeMux would redirect to a cleaner
 // one: no link of ours has such a path, and a redirect would repeat what it holds.
 func (f *face) exact(next http.Handler) http.Handler {
-	none := f.problem(noPage)
+	none := f.shell.Problem(page.NoPage)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/") || path.Clean(r.URL.Path) != r.URL.Path {
 			none(w, r)
@@ -155,11 +183,6 @@ var securityHeaders = map[string]string{
 	"Strict-Transport-Security":    "max-age=31536000",
 	"X-Content-Type-Options":       "nosniff",
 }
-
-// scriptsPolicy is the content security policy of pages that load scripts, which are
-// ours alone. Nothing is evaluated and nothing is inline.
-const scriptsPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; " +
-	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 // secured adds the security headers to every answer, and forbids to store it.
 func secured(next http.Handler) http.Handler {

@@ -7,21 +7,21 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/signin"
 )
 
 // The pages of one's own settings.
 const (
-	settingsPath = "/settings"
-	passwordPath = settingsPath + "/password"
-	sessionsPath = settingsPath + "/sessions"
-	factorsPath  = settingsPath + "/factors"
+	passwordPath = page.SettingsPath + "/password"
+	sessionsPath = page.SettingsPath + "/sessions"
+	factorsPath  = page.SettingsPath + "/factors"
 )
 
 // settingsRoutes are the pages of one's own settings.
-func (f *face) settingsRoutes(mux router) {
-	mux.HandleFunc("GET "+settingsPath, f.person((*call).settings))
+func (f *face) settingsRoutes(mux page.Router) {
+	mux.HandleFunc("GET "+page.SettingsPath, f.person((*call).settings))
 	mux.HandleFunc("GET "+passwordPath, f.person((*call).askPassword))
 	mux.HandleFunc("POST "+passwordPath, f.person((*call).changePassword))
 	mux.HandleFunc("POST "+sessionsPath+"/others", f.person((*call).endOtherSessions))
@@ -36,45 +36,45 @@ func (f *face) settingsRoutes(mux router) {
 
 // settings serves GET /settings: who one is here, and how one signs in.
 func (c *call) settings() error {
-	ctx := c.r.Context()
-	sessions, err := c.signin.Sessions(ctx, c.session)
+	ctx := c.R.Context()
+	sessions, err := c.signin.Sessions(ctx, c.Session)
 	if err != nil {
 		return err
 	}
-	factors, err := c.signin.Factors(ctx, c.session)
+	factors, err := c.signin.Factors(ctx, c.Session)
 	if err != nil {
 		return err
 	}
 	var roles []string
-	for _, code := range c.session.User.Roles {
+	for _, code := range c.Session.User.Roles {
 		name := code
-		if key := "role." + code; language(c.r).Has(key) {
-			name = c.say(key)
+		if key := "role." + code; page.LanguageOf(c.R).Has(key) {
+			name = c.Say(key)
 		}
 		roles = append(roles, name)
 	}
-	head := ui.Head{Title: c.say("settings.title"), Lead: c.say("settings.lead")}
+	head := ui.Head{Title: c.Say("settings.title"), Lead: c.Say("settings.lead")}
 	facts := []ui.Fact{
-		{Key: c.say("welcome.name"), Value: ui.Words(c.session.User.Name)},
-		{Key: c.say("sign_in.email"), Value: ui.Words(c.session.User.Email)},
-		{Key: c.say("approve.account"), Value: ui.Words(c.session.Account.Name)},
-		{Key: c.say("settings.roles"), Value: ui.Words(strings.Join(roles, ", "))},
+		{Key: c.Say("welcome.name"), Value: ui.Words(c.Session.User.Name)},
+		{Key: c.Say("sign_in.email"), Value: ui.Words(c.Session.User.Email)},
+		{Key: c.Say("approve.account"), Value: ui.Words(c.Session.Account.Name)},
+		{Key: c.Say("settings.roles"), Value: ui.Words(strings.Join(roles, ", "))},
 	}
-	return c.show(http.StatusOK, head.Title, settingsPage(head, facts, c.factorRows(factors), factors, sessions, c.session.ID))
+	return c.Show(http.StatusOK, head.Title, settingsPage(head, facts, c.factorRows(factors), factors, sessions, c.Session.ID))
 }
 
 // factorRows are the lines of second factors.
 func (c *call) factorRows(f signin.FactorInfo) []ui.Row {
 	var rows []ui.Row
-	remove := func(path string) []ui.Link { return []ui.Link{{Text: c.say("settings.remove"), URL: path}} }
+	remove := func(path string) []ui.Link { return []ui.Link{{Text: c.Say("settings.remove"), URL: path}} }
 	if f.TOTP {
 		rows = append(rows, ui.Row{
-			Cells: cells(ui.Words(c.say("enrol.totp")), ui.Words("–"), ui.Words("–")), Acts: remove(factorsPath + "/totp"),
+			Cells: page.Cells(ui.Words(c.Say("enrol.totp")), ui.Words("–"), ui.Words("–")), Acts: remove(factorsPath + "/totp"),
 		})
 	}
 	for _, k := range f.Passkeys {
 		rows = append(rows, ui.Row{
-			Cells: cells(ui.Words(c.say("enrol.passkey")+": "+k.Name), ui.Day(k.CreatedAt), ui.Day(k.LastUsedAt)), Acts: remove(factorsPath + "/passkeys/" + k.ID.String()),
+			Cells: page.Cells(ui.Words(c.Say("enrol.passkey")+": "+k.Name), ui.Day(k.CreatedAt), ui.Day(k.LastUsedAt)), Acts: remove(factorsPath + "/passkeys/" + k.ID.String()),
 		})
 	}
 	return rows
@@ -82,73 +82,70 @@ func (c *call) factorRows(f signin.FactorInfo) []ui.Row {
 
 // passwordFields are the present password and the new one.
 func (c *call) passwordFields() []ui.Field {
-	present := ui.Field{Name: "present", Label: c.say("settings.password.present"), Type: "password", Auto: "current-password", Require: true, Max: 1024, Focus: true}
-	return []ui.Field{present, passwordField(c.r, "reset.new.title")}
+	present := ui.Field{Name: "present", Label: c.Say("settings.password.present"), Type: "password", Auto: "current-password", Require: true, Max: 1024, Focus: true}
+	return []ui.Field{present, passwordField(c.R, "reset.new.title")}
 }
 
 // askPassword serves GET /settings/password.
 func (c *call) askPassword() error { return c.passwordPage(http.StatusOK, c.passwordFields()) }
 
 func (c *call) passwordPage(status int, fields []ui.Field) error {
-	title := c.say("settings.password.title")
-	head := ui.Head{Up: &ui.Link{Text: c.say("settings.title"), URL: settingsPath}, Title: title, Lead: c.say("settings.password.lead")}
-	form := ui.Form{Action: passwordPath, Button: title, Cancel: &ui.Link{Text: c.say("confirm.cancel"), URL: settingsPath}}
-	return c.show(status, title, formPage(head, form, fields))
+	title := c.Say("settings.password.title")
+	head := ui.Head{Up: &ui.Link{Text: c.Say("settings.title"), URL: page.SettingsPath}, Title: title, Lead: c.Say("settings.password.lead")}
+	form := ui.Form{Action: passwordPath, Button: title, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.SettingsPath}}
+	return c.Show(status, title, page.FormPage(head, form, fields))
 }
 
 // changePassword serves POST /settings/password.
 func (c *call) changePassword() error {
-	err := c.signin.ChangePassword(c.r.Context(), c.session, c.r.PostFormValue("present"), c.r.PostFormValue("password"))
+	err := c.signin.ChangePassword(c.R.Context(), c.Session, c.R.PostFormValue("present"), c.R.PostFormValue("password"))
 	if err != nil {
 		fields := c.passwordFields()
 		switch fault.From(err).Code {
 		case "password_wrong":
-			fields[0].Error = c.say("error.present")
+			fields[0].Error = c.Say("error.present")
 		case "too_many_attempts":
-			fields[0].Error = c.say("sign_in.locked.do")
+			fields[0].Error = c.Say("sign_in.locked.do")
 		default:
-			if !blame(c.r, fields, err, map[string]string{"password": "error.password"}) {
+			if !page.Blame(c.R, fields, err, map[string]string{"password": "error.password"}) {
 				return err
 			}
 		}
 		return c.passwordPage(http.StatusUnprocessableEntity, fields)
 	}
-	redirect(c.w, c.r, settingsPath)
-	return nil
+	return c.Redirect(page.SettingsPath)
 }
 
 // endOtherSessions serves POST /settings/sessions/others.
 func (c *call) endOtherSessions() error {
-	if _, err := c.signin.EndOtherSessions(c.r.Context(), c.session); err != nil {
+	if _, err := c.signin.EndOtherSessions(c.R.Context(), c.Session); err != nil {
 		return err
 	}
-	redirect(c.w, c.r, settingsPath)
-	return nil
+	return c.Redirect(page.SettingsPath)
 }
 
 // endSession serves POST /settings/sessions/{session}.
 func (c *call) endSession() error {
-	id, err := telamon.ParseSessionID(c.r.PathValue("session"))
+	id, err := telamon.ParseSessionID(c.R.PathValue("session"))
 	if err != nil {
-		return orNotFound(err)
+		return page.OrNotFound(err)
 	}
-	if err := c.signin.EndSession(c.r.Context(), c.session, id); err != nil {
+	if err := c.signin.EndSession(c.R.Context(), c.Session, id); err != nil {
 		return err
 	}
-	redirect(c.w, c.r, settingsPath)
-	return nil
+	return c.Redirect(page.SettingsPath)
 }
 
 // confirmFactor asks once before a factor is changed, after a factor was shown lately.
 func (c *call) confirmFactor(key, path string, danger bool, object []ui.Fact) error {
-	if err := authz.MustBeFresh(c.actor, c.clock.Now()); err != nil {
+	if err := authz.MustBeFresh(c.Actor, c.Clock.Now()); err != nil {
 		return err
 	}
-	return c.show(http.StatusOK, c.say(key+".ask"), confirmPage(
-		ui.Head{Up: &ui.Link{Text: c.say("settings.title"), URL: settingsPath}, Title: c.say(key + ".ask")},
+	return c.Show(http.StatusOK, c.Say(key+".ask"), page.ConfirmPage(
+		ui.Head{Up: &ui.Link{Text: c.Say("settings.title"), URL: page.SettingsPath}, Title: c.Say(key + ".ask")},
 		ui.Confirmation{
-			Object: object, Effects: []string{c.say(key + ".effect")},
-			Form: ui.Form{Action: path, Button: c.say(key + ".button"), Danger: danger, Cancel: &ui.Link{Text: c.say("confirm.cancel"), URL: settingsPath}},
+			Object: object, Effects: []string{c.Say(key + ".effect")},
+			Form: ui.Form{Action: path, Button: c.Say(key + ".button"), Danger: danger, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.SettingsPath}},
 		}))
 }
 
@@ -158,15 +155,14 @@ func (c *call) askRemoveTOTP() error {
 }
 
 // removeTOTP serves POST /settings/factors/totp.
-func (c *call) removeTOTP() error { return c.changed(c.signin.RemoveTOTP(c.r.Context(), c.session)) }
+func (c *call) removeTOTP() error { return c.changed(c.signin.RemoveTOTP(c.R.Context(), c.Session)) }
 
 // changed goes back to the settings if err is nil.
 func (c *call) changed(err error) error {
 	if err != nil {
 		return err
 	}
-	redirect(c.w, c.r, settingsPath)
-	return nil
+	return c.Redirect(page.SettingsPath)
 }
 
 // askNewCodes serves GET /settings/factors/codes.
@@ -176,34 +172,34 @@ func (c *call) askNewCodes() error {
 
 // newCodes serves POST /settings/factors/codes.
 func (c *call) newCodes() error {
-	codes, err := c.signin.NewRecoveryCodes(c.r.Context(), c.session)
+	codes, err := c.signin.NewRecoveryCodes(c.R.Context(), c.Session)
 	if err != nil {
 		return err
 	}
-	return c.renderScripted(c.w, c.r, http.StatusOK, recoveryPage(codes))
+	return c.Render(http.StatusOK, recoveryPage(codes))
 }
 
 // askRemovePasskey serves GET /settings/factors/passkeys/{passkey}.
 func (c *call) askRemovePasskey() error {
-	factors, err := c.signin.Factors(c.r.Context(), c.session)
+	factors, err := c.signin.Factors(c.R.Context(), c.Session)
 	if err != nil {
 		return err
 	}
 	for _, k := range factors.Passkeys {
-		if k.ID.String() == c.r.PathValue("passkey") {
+		if k.ID.String() == c.R.PathValue("passkey") {
 			return c.confirmFactor("settings.passkey", factorsPath+"/passkeys/"+k.ID.String(), true, []ui.Fact{
-				{Key: c.say("enrol.passkey"), Value: ui.Words(k.Name)}, {Key: c.say("credential.last_used"), Value: ui.Moment(k.LastUsedAt)},
+				{Key: c.Say("enrol.passkey"), Value: ui.Words(k.Name)}, {Key: c.Say("credential.last_used"), Value: ui.Moment(k.LastUsedAt)},
 			})
 		}
 	}
-	return errNotFound
+	return page.ErrNotFound
 }
 
 // removePasskey serves POST /settings/factors/passkeys/{passkey}.
 func (c *call) removePasskey() error {
-	id, err := telamon.ParsePasskeyID(c.r.PathValue("passkey"))
+	id, err := telamon.ParsePasskeyID(c.R.PathValue("passkey"))
 	if err != nil {
-		return orNotFound(err)
+		return page.OrNotFound(err)
 	}
-	return c.changed(c.signin.RemovePasskey(c.r.Context(), c.session, id))
+	return c.changed(c.signin.RemovePasskey(c.R.Context(), c.Session, id))
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -16,24 +17,23 @@ const (
 	registerPath = "/register"
 	resendPath   = "/register/resend"
 	resetPath    = "/reset"
-	signOutPath  = "/sign-out"
 )
 
 // signRoutes are the pages by which one gets in and out.
-func (f *face) signRoutes(mux router) {
-	mux.HandleFunc("GET "+signin.SignInPath, f.handle(f.askSignIn))
+func (f *face) signRoutes(mux page.Router) {
+	mux.HandleFunc("GET "+signin.SignInPath, f.shell.Handle(f.askSignIn))
 	mux.HandleFunc("POST "+signin.SignInPath, f.limited(f.signIn))
-	mux.HandleFunc("POST "+signOutPath, f.handle(f.signOut))
-	mux.HandleFunc("POST "+ui.LanguagePath, f.handle(f.chooseLanguage))
-	mux.HandleFunc("GET "+registerPath, f.handle(f.askRegister))
+	mux.HandleFunc("POST "+page.SignOutPath, f.shell.Handle(f.signOut))
+	mux.HandleFunc("POST "+ui.LanguagePath, f.shell.Handle(f.shell.ChooseLanguage))
+	mux.HandleFunc("GET "+registerPath, f.shell.Handle(f.askRegister))
 	mux.HandleFunc("POST "+registerPath, f.limited(f.register))
-	mux.HandleFunc("GET "+resendPath, f.handle(f.askResend))
+	mux.HandleFunc("GET "+resendPath, f.shell.Handle(f.askResend))
 	mux.HandleFunc("POST "+resendPath, f.limited(f.resend))
 	mux.HandleFunc("GET "+signin.VerifyPath+"{value}", f.limited(f.askVerify))
 	mux.HandleFunc("POST "+signin.VerifyPath+"{value}", f.limited(f.verify))
 	mux.HandleFunc("GET "+signin.InvitationPath+"{value}", f.limited(f.askInvitation))
 	mux.HandleFunc("POST "+signin.InvitationPath+"{value}", f.limited(f.acceptInvitation))
-	mux.HandleFunc("GET "+resetPath, f.handle(f.askReset))
+	mux.HandleFunc("GET "+resetPath, f.shell.Handle(f.askReset))
 	mux.HandleFunc("POST "+resetPath, f.limited(f.requestReset))
 	mux.HandleFunc("GET "+signin.ResetPath+"{value}", f.limited(f.askNewPassword))
 	mux.HandleFunc("POST "+signin.ResetPath+"{value}", f.limited(f.setNewPassword))
@@ -41,7 +41,7 @@ func (f *face) signRoutes(mux router) {
 
 // limited is a handler that one address may not call too often.
 func (f *face) limited(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
-	return f.handle(func(w http.ResponseWriter, r *http.Request) error {
+	return f.shell.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := f.addresses.Allow(web.AddressKey(web.ClientOf(r.Context()).Address)); err != nil {
 			return err
 		}
@@ -59,11 +59,11 @@ var signInNews = map[string]string{
 // askSignIn serves GET /sign-in.
 func (f *face) askSignIn(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	news, next := signInNews[q.Get("news")], ownPath(q.Get("next"))
+	news, next := signInNews[q.Get("news")], page.OwnPath(q.Get("next"))
 	if news == "" && q.Has("next") && next != "/" {
 		news = "sign_in.ended"
 	}
-	return f.renderScripted(w, r, http.StatusOK, signInPage("", next, news, ""))
+	return f.shell.RenderScripted(w, r, http.StatusOK, signInPage("", next, news, ""))
 }
 
 // signInRefusals are what the page says of faults of a sign-in, and with which status.
@@ -73,37 +73,37 @@ var signInRefusals = map[string]string{
 
 // signIn serves POST /sign-in.
 func (f *face) signIn(w http.ResponseWriter, r *http.Request) error {
-	email, next := r.PostFormValue("email"), ownPath(r.PostFormValue("next"))
-	value, _, err := f.signin.SignIn(r.Context(), email, r.PostFormValue("password"), clientOf(r))
+	email, next := r.PostFormValue("email"), page.OwnPath(r.PostFormValue("next"))
+	value, _, err := f.signin.SignIn(r.Context(), email, r.PostFormValue("password"), page.ClientOf(r))
 	if err != nil {
 		key := signInRefusals[fault.From(err).Code]
 		if key == "" {
 			return err
 		}
-		return f.renderScripted(w, r, http.StatusForbidden, signInPage(email, next, "", key))
+		return f.shell.RenderScripted(w, r, http.StatusForbidden, signInPage(email, next, "", key))
 	}
-	setSession(w, value)
-	redirect(w, r, next)
+	page.SetSession(w, value)
+	page.Redirect(w, r, next)
 	return nil
 }
 
 // signOut serves POST /sign-out.
 func (f *face) signOut(w http.ResponseWriter, r *http.Request) error {
-	if err := f.signin.SignOut(r.Context(), sessionValue(r), clientOf(r)); err != nil {
+	if err := f.signin.SignOut(r.Context(), page.SessionValue(r), page.ClientOf(r)); err != nil {
 		return err
 	}
-	setSession(w, "")
-	redirect(w, r, signin.SignInPath+"?news=signed-out")
+	page.SetSession(w, "")
+	page.Redirect(w, r, signin.SignInPath+"?news=signed-out")
 	return nil
 }
 
 // askRegister serves GET /register.
 func (f *face) askRegister(w http.ResponseWriter, r *http.Request) error {
-	return f.renderScripted(w, r, http.StatusOK, registerPage(f.registerFields(r, "")))
+	return f.shell.RenderScripted(w, r, http.StatusOK, registerPage(f.registerFields(r, "")))
 }
 
 func (f *face) registerFields(r *http.Request, email string) []ui.Field {
-	say := language(r).Say
+	say := page.LanguageOf(r).Say
 	return []ui.Field{
 		{Name: "email", Label: say("register.email"), Hint: say("register.email.hint"), Type: "email", Value: email, Auto: "username", Require: true, Max: 254, Focus: email == ""},
 		passwordField(r, "register.password"),
@@ -112,7 +112,7 @@ func (f *face) registerFields(r *http.Request, email string) []ui.Field {
 
 // passwordField asks for a new password.
 func passwordField(r *http.Request, key string) ui.Field {
-	say := language(r).Say
+	say := page.LanguageOf(r).Say
 	return ui.Field{
 		Name: "password", Label: say(key), Hint: say("register.password.hint"), Type: "password", Auto: "new-password", Require: true, Max: 1024,
 	}
@@ -122,42 +122,42 @@ func passwordField(r *http.Request, key string) ui.Field {
 // somebody's already.
 func (f *face) register(w http.ResponseWriter, r *http.Request) error {
 	email := r.PostFormValue("email")
-	err := f.signin.Register(r.Context(), email, r.PostFormValue("password"), language(r).Tag, clientOf(r))
+	err := f.signin.Register(r.Context(), email, r.PostFormValue("password"), page.LanguageOf(r).Tag, page.ClientOf(r))
 	if err != nil {
 		fields := f.registerFields(r, email)
-		if !blame(r, fields, err, map[string]string{"email": "error.email", "password": "error.password"}) {
+		if !page.Blame(r, fields, err, map[string]string{"email": "error.email", "password": "error.password"}) {
 			return err
 		}
-		return f.renderScripted(w, r, http.StatusUnprocessableEntity, registerPage(fields))
+		return f.shell.RenderScripted(w, r, http.StatusUnprocessableEntity, registerPage(fields))
 	}
-	return f.renderScripted(w, r, http.StatusOK, mailedPage("mailed.register", email))
+	return f.shell.RenderScripted(w, r, http.StatusOK, mailedPage("mailed.register", email))
 }
 
 // emailField asks for an address.
 func emailField(r *http.Request, email string) ui.Field {
 	return ui.Field{
-		Name: "email", Label: language(r).Say("sign_in.email"), Type: "email", Value: email, Auto: "username", Require: true, Max: 254, Focus: email == "",
+		Name: "email", Label: page.LanguageOf(r).Say("sign_in.email"), Type: "email", Value: email, Auto: "username", Require: true, Max: 254, Focus: email == "",
 	}
 }
 
 // askResend serves GET /register/resend.
 func (f *face) askResend(w http.ResponseWriter, r *http.Request) error {
-	return f.renderScripted(w, r, http.StatusOK, askEmailPage("resend.title", resendPath, emailField(r, "")))
+	return f.shell.RenderScripted(w, r, http.StatusOK, askEmailPage("resend.title", resendPath, emailField(r, "")))
 }
 
 // resend serves POST /register/resend.
 func (f *face) resend(w http.ResponseWriter, r *http.Request) error {
-	return f.mailTo(w, r, "resend.title", resendPath, "mailed.register", f.signin.ResendVerification(r.Context(), r.PostFormValue("email"), clientOf(r)))
+	return f.mailTo(w, r, "resend.title", resendPath, "mailed.register", f.signin.ResendVerification(r.Context(), r.PostFormValue("email"), page.ClientOf(r)))
 }
 
 // askReset serves GET /reset.
 func (f *face) askReset(w http.ResponseWriter, r *http.Request) error {
-	return f.renderScripted(w, r, http.StatusOK, askEmailPage("reset.title", resetPath, emailField(r, "")))
+	return f.shell.RenderScripted(w, r, http.StatusOK, askEmailPage("reset.title", resetPath, emailField(r, "")))
 }
 
 // requestReset serves POST /reset.
 func (f *face) requestReset(w http.ResponseWriter, r *http.Request) error {
-	return f.mailTo(w, r, "reset.title", resetPath, "mailed.reset", f.signin.RequestReset(r.Context(), r.PostFormValue("email"), clientOf(r)))
+	return f.mailTo(w, r, "reset.title", resetPath, "mailed.reset", f.signin.RequestReset(r.Context(), r.PostFormValue("email"), page.ClientOf(r)))
 }
 
 // mailTo answers a form that asked for a mail: with the form again if err blames the
@@ -165,18 +165,18 @@ func (f *face) requestReset(w http.ResponseWriter, r *http.Request) error {
 func (f *face) mailTo(w http.ResponseWriter, r *http.Request, title, path, message string, err error) error {
 	email := r.PostFormValue("email")
 	if err == nil {
-		return f.renderScripted(w, r, http.StatusOK, mailedPage(message, email))
+		return f.shell.RenderScripted(w, r, http.StatusOK, mailedPage(message, email))
 	}
 	fields := []ui.Field{emailField(r, email)}
-	if !blame(r, fields, err, map[string]string{"email": "error.email"}) {
+	if !page.Blame(r, fields, err, map[string]string{"email": "error.email"}) {
 		return err
 	}
-	return f.renderScripted(w, r, http.StatusUnprocessableEntity, askEmailPage(title, path, fields[0]))
+	return f.shell.RenderScripted(w, r, http.StatusUnprocessableEntity, askEmailPage(title, path, fields[0]))
 }
 
 // verifyField asks for the password that was chosen at the registration.
 func verifyField(r *http.Request) ui.Field {
-	say := language(r).Say
+	say := page.LanguageOf(r).Say
 	return ui.Field{
 		Name: "password", Label: say("verify.password"), Hint: say("verify.password.hint"), Type: "password", Auto: "current-password", Require: true, Max: 1024, Focus: true,
 	}
@@ -190,9 +190,9 @@ func (f *face) askVerify(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if r.URL.Query().Has("not-me") {
-		return f.renderScripted(w, r, http.StatusOK, discardPage())
+		return f.shell.RenderScripted(w, r, http.StatusOK, discardPage())
 	}
-	return f.renderScripted(w, r, http.StatusOK, verifyPage(email, verifyField(r)))
+	return f.shell.RenderScripted(w, r, http.StatusOK, verifyPage(email, verifyField(r)))
 }
 
 // verifyRefusals are what the page says of faults of a password.
@@ -202,13 +202,13 @@ var verifyRefusals = map[string]string{"password_wrong": "error.registered", "to
 func (f *face) verify(w http.ResponseWriter, r *http.Request) error {
 	ctx, value := r.Context(), r.PathValue("value")
 	if r.PostFormValue("act") == "discard" {
-		if err := f.signin.DiscardRegistration(ctx, value, clientOf(r)); err != nil {
+		if err := f.signin.DiscardRegistration(ctx, value, page.ClientOf(r)); err != nil {
 			return err
 		}
-		redirect(w, r, signin.SignInPath+"?news=discarded")
+		page.Redirect(w, r, signin.SignInPath+"?news=discarded")
 		return nil
 	}
-	err := f.signin.Verify(ctx, value, r.PostFormValue("password"), clientOf(r))
+	err := f.signin.Verify(ctx, value, r.PostFormValue("password"), page.ClientOf(r))
 	if err != nil {
 		key := verifyRefusals[fault.From(err).Code]
 		if key == "" {
@@ -219,10 +219,10 @@ func (f *face) verify(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		field := verifyField(r)
-		field.Error = language(r).Say(key)
-		return f.renderScripted(w, r, http.StatusUnprocessableEntity, verifyPage(email, field))
+		field.Error = page.LanguageOf(r).Say(key)
+		return f.shell.RenderScripted(w, r, http.StatusUnprocessableEntity, verifyPage(email, field))
 	}
-	redirect(w, r, signin.SignInPath+"?news=verified")
+	page.Redirect(w, r, signin.SignInPath+"?news=verified")
 	return nil
 }
 
@@ -231,50 +231,28 @@ func (f *face) askNewPassword(w http.ResponseWriter, r *http.Request) error {
 	if err := f.signin.CheckLink(r.Context(), r.PathValue("value"), store.LinkReset); err != nil {
 		return err
 	}
-	return f.renderScripted(w, r, http.StatusOK, newPasswordPage(passwordField(r, "reset.new.title")))
+	return f.shell.RenderScripted(w, r, http.StatusOK, newPasswordPage(passwordField(r, "reset.new.title")))
 }
 
 // setNewPassword serves POST /reset/{value}.
 func (f *face) setNewPassword(w http.ResponseWriter, r *http.Request) error {
-	err := f.signin.Reset(r.Context(), r.PathValue("value"), r.PostFormValue("password"), clientOf(r))
+	err := f.signin.Reset(r.Context(), r.PathValue("value"), r.PostFormValue("password"), page.ClientOf(r))
 	if err != nil {
 		fields := []ui.Field{passwordField(r, "reset.new.title")}
-		if !blame(r, fields, err, map[string]string{"password": "error.password"}) {
+		if !page.Blame(r, fields, err, map[string]string{"password": "error.password"}) {
 			return err
 		}
-		return f.renderScripted(w, r, http.StatusUnprocessableEntity, newPasswordPage(fields[0]))
+		return f.shell.RenderScripted(w, r, http.StatusUnprocessableEntity, newPasswordPage(fields[0]))
 	}
-	setSession(w, "")
-	redirect(w, r, signin.SignInPath+"?news=reset")
+	page.SetSession(w, "")
+	page.Redirect(w, r, signin.SignInPath+"?news=reset")
 	return nil
-}
-
-// blame puts what is wrong with a form's values beside their fields, and reports whether
-// err says any of it. A path of err without a message in keys shows err's own words.
-func blame(r *http.Request, fields []ui.Field, err error, keys map[string]string) bool {
-	flt := fault.From(err)
-	if flt.Kind != fault.Invalid && flt.Kind != fault.Malformed && flt.Kind != fault.Conflict && flt.Kind != fault.Denied && flt.Kind != fault.NotReady {
-		return false
-	}
-	found := false
-	for _, wrong := range flt.Fields {
-		for i := range fields {
-			if fields[i].Name != wrong.Path || fields[i].Error != "" {
-				continue
-			}
-			fields[i].Error, found = wrong.Problem, true
-			if key := keys[wrong.Path]; key != "" {
-				fields[i].Error = language(r).Say(key)
-			}
-		}
-	}
-	return found
 }
 
 // invitationFields ask an invited person for what is not known of them.
 func invitationFields(r *http.Request, name string) []ui.Field {
 	return []ui.Field{
-		{Name: "name", Label: language(r).Say("welcome.name"), Value: name, Auto: "name", Require: true, Max: 128, Focus: name == ""},
+		{Name: "name", Label: page.LanguageOf(r).Say("welcome.name"), Value: name, Auto: "name", Require: true, Max: 128, Focus: name == ""},
 		passwordField(r, "register.password"),
 	}
 }
@@ -285,24 +263,24 @@ func (f *face) askInvitation(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return f.renderScripted(w, r, http.StatusOK, invitationPage(invited.Account, invited.Email, invitationFields(r, "")))
+	return f.shell.RenderScripted(w, r, http.StatusOK, invitationPage(invited.Account, invited.Email, invitationFields(r, "")))
 }
 
 // acceptInvitation serves POST /invitation/{value}.
 func (f *face) acceptInvitation(w http.ResponseWriter, r *http.Request) error {
 	ctx, value, name := r.Context(), r.PathValue("value"), r.PostFormValue("name")
-	err := f.signin.AcceptInvitation(ctx, value, name, r.PostFormValue("password"), clientOf(r))
+	err := f.signin.AcceptInvitation(ctx, value, name, r.PostFormValue("password"), page.ClientOf(r))
 	if err == nil {
-		redirect(w, r, signin.SignInPath+"?news=verified")
+		page.Redirect(w, r, signin.SignInPath+"?news=verified")
 		return nil
 	}
 	fields := invitationFields(r, name)
-	if !blame(r, fields, err, map[string]string{"name": "error.required", "password": "error.password"}) {
+	if !page.Blame(r, fields, err, map[string]string{"name": "error.required", "password": "error.password"}) {
 		return err
 	}
 	invited, err := f.signin.Invitation(ctx, value)
 	if err != nil {
 		return err
 	}
-	return f.renderScripted(w, r, http.StatusUnprocessableEntity, invitationPage(invited.Account, invited.Email, fields))
+	return f.shell.RenderScripted(w, r, http.StatusUnprocessableEntity, invitationPage(invited.Account, invited.Email, fields))
 }

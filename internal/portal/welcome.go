@@ -4,36 +4,31 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
-// The pages of the first sign-in.
-const (
-	welcomePath   = "/welcome"
-	agreementPath = "/welcome/agreement"
-)
-
 // welcomeRoutes are the pages of the first sign-in.
-func (f *face) welcomeRoutes(mux router) {
-	mux.HandleFunc("GET "+welcomePath, f.needs(signin.NeedProfile, (*call).askProfile))
-	mux.HandleFunc("POST "+welcomePath, f.needs(signin.NeedProfile, (*call).completeProfile))
-	mux.HandleFunc("GET "+agreementPath, f.needs(signin.NeedAgreement, (*call).askAgreement))
-	mux.HandleFunc("POST "+agreementPath, f.needs(signin.NeedAgreement, (*call).acceptAgreement))
+func (f *face) welcomeRoutes(mux page.Router) {
+	mux.HandleFunc("GET "+page.WelcomePath, f.needs(signin.NeedProfile, (*call).askProfile))
+	mux.HandleFunc("POST "+page.WelcomePath, f.needs(signin.NeedProfile, (*call).completeProfile))
+	mux.HandleFunc("GET "+page.AgreementPath, f.needs(signin.NeedAgreement, (*call).askAgreement))
+	mux.HandleFunc("POST "+page.AgreementPath, f.needs(signin.NeedAgreement, (*call).acceptAgreement))
 }
 
 // welcomeWizard is the frame of the first sign-in.
 func (c *call) welcomeWizard(step int) ui.Wizard {
-	return ui.Wizard{Current: step, Steps: []string{c.say("welcome.step.profile"), c.say("welcome.step.agreement"), c.say("welcome.step.factor")}}
+	return ui.Wizard{Current: step, Steps: []string{c.Say("welcome.step.profile"), c.Say("welcome.step.agreement"), c.Say("welcome.step.factor")}}
 }
 
 // profileFields are what the first page asks.
 func (c *call) profileFields(value func(string) string) []ui.Field {
 	field := func(name, auto string, required bool) ui.Field {
-		f := ui.Field{Name: name, Label: c.say("welcome." + name), Value: value(name), Auto: auto, Require: required, Max: 128}
+		f := ui.Field{Name: name, Label: c.Say("welcome." + name), Value: value(name), Auto: auto, Require: required, Max: 128}
 		if !required {
-			f.Label += " " + c.say("form.optional")
+			f.Label += " " + c.Say("form.optional")
 		}
 		return f
 	}
@@ -42,17 +37,17 @@ func (c *call) profileFields(value func(string) string) []ui.Field {
 		field("company", "organization", true), field("street", "address-line1", false), field("postal_code", "postal-code", false),
 		field("locality", "address-level2", true), field("state", "address-level1", false), field("country", "country", true),
 	}
-	fields[3].Hint = c.say("welcome.company.hint")
+	fields[3].Hint = c.Say("welcome.company.hint")
 	fields[5].Narrow = true
-	fields[8].Narrow, fields[8].Max, fields[8].Hint = true, 2, c.say("welcome.country.hint")
+	fields[8].Narrow, fields[8].Max, fields[8].Hint = true, 2, c.Say("welcome.country.hint")
 	return fields
 }
 
 // kindField asks whom the account is for.
 func (c *call) kindField(value string) ui.Field {
-	return ui.Field{Name: "kind", Label: c.say("welcome.kind"), Value: value, Require: true, Options: []ui.Option{
-		{Value: string(store.AccountDirect), Text: c.say("welcome.kind.direct")},
-		{Value: string(store.AccountServiceProvider), Text: c.say("welcome.kind.service_provider"), Hint: c.say("welcome.kind.service_provider.hint")},
+	return ui.Field{Name: "kind", Label: c.Say("welcome.kind"), Value: value, Require: true, Options: []ui.Option{
+		{Value: string(store.AccountDirect), Text: c.Say("welcome.kind.direct")},
+		{Value: string(store.AccountServiceProvider), Text: c.Say("welcome.kind.service_provider"), Hint: c.Say("welcome.kind.service_provider.hint")},
 	}}
 }
 
@@ -62,14 +57,14 @@ func (c *call) askProfile() error {
 }
 
 func (c *call) profilePage(status int, fields []ui.Field, kind ui.Field) error {
-	return c.renderScripted(c.w, c.r, status, profilePage(c.welcomeWizard(0), fields, kind))
+	return c.Render(status, profilePage(c.welcomeWizard(0), fields, kind))
 }
 
 // completeProfile serves POST /welcome.
 func (c *call) completeProfile() error {
-	value := func(name string) string { return strings.TrimSpace(c.r.PostFormValue(name)) }
-	err := c.signin.CompleteProfile(c.r.Context(), c.session, signin.Profile{
-		Name: value("name"), JobTitle: value("job_title"), Phone: value("phone"), Locale: language(c.r).Tag,
+	value := func(name string) string { return strings.TrimSpace(c.R.PostFormValue(name)) }
+	err := c.signin.CompleteProfile(c.R.Context(), c.Session, signin.Profile{
+		Name: value("name"), JobTitle: value("job_title"), Phone: value("phone"), Locale: page.LanguageOf(c.R).Tag,
 		Company: store.Company{
 			Name: value("company"), Street: value("street"), PostalCode: value("postal_code"), Locality: value("locality"), State: value("state"),
 			Country: strings.ToUpper(value("country")),
@@ -84,14 +79,13 @@ func (c *call) completeProfile() error {
 				keys[f.Name] = "error.required"
 			}
 		}
-		if !blame(c.r, fields, err, keys) {
+		if !page.Blame(c.R, fields, err, keys) {
 			return err
 		}
 		last := len(fields) - 1
 		return c.profilePage(http.StatusUnprocessableEntity, fields[:last], fields[last])
 	}
-	redirect(c.w, c.r, "/")
-	return nil
+	return c.Redirect("/")
 }
 
 // askAgreement serves GET /welcome/agreement.
@@ -100,19 +94,18 @@ func (c *call) askAgreement() error {
 }
 
 func (c *call) agreementPage(status int, problem string) error {
-	field := ui.Field{Name: "accept", Label: c.say("agreement.accept"), Value: c.signin.Agreement(), Error: problem, Require: true}
-	return c.renderScripted(c.w, c.r, status, agreementPage(c.welcomeWizard(1), c.signin.Agreement(), field))
+	field := ui.Field{Name: "accept", Label: c.Say("agreement.accept"), Value: c.signin.Agreement(), Error: problem, Require: true}
+	return c.Render(status, agreementPage(c.welcomeWizard(1), c.signin.Agreement(), field))
 }
 
 // acceptAgreement serves POST /welcome/agreement.
 func (c *call) acceptAgreement() error {
-	accepted := c.r.PostFormValue("accept")
+	accepted := c.R.PostFormValue("accept")
 	if accepted == "" {
-		return c.agreementPage(http.StatusUnprocessableEntity, c.say("error.agreement"))
+		return c.agreementPage(http.StatusUnprocessableEntity, c.Say("error.agreement"))
 	}
-	if err := c.signin.AcceptAgreement(c.r.Context(), c.session, accepted); err != nil {
+	if err := c.signin.AcceptAgreement(c.R.Context(), c.Session, accepted); err != nil {
 		return err
 	}
-	redirect(c.w, c.r, "/")
-	return nil
+	return c.Redirect("/")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"golang.org/x/text/language"
 )
 
-//go:embed messages/*.json
+//go:embed messages/*/*.json
 var messageFiles embed.FS
 
 // A Language is the messages in one language. It must not be changed.
@@ -34,18 +35,41 @@ var (
 
 var matcher = language.NewMatcher([]language.Tag{language.English, language.German})
 
-// readLanguage reads messages that are part of the program: a file that cannot be
-// read fails every test.
+// readLanguage reads messages that are part of the program: a file for each area, which
+// is the first word of its keys. A file that cannot be read fails every test.
 func readLanguage(tag, name, group string) *Language {
-	text, err := messageFiles.ReadFile("messages/" + tag + ".json")
+	l := &Language{Tag: tag, Name: name, group: group, messages: map[string]string{}}
+	dir := "messages/" + tag
+	files, err := messageFiles.ReadDir(dir)
 	if err != nil {
 		panic(err)
 	}
-	l := &Language{Tag: tag, Name: name, group: group}
-	if err := json.Unmarshal(text, &l.messages); err != nil {
-		panic(fmt.Errorf("messages/%s.json: %w", tag, err))
+	for _, f := range files {
+		area, err := readArea(dir + "/" + f.Name())
+		if err != nil {
+			panic(fmt.Errorf("%s/%s: %w", dir, f.Name(), err))
+		}
+		maps.Copy(l.messages, area)
 	}
 	return l
+}
+
+// readArea reads the messages of one area.
+func readArea(file string) (messages map[string]string, err error) {
+	text, err := messageFiles.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &messages); err != nil {
+		return nil, err
+	}
+	area := strings.TrimSuffix(path.Base(file), ".json")
+	for key := range messages {
+		if !strings.HasPrefix(key, area+".") {
+			return nil, fmt.Errorf("the key %s is of another area", key)
+		}
+	}
+	return messages, nil
 }
 
 // Choose returns the language that fits best: the one with the tag chosen if there is

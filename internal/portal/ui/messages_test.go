@@ -52,7 +52,7 @@ func TestLanguages(t *testing.T) {
 func goFiles(t *testing.T) map[string]*ast.File {
 	t.Helper()
 	parsed := map[string]*ast.File{}
-	for _, pattern := range []string{"*.go", "../*.go"} {
+	for _, pattern := range []string{"*.go", "../*.go", "../*/*.go"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("no files match %s: %v", pattern, err)

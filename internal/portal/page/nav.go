@@ -1,0 +1,48 @@
+package page
+
+import (
+	"strings"
+
+	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/portal/ui"
+)
+
+// An entry is one item of the navigation.
+type entry struct {
+	key, path string
+	action    authz.Action // that one must be allowed to see it; "" for everybody
+}
+
+// navigation is the order of the user's work. A group of which nothing may be seen is
+// left out.
+var navigation = [][]entry{
+	{{"nav.dashboard", HomePath, ""}},
+	{{"nav.services", ServicesPath, authz.SubscriptionRead}, {"nav.identities", IdentitiesPath, authz.IdentityRead}},
+	{{"nav.credentials", CredentialsPath, authz.CredentialRead}, {"nav.mtls", MTLSPath, authz.ClientCertificateRead}},
+	{{"nav.settings", SettingsPath, ""}},
+}
+
+// Chrome is what is around a page: the navigation, as far as the person may go.
+func (c *Call) Chrome() ui.Chrome {
+	var groups []ui.NavGroup
+	for _, all := range navigation {
+		var group ui.NavGroup
+		for _, e := range all {
+			if e.action == "" || c.May(e.action) {
+				group.Items = append(group.Items, ui.NavItem{Text: c.Say(e.key), URL: e.path, Current: c.isBelow(e.path)})
+			}
+		}
+		if len(group.Items) > 0 {
+			groups = append(groups, group)
+		}
+	}
+	return ui.Chrome{
+		Groups: groups, Account: c.Session.Account.Name, User: c.Session.User.Name, Email: c.Session.User.Email, Home: HomePath,
+		Me: []ui.Link{{Text: c.Say("nav.settings"), URL: SettingsPath}}, SignOut: SignOutPath,
+	}
+}
+
+// isBelow reports whether the page is that of the path, or of one object of its list.
+func (c *Call) isBelow(path string) bool {
+	return c.R.URL.Path == path || path != HomePath && strings.HasPrefix(c.R.URL.Path, path+"/")
+}

@@ -1,0 +1,41 @@
+package page
+
+// The paths of the pages, in the order of the navigation. What belongs to one object is
+// below the path of its list.
+const (
+	HomePath = "/"
+
+	ServicesPath   = "/services"
+	QuotesPath     = "/quotes"
+	IdentitiesPath = "/identities"
+
+	CredentialsPath        = "/credentials"
+	CredentialNewPath      = CredentialsPath + "/new"
+	MTLSPath               = "/mtls"
+	MTLSNewPath            = MTLSPath + "/new"
+	ClientCertificatesPath = "/client-certificates"
+	ServiceUsersPath       = "/service-users"
+
+	DomainsPath        = "/domains"
+	DomainNewPath      = DomainsPath + "/new"
+	CertificatesPath   = "/certificates"
+	CertificateNewPath = CertificatesPath + "/new"
+	ReportsPath        = "/reports"
+
+	MembersPath  = "/members"
+	AuditPath    = "/audit"
+	MailPath     = "/mail"
+	MePath       = "/me"
+	SettingsPath = "/settings"
+
+	// Those of the CA's own staff.
+	OperatorPath = "/operator"
+	VettingPath  = OperatorPath + "/vetting"
+
+	// Those of signing in, beside the paths of package signin.
+	SignOutPath      = "/sign-out"
+	WelcomePath      = "/welcome"
+	AgreementPath    = "/welcome/agreement"
+	SecondFactorPath = "/second-factor"
+	EnrolPath        = "/second-factor/enrol"
+)
