@@ -156,6 +156,7 @@ func (a *App) wire(ctx context.Context) error {
 		Store: a.Store, Directory: a.Directory, Issuance: a.Issuance, Keys: a.Keys, Clock: a.Clock, Log: a.Log,
 		ClientKeyTypes: a.Config.MTLSKeyTypes, ClientSeriesRSA: SeriesClientRSA, ClientSeriesEC: SeriesClientEC,
 		KeyCheck: a.KeyCheck, Passwords: a.passwords, NoCertSelfIssue: !a.Config.DigiCertONE.AllowCertSelfIssue,
+		Platform: a.Config.Mail.Platform, PortalURL: a.Config.portalURL(),
 	})
 	a.Signing = signing.New(signing.Config{
 		Store: a.Store, Issuance: a.Issuance, Keys: a.CAKeys, ReadKeys: a.Keys.Refresh, Clock: a.Clock, Log: a.Log, Series: SeriesSigning,

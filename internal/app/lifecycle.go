@@ -36,6 +36,9 @@ func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, er
 	if m.Template == notify.TemplateCaseOverdue {
 		return a.Staff.RenderMail(ctx, m)
 	}
+	if m.Template == notify.TemplateClientCertsExpiring {
+		return a.IAM.RenderMail(ctx, m)
+	}
 	if signin.IsTemplate(m.Template) {
 		if a.SignIn == nil { // the portal has gone, and its links with it
 			return notify.Message{}, notify.ErrMoot

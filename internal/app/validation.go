@@ -253,6 +253,7 @@ func (a *App) wireJobs() error {
 	}
 	handlers := a.RA.Handlers()
 	maps.Copy(handlers, a.Staff.Handlers())
+	maps.Copy(handlers, a.IAM.Handlers())
 	handlers[store.JobMailSend] = jobs.Handler{
 		Run: outbox.Send, GivenUp: outbox.GiveUp, AtOnce: mailsAtOnce, Lease: mailLease, Attempts: mailAttempts,
 	}

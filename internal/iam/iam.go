@@ -62,6 +62,9 @@ type Config struct {
 	// NoCertSelfIssue refuses to make, enable, disable and delete certificates of users on
 	// the word of a client certificate alone: an API key must be shown.
 	NoCertSelfIssue bool
+	// Platform is the name of the installation in mails, and PortalURL the address of the
+	// portal, without a final slash, that they lead to; "" leaves the link out.
+	Platform, PortalURL string
 }
 
 // maxRefusals is how many different refused logins, and as many refused tokens and
@@ -84,6 +87,8 @@ type IAM struct {
 
 	noCertSelfIssue bool
 
+	platform, portalURL string // in mails
+
 	links                                      chainLinks
 	uses                                       firstUses
 	lastUses                                   lastUses
@@ -97,7 +102,7 @@ func New(cfg Config) *IAM {
 	s := &IAM{
 		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, keys: cfg.Keys, clock: cfg.Clock, log: cfg.Log,
 		keycheck: cfg.KeyCheck, clientKeyTypes: cfg.ClientKeyTypes, passwords: cmp.Or(cfg.Passwords, password.NewHasher()),
-		keyMaking: semaphore.NewWeighted(keysAtOnce()), noCertSelfIssue: cfg.NoCertSelfIssue,
+		keyMaking: semaphore.NewWeighted(keysAtOnce()), noCertSelfIssue: cfg.NoCertSelfIssue, platform: cfg.Platform, portalURL: cfg.PortalURL,
 		clientSeries:  map[string]string{"RSA": cfg.ClientSeriesRSA, "ECDSA": cfg.ClientSeriesEC},
 		refusedLogins: audit.NewCounter(cfg.Clock, string(authz.CredentialLogin), maxRefusals),
 		refusedTokens: audit.NewCounter(cfg.Clock, actionToken, maxRefusals),

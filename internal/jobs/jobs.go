@@ -46,6 +46,27 @@ func Backoff(attempt int) time.Duration {
 	return wait + rand.N(wait/5)
 }
 
+// NextHour returns the next time after now at which it is that hour, in UTC: for work that
+// comes once a day.
+func NextHour(now time.Time, hour int) time.Time {
+	now = now.UTC()
+	next := time.Date(now.Year(), now.Month(), now.Day(), hour, 0, 0, 0, time.UTC)
+	if !next.After(now) {
+		next = next.AddDate(0, 0, 1)
+	}
+	return next
+}
+
+// NextDay returns when daily work comes again that was due at a time: a day later, so that
+// none is left out, unless it was away for more than a week, of which nobody wants to hear.
+func NextDay(due, now time.Time, hour int) time.Time {
+	next := due.AddDate(0, 0, 1)
+	if ahead := NextHour(now, hour); next.Before(ahead.AddDate(0, 0, -7)) {
+		return ahead
+	}
+	return next
+}
+
 // Config names what a runner is made of.
 type Config struct {
 	Store    *store.DB

@@ -11,6 +11,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/jobs"
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -38,20 +39,10 @@ const (
 // remindHour is when, in UTC, people are told each day.
 const remindHour = 5
 
-// nextRemindHour returns the next time after now at which people are told.
-func nextRemindHour(now time.Time) time.Time {
-	now = now.UTC()
-	next := time.Date(now.Year(), now.Month(), now.Day(), remindHour, 0, 0, 0, time.UTC)
-	if !next.After(now) {
-		next = next.AddDate(0, 0, 1)
-	}
-	return next
-}
-
 // StartJobs makes sure that the work that comes again by itself is there. It is called
 // at each start.
 func (ra *RA) StartJobs(ctx context.Context) error {
-	return ra.store.EnsureJob(ctx, store.Job{Kind: store.JobCertificateRemind, RunAt: nextRemindHour(ra.clock.Now())})
+	return ra.store.EnsureJob(ctx, store.Job{Kind: store.JobCertificateRemind, RunAt: jobs.NextHour(ra.clock.Now(), remindHour)})
 }
 
 // CertificatesParams are the parameters of a mail about certificates.
@@ -91,11 +82,7 @@ func (ra *RA) remindOfCertificates(ctx context.Context, job store.Job) (time.Tim
 		pairs = pairs[n:]
 	}
 	ra.wake()
-	next := until.Add(day)
-	if ahead := nextRemindHour(ra.clock.Now()); next.Before(ahead.Add(-7 * day)) {
-		next = ahead // it was away for so long that these reminders are of no use
-	}
-	return next, nil
+	return jobs.NextDay(until, ra.clock.Now(), remindHour), nil
 }
 
 // remindAccount writes the mails of an account, if there is anything to tell.

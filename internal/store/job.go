@@ -21,6 +21,7 @@ const (
 
 	// Tells each day of certificates that expire soon; there is one, with the key "".
 	JobCertificateRemind = "certificate.remind"
+	JobClientCertRemind  = "client_certificate.remind" // likewise, of client certificates
 )
 
 // A Job is work that one process does at a time, and another one if that dies.

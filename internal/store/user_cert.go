@@ -72,7 +72,9 @@ func (db *DB) UserCertsOfAccount(ctx context.Context, account telamon.AccountID)
 	if err != nil {
 		return nil, db.judge(ctx, fmt.Errorf("list client certificates of users of %s: %w", account, err))
 	}
-	return mapped(rows, func(r queries.UserCertFactsOfAccountRow) telamon.ClientCert { return clientCertOf(queries.ClientCertFactsRow(r)) }), nil
+	return mapped(rows, func(r queries.UserCertFactsOfAccountRow) telamon.ClientCert {
+		return clientCertOf(queries.ClientCertFactsRow(r))
+	}), nil
 }
 
 // UserCert returns a client certificate of a user of the account. It reports NotFound, of
