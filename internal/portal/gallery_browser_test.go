@@ -1,10 +1,8 @@
 package portal_test
 
 import (
-	"compress/gzip"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -21,40 +19,8 @@ import (
 
 	"github.com/telamon-ca/telamon/internal/portal"
 	"github.com/telamon-ca/telamon/internal/testkit"
+	"github.com/telamon-ca/telamon/internal/testkit/browse"
 )
-
-// axe returns the source of axe-core.
-func axe(t *testing.T) string {
-	t.Helper()
-	f, err := os.Open("testdata/axe/axe.min.js.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// runAxe is what axe finds of serious or critical impact, one finding a line.
-const runAxe = `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations
-	.filter(v => v.impact === "serious" || v.impact === "critical")
-	.flatMap(v => v.nodes.map(n => v.id + " at " + n.target.join(" ") + ": " + (n.any[0] || n.all[0] || n.none[0] || {message: v.help}).message)).join("\n"))`
-
-// checkAxe holds that axe, which is in the page, finds nothing serious there.
-func (b *browser) checkAxe(t *testing.T, name string) {
-	t.Helper()
-	findings := run(t, b, chromedp.Evaluate[string](runAxe, chromedp.EvalAwaitPromise))
-	for finding := range strings.Lines(findings) {
-		t.Errorf("%s: %s", name, strings.TrimSpace(finding))
-	}
-}
 
 // serveGallery serves the gallery and returns its address.
 func serveGallery(t *testing.T) string {
@@ -78,7 +44,7 @@ const shifts = `new Promise(done => { let sum = 0;
 
 // TestGallery looks at every component in a browser.
 func TestGallery(t *testing.T) {
-	b, address := openBrowser(t), serveGallery(t)
+	b, address := browse.Start(t), serveGallery(t)
 	t.Run("pages", func(t *testing.T) { lookAtGallery(t, b, address) })
 	t.Run("keyboard", func(t *testing.T) { walkByKeyboard(t, b, address) })
 	t.Run("with scripts", func(t *testing.T) { useScripts(t, b, address) })
@@ -87,17 +53,17 @@ func TestGallery(t *testing.T) {
 
 // lookAtGallery looks at every page in each width and colour scheme: nothing is cut off
 // or wider than the page, nothing moves, and axe finds nothing serious.
-func lookAtGallery(t *testing.T, b *browser, address string) {
-	source := axe(t)
+func lookAtGallery(t *testing.T, b *browse.Browser, address string) {
+	source := browse.Axe(t)
 	pictures := os.Getenv("TELAMON_TEST_SCREENSHOTS") != ""
 	for _, path := range slices.Sorted(maps.Keys(galleryPages())) {
 		name := strings.ReplaceAll(strings.TrimPrefix(path, "/"), "/", "-")
-		b.look(t, 1280, 800, "light")
-		b.do(t, chromedp.Navigate(address+path))
-		if moved := run(t, b, chromedp.Evaluate[float64](shifts, chromedp.EvalAwaitPromise)); moved > 0 {
+		b.Look(t, 1280, 800, "light")
+		b.Do(t, chromedp.Navigate(address+path))
+		if moved := browse.Run(t, b, chromedp.Evaluate[float64](shifts, chromedp.EvalAwaitPromise)); moved > 0 {
 			t.Errorf("%s: the page moves by %.4f", name, moved)
 		}
-		b.do(t, chromedp.Evaluate[chromedp.Void](source+"\n;undefined"))
+		b.Do(t, chromedp.Evaluate[chromedp.Void](source+"\n;undefined"))
 		for _, width := range []int64{1280, 768, 360} {
 			for _, scheme := range []string{"light", "dark"} {
 				axed := (width == 1280) == (scheme == "light") && width != 768
@@ -105,33 +71,33 @@ func lookAtGallery(t *testing.T, b *browser, address string) {
 					continue
 				}
 				full := fmt.Sprintf("%s-%d-%s", name, width, scheme)
-				b.look(t, width, 800, scheme)
-				b.shoot(t, full)
-				b.check(t, full, width)
+				b.Look(t, width, 800, scheme)
+				b.Shoot(t, full)
+				b.Check(t, full, width)
 				if axed {
-					b.checkAxe(t, full)
+					b.CheckAxe(t, full)
 				}
 			}
 		}
-		b.look(t, 320, 640, "light")
-		if wide := run(t, b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > 320 {
+		b.Look(t, 320, 640, "light")
+		if wide := browse.Run(t, b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > 320 {
 			t.Errorf("%s: at 320 px the page is %d px wide", name, wide)
 		}
 	}
-	b.quiet(t)
+	b.Quiet(t)
 }
 
 // walkByKeyboard walks through a page by the tabulator: whatever can be reached shows
 // that it has been, and is seen.
-func walkByKeyboard(t *testing.T, b *browser, address string) {
-	b.look(t, 1280, 800, "light")
+func walkByKeyboard(t *testing.T, b *browse.Browser, address string) {
+	b.Look(t, 1280, 800, "light")
 	for _, path := range []string{"/gallery/form", "/gallery/pick", "/gallery/secret", "/gallery/table"} {
-		b.do(t, chromedp.Navigate(address+path))
-		b.do(t, chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
+		b.Do(t, chromedp.Navigate(address+path))
+		b.Do(t, chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
 		reached := map[string]bool{}
 		for range 80 {
-			b.do(t, chromedp.KeyEvent(kb.Tab))
-			at := run(t, b, chromedp.Evaluate[string](`(e => {
+			b.Do(t, chromedp.KeyEvent(kb.Tab))
+			at := browse.Run(t, b, chromedp.Evaluate[string](`(e => {
 				if (e === document.body) return "";
 				const shows = e => { for (const p of [null, "::after"]) { const s = getComputedStyle(e, p); if (s.outlineStyle === "solid" && parseFloat(s.outlineWidth) >= 2) return true; } return false; };
 				const r = e.getBoundingClientRect();
@@ -154,14 +120,14 @@ func walkByKeyboard(t *testing.T, b *browser, address string) {
 
 // doWithoutScripts holds that nothing is left out of a page where no script runs, but
 // what only scripts can do; that secrets are readable; and that the menu opens.
-func doWithoutScripts(t *testing.T, b *browser, address string) {
-	if err := command(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+func doWithoutScripts(t *testing.T, b *browse.Browser, address string) {
+	if err := browse.Command(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
 		t.Fatal(err)
 	}
-	b.look(t, 360, 800, "light")
-	b.do(t, chromedp.Navigate(address+"/gallery/secret"))
+	b.Look(t, 360, 800, "light")
+	b.Do(t, chromedp.Navigate(address+"/gallery/secret"))
 	visible := func(selector string) bool {
-		return run(t, b, chromedp.Evaluate[bool](fmt.Sprintf(`document.querySelector(%q).checkVisibility()`, selector)))
+		return browse.Run(t, b, chromedp.Evaluate[bool](fmt.Sprintf(`document.querySelector(%q).checkVisibility()`, selector)))
 	}
 	if !visible("[data-secret-value]") || visible("[data-secret-cover]") || visible(".copy") {
 		t.Error("without scripts the secret is covered, or there are buttons that do nothing")
@@ -169,28 +135,28 @@ func doWithoutScripts(t *testing.T, b *browser, address string) {
 	if visible("#nav a") {
 		t.Error("the menu is open")
 	}
-	b.do(t, chromedp.Click(chromedp.CSS(".menu-button")), chromedp.WaitVisible(chromedp.CSS("#nav a")))
-	b.quiet(t)
+	b.Do(t, chromedp.Click(chromedp.CSS(".menu-button")), chromedp.WaitVisible(chromedp.CSS("#nav a")))
+	b.Quiet(t)
 }
 
 // useScripts holds what scripts add: copying says so, secrets are covered and can be
 // shown, and quick choices fill a date in.
-func useScripts(t *testing.T, b *browser, address string) {
-	b.look(t, 1280, 800, "light")
-	b.do(t, chromedp.Navigate(address+"/gallery/secret"), chromedp.WaitVisible(chromedp.CSS("[data-secret-cover]")))
-	b.do(t, chromedp.Click(chromedp.CSS("[data-reveal]")), chromedp.WaitVisible(chromedp.CSS("[data-secret-value]")))
-	b.do(t, chromedp.Click(chromedp.CSS(".secret .copy:not([data-reveal])")), chromedp.WaitVisible(chromedp.CSS(".copy.is-done")))
-	if said := run(t, b, chromedp.Text(chromedp.CSS("[role=status]"))); said != "Copied" {
+func useScripts(t *testing.T, b *browse.Browser, address string) {
+	b.Look(t, 1280, 800, "light")
+	b.Do(t, chromedp.Navigate(address+"/gallery/secret"), chromedp.WaitVisible(chromedp.CSS("[data-secret-cover]")))
+	b.Do(t, chromedp.Click(chromedp.CSS("[data-reveal]")), chromedp.WaitVisible(chromedp.CSS("[data-secret-value]")))
+	b.Do(t, chromedp.Click(chromedp.CSS(".secret .copy:not([data-reveal])")), chromedp.WaitVisible(chromedp.CSS(".copy.is-done")))
+	if said := browse.Run(t, b, chromedp.Text(chromedp.CSS("[role=status]"))); said != "Copied" {
 		t.Errorf("after copying, %q is said", said)
 	}
-	b.do(t, chromedp.Navigate(address+"/gallery/form"), chromedp.Click(chromedp.CSS(".quick-choice:last-child")))
-	if ends := run(t, b, chromedp.Value(chromedp.ID("f-ends"))); ends != "2031-11-21" {
+	b.Do(t, chromedp.Navigate(address+"/gallery/form"), chromedp.Click(chromedp.CSS(".quick-choice:last-child")))
+	if ends := browse.Run(t, b, chromedp.Value(chromedp.ID("f-ends"))); ends != "2031-11-21" {
 		t.Errorf("the longest date is %q", ends)
 	}
-	if focused := run(t, b, chromedp.Evaluate[bool](`document.querySelector("main").contains(document.activeElement)`)); !focused {
+	if focused := browse.Run(t, b, chromedp.Evaluate[bool](`document.querySelector("main").contains(document.activeElement)`)); !focused {
 		t.Error("the summary of errors does not get the focus")
 	}
-	b.quiet(t)
+	b.Quiet(t)
 }
 
 // maxPage is how many octets a page may be with all that it loads, without
