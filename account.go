@@ -3,6 +3,7 @@ package telamon
 import (
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -172,11 +173,23 @@ const (
 type Identity struct {
 	ID        IdentityID
 	Account   AccountID
+	Type      IdentityType      // empty: an operator made it, who alone vets it
 	Name      string            // a free label
 	Data      map[string]string // by subject_dn member, such as "organization"
+	Customer  *Contact          // of a service provider's customer; nil: it is the account's own
 	State     IdentityState
+	VettedAt  time.Time // when it became active the last time; zero: never, or by an older release
 	ExpiresAt time.Time // zero: never
-	CreatedAt time.Time
+	// Requesters are the users who alone may request certificates for it; nil: whoever has
+	// a role for that. Credentials are not bound by it.
+	Requesters []UserID
+	CreatedAt  time.Time
+}
+
+// MayRequest reports whether the user is among those who may request certificates for the
+// identity.
+func (i *Identity) MayRequest(user UserID) bool {
+	return i.Requesters == nil || slices.Contains(i.Requesters, user)
 }
 
 // A Pair is one subscription and one identity of one account.

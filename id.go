@@ -46,6 +46,9 @@ type (
 	sessionKind      struct{}
 	invitationKind   struct{}
 	passkeyKind      struct{}
+	vettingCaseKind  struct{}
+	vettingCheckKind struct{}
+	evidenceKind     struct{}
 )
 
 // ProcessKind is the kind of IDs that name a running process and what is its own:
@@ -81,6 +84,9 @@ func (mailedLinkKind) prefix() string   { return "lnk" }
 func (sessionKind) prefix() string      { return "ses" }
 func (invitationKind) prefix() string   { return "inv" }
 func (passkeyKind) prefix() string      { return "pky" }
+func (vettingCaseKind) prefix() string  { return "vet" }
+func (vettingCheckKind) prefix() string { return "vck" }
+func (evidenceKind) prefix() string     { return "evd" }
 func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
@@ -114,6 +120,9 @@ type (
 	SessionID      = ID[sessionKind]
 	InvitationID   = ID[invitationKind]
 	PasskeyID      = ID[passkeyKind]
+	VettingCaseID  = ID[vettingCaseKind]
+	VettingCheckID = ID[vettingCheckKind]
+	EvidenceID     = ID[evidenceKind]
 )
 
 // idEncoding keeps the order of the bytes that it encodes.
@@ -198,6 +207,9 @@ var (
 	NewRegistrationID = NewID[registrationKind]
 	NewMailedLinkID   = NewID[mailedLinkKind]
 	NewSessionID      = NewID[sessionKind]
+	NewVettingCaseID  = NewID[vettingCaseKind]
+	NewVettingCheckID = NewID[vettingCheckKind]
+	NewEvidenceID     = NewID[evidenceKind]
 	NewInvitationID   = NewID[invitationKind]
 	NewPasskeyID      = NewID[passkeyKind]
 )
@@ -238,6 +250,9 @@ var (
 	ParseSessionID      = ParseID[sessionKind]
 	ParseInvitationID   = ParseID[invitationKind]
 	ParsePasskeyID      = ParseID[passkeyKind]
+	ParseVettingCaseID  = ParseID[vettingCaseKind]
+	ParseVettingCheckID = ParseID[vettingCheckKind]
+	ParseEvidenceID     = ParseID[evidenceKind]
 )
 
 // String returns the ID as it is stored and printed.

@@ -66,6 +66,11 @@ const (
 	IdentityExpire   Action = "identity.expire"
 	IdentityWithdraw Action = "identity.withdraw"
 
+	IdentityRequesters Action = "identity.name_requesters" // who may request certificates for it
+
+	VettingRead   Action = "vetting.read"   // cases, their checklists and evidence
+	VettingRecord Action = "vetting.record" // what was checked, and evidence of it
+
 	ServiceCreate Action = "service.create"
 	ServiceRead   Action = "service.read"
 	ServiceUpdate Action = "service.update"
@@ -145,7 +150,7 @@ var actions = []Action{
 	UserUpdate, UserLock, UserUnlock, UserInvite, UserResetFactor, SessionEnd, RoleRead,
 	APITokenCreate, APITokenRead, APITokenUpdate, APITokenDisable, APITokenEnable, APITokenDelete,
 	IdentityCreate, IdentityRead, IdentitySubmit, IdentityProcess, IdentityActivate, IdentityReject, IdentityExpire,
-	IdentityWithdraw,
+	IdentityWithdraw, IdentityRequesters, VettingRead, VettingRecord,
 	ServiceCreate, ServiceRead, ServiceUpdate,
 	SubscriptionCreate, SubscriptionRead, SubscriptionGrant,
 	CredentialCreate, CredentialRead, CredentialDisable, CredentialEnable, CredentialDelete, CredentialRelink,

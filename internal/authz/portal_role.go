@@ -46,7 +46,7 @@ var (
 	// Whoever has a role at all sees what the account consists of.
 	basics = []Action{AccountRead, SubscriptionRead, IdentityRead, StatisticsRead, PolicyRead, RoleRead}
 
-	identityWork = []Action{IdentityCreate, IdentityRead, IdentitySubmit, IdentityWithdraw}
+	identityWork = []Action{IdentityCreate, IdentityRead, IdentitySubmit, IdentityWithdraw, IdentityRequesters}
 
 	certificateWork = []Action{
 		CertificateIssue, CertificateRead, CertificateRevoke, CertificateRekey, CertificateEvidence, ClaimRead,
@@ -95,6 +95,7 @@ var portalGrants = map[string]map[Action]Reach{
 	RoleAuditor:            ofAccount(slices.Concat(basics, reading, []Action{AuditRead})),
 	RoleVettingAgent: reachOf(Any, []Action{
 		AccountRead, UserRead, SubscriptionRead, IdentityRead, IdentityProcess, IdentityActivate, IdentityReject, IdentityExpire,
+		VettingRead, VettingRecord,
 	}),
 	// It runs the CA, and can neither make itself or others users of an account nor give
 	// roles: who may do this is not for it to say.

@@ -190,6 +190,16 @@ func (d *Directory) SeriesNamed(ctx context.Context, name string) (*telamon.Seri
 	return found[telamon.Series](nil, "series_not_found")
 }
 
+// Series returns an issuer series. The caller must not change it. It reports NotFound and
+// Unavailable.
+func (d *Directory) Series(ctx context.Context, id telamon.SeriesID) (*telamon.Series, error) {
+	s, err := d.lookup(ctx, func(ctx context.Context) (*store.Directory, error) { return d.store.FindIssuers(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	return found(s.series[id], "series_not_found")
+}
+
 // Issuer returns an issuer in any state. The caller must not change it. It reports
 // NotFound and Unavailable.
 func (d *Directory) Issuer(ctx context.Context, id telamon.IssuerID) (*telamon.Issuer, error) {

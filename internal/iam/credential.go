@@ -152,7 +152,20 @@ func (s *IAM) mustFit(ctx context.Context, account telamon.AccountID, subscripti
 			return fault.New(fault.Conflict, "service_expired", "Needs an active identity and an active product.")
 		}
 	}
-	_, err = s.directory.Compile(ctx, &service, idn.Data)
+	return s.mustMatch(ctx, &service, &idn)
+}
+
+// mustMatch checks that an identity is of a type that the service is for, and has what
+// the service's policy needs.
+func (s *IAM) mustMatch(ctx context.Context, service *telamon.Service, identity *telamon.Identity) error {
+	fits, err := s.fitsService(ctx, identity.Type, service)
+	if err != nil {
+		return err
+	}
+	if !fits {
+		return fault.New(fault.Invalid, "identity_type", "The service is not for identities of this type.")
+	}
+	_, err = s.directory.Compile(ctx, service, identity.Data)
 	return err
 }
 

@@ -83,6 +83,19 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"SetPassword", func(c ctx, by actor, a acc) error { return w.SetPassword(c, by, a, user, "a new password") }, true},
 		{"CreateIdentity", func(c ctx, by actor, a acc) error { return errorOf(w.CreateIdentity(c, by, a, "new", nil)) }, false},
 		{"EditIdentity", func(c ctx, by actor, a acc) error { return w.EditIdentity(c, by, a, draft, "new", nil) }, true},
+		{"DraftIdentity", func(c ctx, by actor, a acc) error {
+			return errorOf(w.DraftIdentity(c, by, a, iam.IdentityForm{Type: telamon.IdentityTLSDV, Name: "new"}))
+		}, false},
+		{"ReviseIdentity", func(c ctx, by actor, a acc) error {
+			return w.ReviseIdentity(c, by, a, draft, iam.IdentityForm{Name: "new"})
+		}, true},
+		{"SubmitIdentity", func(c ctx, by actor, a acc) error { return w.SubmitIdentity(c, by, a, draft) }, true},
+		{"EnsureDVIdentity", func(c ctx, by actor, a acc) error { return errorOf(w.EnsureDVIdentity(c, by, a)) }, false},
+		{"VetAgain", func(c ctx, by actor, a acc) error { return errorOf(w.VetAgain(c, by, a, w.identity)) }, true},
+		{"IdentityCases", func(c ctx, by actor, a acc) error { return errorOf(w.IdentityCases(c, by, a, draft)) }, true},
+		{"NameRequesters", func(c ctx, by actor, a acc) error { return w.NameRequesters(c, by, a, draft, nil) }, true},
+		{"OfferedTypes", func(c ctx, by actor, a acc) error { return errorOf(w.OfferedTypes(c, by, a)) }, false},
+		{"Fitting", func(c ctx, by actor, a acc) error { return errorOf(w.Fitting(c, by, a, w.sub)) }, true},
 		{"Identity", func(c ctx, by actor, a acc) error { return errorOf(w.Identity(c, by, a, draft)) }, true},
 		{"Identities", func(c ctx, by actor, a acc) error { return errorOf(w.Identities(c, by, a, page)) }, false},
 		{"MoveIdentity", func(c ctx, by actor, a acc) error {

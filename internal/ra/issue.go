@@ -38,7 +38,7 @@ func (ra *RA) Issue(ctx context.Context, actor telamon.Actor, req *CertificateRe
 // Check reports what Issue would report of the request itself, and does nothing
 // else: no quota is used and nothing is written.
 func (ra *RA) Check(ctx context.Context, actor telamon.Actor, req *CertificateRequest) error {
-	scope, err := ra.scope(ctx, actor, authz.CertificateIssue)
+	scope, err := ra.requestScope(ctx, actor, authz.CertificateIssue)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 	if old != nil {
 		object = old.serial.String()
 	}
-	scope, err := ra.scope(ctx, actor, action)
+	scope, err := ra.requestScope(ctx, actor, action)
 	if err != nil {
 		return telamon.Serial{}, ra.refuse(ctx, actor, action, object, err)
 	}

@@ -38,6 +38,16 @@ func TestPeople(t *testing.T) {
 		_, err = w.ra.Issue(ctx, reader, request(newKey(t).csr, "www.example.com"))
 		mustBe(t, err, fault.Denied, "access_denied")
 
+		// Requirement 32: the account names who may request; its credentials go on.
+		admin, identity := person(w.account, authz.RoleAdministrator), pairOf(t, w, c).Identity
+		must(t, w.iam.NameRequesters(ctx, admin, w.account, identity, []telamon.UserID{}))
+		_, err = w.ra.Issue(ctx, manager, request(newKey(t).csr, "www.example.com"))
+		mustBe(t, err, fault.Denied, "not_a_requester")
+		mustBe(t, w.ra.Check(ctx, manager, request(newKey(t).csr, "www.example.com")), fault.Denied, "not_a_requester")
+		_, err = w.ra.Rekey(ctx, manager, serial, &ra.RekeyRequest{PublicKey: newKey(t).csr})
+		mustBe(t, err, fault.Denied, "not_a_requester")
+		c.issue(t, "www.example.com")
+
 		stranger := person(telamon.NewAccountID(), authz.RoleAdministrator)
 		_, err = w.ra.For(ctx, stranger, c.credential.Pair)
 		mustBe(t, err, fault.NotFound, "not_found")
@@ -48,4 +58,11 @@ func TestPeople(t *testing.T) {
 		_, err = w.ra.SubmitClaim(ctx, stranger, telamon.ClaimDomain, "www.example.com")
 		mustBe(t, err, fault.NotFound, "not_found")
 	})
+}
+
+func pairOf(t *testing.T, w *world, c *customer) telamon.Pair {
+	t.Helper()
+	pair, err := w.iam.PairOf(t.Context(), operator, w.account, c.credential.Pair)
+	must(t, err)
+	return pair
 }

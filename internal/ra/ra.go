@@ -20,6 +20,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/directory"
+	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keycheck"
 	"github.com/telamon-ca/telamon/internal/policy"
@@ -109,6 +110,20 @@ func (ra *RA) For(ctx context.Context, actor telamon.Actor, pair telamon.PairID)
 // scope returns what the actor may use, after checking that it may do action.
 func (ra *RA) scope(ctx context.Context, actor telamon.Actor, action authz.Action) (*directory.Scope, error) {
 	return scopeOf(actor, action, func() (*directory.Scope, error) { return ra.directory.Scope(ctx, actor.Pair) })
+}
+
+// requestScope is scope for requests for certificates, which the account may have left to
+// some of its people. Credentials are not bound by that.
+func (ra *RA) requestScope(ctx context.Context, actor telamon.Actor, action authz.Action) (*directory.Scope, error) {
+	scope, err := ra.scope(ctx, actor, action)
+	if err != nil {
+		return nil, err
+	}
+	if actor.Kind == telamon.ActorUser && !scope.Identity.MayRequest(actor.User) {
+		return nil, fault.New(fault.Denied, "not_a_requester",
+			"Your account has named who may request certificates for this identity, and you are not among them: one of those can request it, or put you on the list.")
+	}
+	return scope, nil
 }
 
 // readScope is scope for what an identity that is not active any more may still do.

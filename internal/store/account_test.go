@@ -148,12 +148,12 @@ func TestIdentities(t *testing.T) {
 	eachWorld(t, func(t *testing.T, w *world, clock *testkit.Clock) {
 		ctx, te := t.Context(), w.newTenant(t, "Tenant")
 		id := te.identity.ID
-		must(t, w.db.EditIdentity(ctx, operator, te.account.ID, id, "new", map[string]string{"country": "SE"}))
+		must(t, w.db.EditIdentity(ctx, operator, &telamon.Identity{ID: id, Account: te.account.ID, Name: "new", Data: map[string]string{"country": "SE"}}))
 		expires := clock.Now().Add(398 * 24 * time.Hour).Truncate(time.Millisecond)
 		move := store.IdentityMove{From: telamon.IdentityDraft, To: telamon.IdentityQueued, Action: "identity.submit", ExpiresAt: expires}
 		must(t, w.db.MoveIdentity(ctx, operator, te.account.ID, id, move))
 		mustBe(t, w.db.MoveIdentity(ctx, operator, te.account.ID, id, move), fault.Conflict, "changed_meanwhile")
-		mustBe(t, w.db.EditIdentity(ctx, operator, te.account.ID, id, "later", nil), fault.Conflict, "identity_submitted")
+		mustBe(t, w.db.EditIdentity(ctx, operator, &telamon.Identity{ID: id, Account: te.account.ID, Name: "later"}), fault.Conflict, "identity_submitted")
 		got, err := w.db.Identity(ctx, te.account.ID, id)
 		want := telamon.Identity{
 			ID: id, Account: te.account.ID, Name: "new", Data: map[string]string{"country": "SE"}, State: telamon.IdentityQueued,
@@ -384,7 +384,9 @@ func TestOtherAccount(t *testing.T) {
 			"user state": func() error { return w.db.SetUserState(ctx, operator, other, user.ID, telamon.Disabled) },
 			"password":   func() error { return w.db.SetUserPassword(ctx, operator, other, user.ID, "x") },
 			"identity":   func() error { _, err := w.db.Identity(ctx, other, te.identity.ID); return err },
-			"edit":       func() error { return w.db.EditIdentity(ctx, operator, other, te.identity.ID, "", nil) },
+			"edit": func() error {
+				return w.db.EditIdentity(ctx, operator, &telamon.Identity{ID: te.identity.ID, Account: other})
+			},
 			"move": func() error {
 				return w.db.MoveIdentity(ctx, operator, other, te.identity.ID, store.IdentityMove{From: "draft", To: "queued", Action: "identity.submit"})
 			},

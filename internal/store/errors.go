@@ -134,6 +134,8 @@ var uniqueColumns = map[string]string{
 	"client_certificate_serial_is_unique":  "client_certificate.serial",
 	"ocsp_responder_serial_is_unique":      "ocsp_responder.serial",
 	"claim_is_unique":                      "claim.identity_id, claim.kind, claim.name",
+	"vetting_case_number_is_unique":        "vetting_case.number",
+	"vetting_case_one_is_open":             "vetting_case.identity_id",
 	"job_key_is_unique":                    "job.kind, job.key",
 	"issuer_plan_instant_is_unique":        "issuer_plan.series_id, issuer_plan.activate_at",
 	"issuer_notice_is_given_once":          "issuer_notice.issuer_id, issuer_notice.activate_at, issuer_notice.days, issuer_notice.account_id",

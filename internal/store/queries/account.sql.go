@@ -85,7 +85,8 @@ func (q *Queries) Accounts(ctx context.Context, arg AccountsParams) ([]Account, 
 }
 
 const allIdentities = `-- name: AllIdentities :many
-SELECT id, account_id, name, data, state, expires_at, created_at FROM identity
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity
 `
 
 func (q *Queries) AllIdentities(ctx context.Context) ([]Identity, error) {
@@ -105,6 +106,11 @@ func (q *Queries) AllIdentities(ctx context.Context) ([]Identity, error) {
 			&i.State,
 			&i.ExpiresAt,
 			&i.CreatedAt,
+			&i.Kind,
+			&i.Customer,
+			&i.Requesters,
+			&i.VettedAt,
+			&i.ToldDays,
 		); err != nil {
 			return nil, err
 		}
@@ -275,13 +281,14 @@ func (q *Queries) ChangeService(ctx context.Context, arg ChangeServiceParams) (i
 }
 
 const editDraftIdentity = `-- name: EditDraftIdentity :execrows
-UPDATE identity SET name = $1, data = $2
- WHERE account_id = $3 AND id = $4 AND state = 'draft'
+UPDATE identity SET name = $1, data = $2, customer = $3
+ WHERE account_id = $4 AND id = $5 AND state = 'draft'
 `
 
 type EditDraftIdentityParams struct {
 	Name      string
 	Data      string
+	Customer  string
 	AccountID string
 	ID        string
 }
@@ -290,6 +297,7 @@ func (q *Queries) EditDraftIdentity(ctx context.Context, arg EditDraftIdentityPa
 	result, err := q.db.ExecContext(ctx, editDraftIdentity,
 		arg.Name,
 		arg.Data,
+		arg.Customer,
 		arg.AccountID,
 		arg.ID,
 	)
@@ -299,8 +307,65 @@ func (q *Queries) EditDraftIdentity(ctx context.Context, arg EditDraftIdentityPa
 	return result.RowsAffected()
 }
 
+const endingIdentities = `-- name: EndingIdentities :many
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity
+ WHERE state = 'active' AND expires_at <= CAST($1 AS BIGINT)
+   AND (expires_at > CAST($2 AS BIGINT) OR expires_at = CAST($2 AS BIGINT) AND id > $3)
+ ORDER BY expires_at, id LIMIT $4
+`
+
+type EndingIdentitiesParams struct {
+	Until   int64
+	AfterAt int64
+	After   string
+	Lim     int32
+}
+
+func (q *Queries) EndingIdentities(ctx context.Context, arg EndingIdentitiesParams) ([]Identity, error) {
+	rows, err := q.db.QueryContext(ctx, endingIdentities,
+		arg.Until,
+		arg.AfterAt,
+		arg.After,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Identity
+	for rows.Next() {
+		var i Identity
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Name,
+			&i.Data,
+			&i.State,
+			&i.ExpiresAt,
+			&i.CreatedAt,
+			&i.Kind,
+			&i.Customer,
+			&i.Requesters,
+			&i.VettedAt,
+			&i.ToldDays,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const identities = `-- name: Identities :many
-SELECT id, account_id, name, data, state, expires_at, created_at FROM identity
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity
  WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3
 `
 
@@ -327,6 +392,11 @@ func (q *Queries) Identities(ctx context.Context, arg IdentitiesParams) ([]Ident
 			&i.State,
 			&i.ExpiresAt,
 			&i.CreatedAt,
+			&i.Kind,
+			&i.Customer,
+			&i.Requesters,
+			&i.VettedAt,
+			&i.ToldDays,
 		); err != nil {
 			return nil, err
 		}
@@ -341,8 +411,26 @@ func (q *Queries) Identities(ctx context.Context, arg IdentitiesParams) ([]Ident
 	return items, nil
 }
 
+const identitiesOfType = `-- name: IdentitiesOfType :one
+SELECT count(*) FROM identity
+ WHERE account_id = $1 AND kind = $2 AND state = 'active'
+`
+
+type IdentitiesOfTypeParams struct {
+	AccountID string
+	Kind      string
+}
+
+func (q *Queries) IdentitiesOfType(ctx context.Context, arg IdentitiesOfTypeParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, identitiesOfType, arg.AccountID, arg.Kind)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const identity = `-- name: Identity :one
-SELECT id, account_id, name, data, state, expires_at, created_at FROM identity
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity
  WHERE account_id = $1 AND id = $2
 `
 
@@ -362,12 +450,18 @@ func (q *Queries) Identity(ctx context.Context, arg IdentityParams) (Identity, e
 		&i.State,
 		&i.ExpiresAt,
 		&i.CreatedAt,
+		&i.Kind,
+		&i.Customer,
+		&i.Requesters,
+		&i.VettedAt,
+		&i.ToldDays,
 	)
 	return i, err
 }
 
 const identityByID = `-- name: IdentityByID :one
-SELECT id, account_id, name, data, state, expires_at, created_at FROM identity WHERE id = $1
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity WHERE id = $1
 `
 
 func (q *Queries) IdentityByID(ctx context.Context, id string) (Identity, error) {
@@ -381,6 +475,11 @@ func (q *Queries) IdentityByID(ctx context.Context, id string) (Identity, error)
 		&i.State,
 		&i.ExpiresAt,
 		&i.CreatedAt,
+		&i.Kind,
+		&i.Customer,
+		&i.Requesters,
+		&i.VettedAt,
+		&i.ToldDays,
 	)
 	return i, err
 }
@@ -412,9 +511,9 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) er
 }
 
 const insertIdentity = `-- name: InsertIdentity :exec
-INSERT INTO identity (id, account_id, name, data, state, expires_at, created_at)
+INSERT INTO identity (id, account_id, name, data, state, expires_at, created_at, kind, customer)
 VALUES ($1, $2, $3, $4, $5, $6,
-        $7)
+        $7, $8, $9)
 `
 
 type InsertIdentityParams struct {
@@ -425,6 +524,8 @@ type InsertIdentityParams struct {
 	State     string
 	ExpiresAt *int64
 	CreatedAt int64
+	Kind      string
+	Customer  string
 }
 
 func (q *Queries) InsertIdentity(ctx context.Context, arg InsertIdentityParams) error {
@@ -436,6 +537,8 @@ func (q *Queries) InsertIdentity(ctx context.Context, arg InsertIdentityParams) 
 		arg.State,
 		arg.ExpiresAt,
 		arg.CreatedAt,
+		arg.Kind,
+		arg.Customer,
 	)
 	return err
 }
@@ -781,6 +884,46 @@ func (q *Queries) NextPairID(ctx context.Context) (int64, error) {
 	return column_1, err
 }
 
+const noteIdentityTold = `-- name: NoteIdentityTold :execrows
+UPDATE identity SET told_days = $1
+ WHERE id = $2 AND state = 'active' AND expires_at = CAST($3 AS BIGINT) AND told_days = $4
+`
+
+type NoteIdentityToldParams struct {
+	ToldDays  int64
+	ID        string
+	ExpiresAt int64
+	Before    int64
+}
+
+func (q *Queries) NoteIdentityTold(ctx context.Context, arg NoteIdentityToldParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, noteIdentityTold,
+		arg.ToldDays,
+		arg.ID,
+		arg.ExpiresAt,
+		arg.Before,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const noteIdentityVetted = `-- name: NoteIdentityVetted :exec
+UPDATE identity SET vetted_at = CAST($1 AS BIGINT), told_days = $2 WHERE id = $3
+`
+
+type NoteIdentityVettedParams struct {
+	Now      int64
+	ToldDays int64
+	ID       string
+}
+
+func (q *Queries) NoteIdentityVetted(ctx context.Context, arg NoteIdentityVettedParams) error {
+	_, err := q.db.ExecContext(ctx, noteIdentityVetted, arg.Now, arg.ToldDays, arg.ID)
+	return err
+}
+
 const pairByID = `-- name: PairByID :one
 SELECT id, account_id, subscription_id, identity_id, created_at FROM pair WHERE id = $1
 `
@@ -989,6 +1132,25 @@ type SetAccountStateParams struct {
 
 func (q *Queries) SetAccountState(ctx context.Context, arg SetAccountStateParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, setAccountState, arg.ToState, arg.ID, arg.FromState)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setIdentityRequesters = `-- name: SetIdentityRequesters :execrows
+UPDATE identity SET requesters = $1
+ WHERE account_id = $2 AND id = $3 AND state NOT IN ('rejected', 'withdrawn')
+`
+
+type SetIdentityRequestersParams struct {
+	Requesters string
+	AccountID  string
+	ID         string
+}
+
+func (q *Queries) SetIdentityRequesters(ctx context.Context, arg SetIdentityRequestersParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setIdentityRequesters, arg.Requesters, arg.AccountID, arg.ID)
 	if err != nil {
 		return 0, err
 	}

@@ -373,13 +373,18 @@ type HourCount struct {
 }
 
 type Identity struct {
-	ID        string
-	AccountID string
-	Name      string
-	Data      string
-	State     string
-	ExpiresAt *int64
-	CreatedAt int64
+	ID         string
+	AccountID  string
+	Name       string
+	Data       string
+	State      string
+	ExpiresAt  *int64
+	CreatedAt  int64
+	Kind       string
+	Customer   string
+	Requesters string
+	VettedAt   *int64
+	ToldDays   int64
 }
 
 type Invitation struct {
@@ -752,4 +757,50 @@ type Verification struct {
 	TokenAt    int64
 	Evidence   string
 	EndedAt    *int64
+}
+
+type VettingCase struct {
+	ID          string
+	Number      int64
+	AccountID   string
+	IdentityID  string
+	State       string
+	Again       bool
+	OpenedAt    int64
+	OpenedBy    string
+	ProcessedAt *int64
+	ProcessedBy string
+	EndedAt     *int64
+	EndedBy     string
+	Reason      string
+}
+
+type VettingCheck struct {
+	ID          string
+	CaseID      string
+	Kind        string
+	Source      string
+	Independent bool
+	Method      string
+	Contact     string
+	EvidenceID  string
+	Note        string
+	Agent       string
+	AgentName   string
+	At          int64
+	StruckAt    *int64
+	StruckBy    string
+}
+
+type VettingEvidence struct {
+	ID        string
+	CaseID    string
+	Name      string
+	MediaType string
+	Size      int64
+	Sha256    []byte
+	Content   []byte
+	Agent     string
+	AgentName string
+	At        int64
 }

@@ -84,31 +84,57 @@ UPDATE account_user SET password_hash = sqlc.arg(password_hash)
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state <> 'deleted';
 
 -- name: InsertIdentity :exec
-INSERT INTO identity (id, account_id, name, data, state, expires_at, created_at)
+INSERT INTO identity (id, account_id, name, data, state, expires_at, created_at, kind, customer)
 VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(name), sqlc.arg(data), sqlc.arg(state), sqlc.narg(expires_at),
-        sqlc.arg(created_at));
+        sqlc.arg(created_at), sqlc.arg(kind), sqlc.arg(customer));
 
 -- name: Identity :one
-SELECT id, account_id, name, data, state, expires_at, created_at FROM identity
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
 
 -- name: IdentityByID :one
-SELECT id, account_id, name, data, state, expires_at, created_at FROM identity WHERE id = sqlc.arg(id);
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity WHERE id = sqlc.arg(id);
 
 -- name: Identities :many
-SELECT id, account_id, name, data, state, expires_at, created_at FROM identity
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity
  WHERE account_id = sqlc.arg(account_id) AND id > sqlc.arg(after) ORDER BY id LIMIT sqlc.arg(lim);
 
 -- name: AllIdentities :many
-SELECT id, account_id, name, data, state, expires_at, created_at FROM identity;
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity;
 
 -- name: EditDraftIdentity :execrows
-UPDATE identity SET name = sqlc.arg(name), data = sqlc.arg(data)
+UPDATE identity SET name = sqlc.arg(name), data = sqlc.arg(data), customer = sqlc.arg(customer)
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = 'draft';
 
 -- name: MoveIdentity :execrows
 UPDATE identity SET state = sqlc.arg(to_state), expires_at = sqlc.narg(expires_at)
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state = sqlc.arg(from_state);
+
+-- name: NoteIdentityVetted :exec
+UPDATE identity SET vetted_at = CAST(sqlc.arg(now) AS BIGINT), told_days = sqlc.arg(told_days) WHERE id = sqlc.arg(id);
+
+-- name: SetIdentityRequesters :execrows
+UPDATE identity SET requesters = sqlc.arg(requesters)
+ WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state NOT IN ('rejected', 'withdrawn');
+
+-- name: NoteIdentityTold :execrows
+UPDATE identity SET told_days = sqlc.arg(told_days)
+ WHERE id = sqlc.arg(id) AND state = 'active' AND expires_at = CAST(sqlc.arg(expires_at) AS BIGINT) AND told_days = sqlc.arg(before);
+
+-- name: EndingIdentities :many
+SELECT id, account_id, name, data, state, expires_at, created_at, kind, customer, requesters, vetted_at, told_days
+  FROM identity
+ WHERE state = 'active' AND expires_at <= CAST(sqlc.arg(until) AS BIGINT)
+   AND (expires_at > CAST(sqlc.arg(after_at) AS BIGINT) OR expires_at = CAST(sqlc.arg(after_at) AS BIGINT) AND id > sqlc.arg(after))
+ ORDER BY expires_at, id LIMIT sqlc.arg(lim);
+
+-- name: IdentitiesOfType :one
+SELECT count(*) FROM identity
+ WHERE account_id = sqlc.arg(account_id) AND kind = sqlc.arg(kind) AND state = 'active';
 
 -- name: InsertService :exec
 INSERT INTO service (id, name, version, policy_template, series_id, domain_validation, strict_content, strict_caa,
