@@ -127,15 +127,16 @@ func CheckUser(actor telamon.Actor, action Action, owner telamon.AccountID, user
 // MayGive returns nil if the actor, who may make users or set their roles, may give these
 // roles, or make what acts with them, such as an API token of another user: a user gives
 // no permission of the Account Manager and no role of the portal that is not their own.
-// It reports a Denied fault with role_not_yours.
+// An administrator of the account has all that is not the staff's. It reports a Denied fault
+// with role_not_yours.
 func MayGive(actor telamon.Actor, codes []string) error {
 	return reaches(actor, codes, func(Permission) bool { return true })
 }
 
 // MayChange returns nil if the actor, who may change users, may change one of these roles
 // or what they authenticate by: a user reaches nobody who manages what they do not, or has
-// a role of the portal that is not their own. It reports a Denied fault with
-// role_not_yours.
+// a role of the portal that is not their own; an administrator of the account reaches all
+// but the staff. It reports a Denied fault with role_not_yours.
 func MayChange(actor telamon.Actor, codes []string) error {
 	return reaches(actor, codes, func(p Permission) bool { return !viewing[p] })
 }
@@ -146,10 +147,13 @@ func reaches(actor telamon.Actor, codes []string, counts func(Permission) bool) 
 		return nil
 	}
 	own := Permissions(actor.Roles)
+	administers := slices.Contains(actor.Roles, RoleAdministrator)
 	lacks := func(p Permission) bool { return counts(p) && !slices.Contains(own, p) }
 	for _, code := range codes {
 		role, _ := RoleNamed(code)
 		switch {
+		case administers && role.Code != "" && !staffRoles[code]:
+			continue
 		case role.Application == SoftwareTrust || slices.Contains(actor.Roles, code):
 			continue
 		case role.Application == AccountManager && !slices.ContainsFunc(role.Permissions, lacks):

@@ -125,6 +125,18 @@ func TestCheckUser(t *testing.T) {
 	}
 }
 
+// TestAdministratorHasAll holds what lets an administrator of an account give every role but
+// the staff's: no other allows anything that this one does not.
+func TestAdministratorHasAll(t *testing.T) {
+	for _, code := range authz.RoleCodes() {
+		for _, action := range authz.Actions() {
+			if reach := authz.ReachOfRole(code, action); reach > authz.ReachOfRole(authz.RoleAdministrator, action) {
+				t.Errorf("%s has %s on %s, and the administrator has not", code, action, reach)
+			}
+		}
+	}
+}
+
 // TestReachOfUsers goes through who may give which roles, and change whom.
 func TestReachOfUsers(t *testing.T) {
 	for _, tt := range []struct {
@@ -138,6 +150,10 @@ func TestReachOfUsers(t *testing.T) {
 		{"AM_USER_MANAGER", "AM_ACCOUNT_MANAGER", false, false},
 		{"AM_USER_MANAGER", "SM_SIGNER AM_ACCOUNT_ADMIN", false, false},
 		{"AM_USER_MANAGER AM_ACCOUNT_MANAGER", "AM_ACCOUNT_ADMIN", true, true},
+		{"administrator", "administrator read_only manage_credentials AM_ACCOUNT_ADMIN SM_SIGNER", true, true},
+		{"administrator", "ca_operator", false, false},
+		{"administrator", "ROOT", false, false},
+		{"AM_ACCOUNT_ADMIN", "read_only", false, false},
 		{"AM_ACCOUNT_ADMIN", "AM_ACCOUNT_ADMIN AM_VIEW_ONLY", true, true},
 		{"AM_ACCOUNT_ADMIN", "read_only", false, false},
 		{"AM_ACCOUNT_ADMIN read_only", "read_only", true, true},

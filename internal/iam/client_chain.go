@@ -23,6 +23,17 @@ func (s *IAM) ClientCertChain(ctx context.Context, actor telamon.Actor, account 
 	return cert, chain, err
 }
 
+// UserCertChain returns a client certificate of a user with its chain, from its issuing CA to
+// the root. It reports what [IAM.UserCert] does.
+func (s *IAM) UserCertChain(ctx context.Context, actor telamon.Actor, id telamon.ClientCertID) (telamon.ClientCert, []*x509.Certificate, error) {
+	cert, err := s.UserCert(ctx, actor, id)
+	if err != nil {
+		return telamon.ClientCert{}, nil, err
+	}
+	chain, err := s.issuance.Chain(cert.Issuer)
+	return cert, chain, err
+}
+
 // ClientKeyTypes returns the key types that mTLS certificates may have.
 func (s *IAM) ClientKeyTypes() []string { return slices.Clone(s.clientKeyTypes) }
 

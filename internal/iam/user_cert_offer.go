@@ -9,6 +9,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/field"
+	"github.com/telamon-ca/telamon/internal/tbs"
 )
 
 // CertHolders returns the users for whom the actor may make client certificates: the actor
@@ -39,6 +40,25 @@ func (s *IAM) CertHolders(ctx context.Context, actor telamon.Actor, account tela
 		}
 	}
 	return holders, nil
+}
+
+// InspectUserCSR returns the key and the common name of a CSR that a client certificate of a
+// user can be made for. Nothing of it is kept. It reports what [IAM.IssueUserCert] reports
+// of a CSR by itself, and Denied to actors who are no users.
+func (s *IAM) InspectUserCSR(_ context.Context, actor telamon.Actor, text string) (*tbs.PublicKey, string, error) {
+	if err := authz.CheckUser(actor, authz.ClientCertificateIssue, actor.Account, actor.User); err != nil {
+		return nil, "", err
+	}
+	key, subject, err := s.parseUserCSR(text)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, a := range subject {
+		if a.Type.String() == oidCommonName {
+			return key, a.Value.Text, nil
+		}
+	}
+	return key, "", nil
 }
 
 // A CertTerm is how long a client certificate that is made now may live.

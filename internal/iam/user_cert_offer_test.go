@@ -143,3 +143,29 @@ func TestLastUse(t *testing.T) {
 		must(t, w.WriteLastUses(ctx)) // of one that has gone
 	})
 }
+
+// TestUpdateMe holds that people change their name and the language of their mails, and
+// nothing else of themselves, and that service users do not.
+func TestUpdateMe(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		ada := w.newUser(t, w.account, telamon.StandardUser, "ada", time.Time{})
+		u := got(w.UpdateMe(ctx, ada, iam.Profile{Name: " Ada Wolff ", Locale: "de_DE"}))(t)
+		if read := got(w.User(ctx, operator, w.account, ada.User))(t); u.Name != "Ada Wolff" || read.Name != u.Name || read.Locale != "de_DE" || read.Email != "ada@example.com" {
+			t.Errorf("she is %+v", read)
+		}
+		for _, p := range []iam.Profile{{Locale: "de_DE"}, {Name: "a\nb", Locale: "de_DE"}, {Name: "Ada"}, {Name: "Ada", Locale: "xx_XX"}, {Name: "Ada", Locale: "de_DE_DE"}} {
+			mustBe(t, errorOf(w.UpdateMe(ctx, ada, p)), fault.Invalid, "invalid_user")
+		}
+		mustBe(t, errorOf(w.UpdateMe(ctx, w.serviceUser(t, "robot"), iam.Profile{Name: "Robot 2", Locale: "en_US"})), fault.Denied, "access_denied")
+		if events := w.events(t, "user.update"); len(events) != 1 || events[0].Actor != ada.User.String() {
+			t.Errorf("the audit log has %d events", len(events))
+		}
+		if key, name, err := w.InspectUserCSR(ctx, ada, curveRequest(t)); err != nil || key.Algorithm != "ECDSA" || name != "curve" {
+			t.Errorf("a request is for %v, %q, %v", key, name, err)
+		}
+		if _, _, err := w.InspectUserCSR(ctx, ada, privatePEM(t, 0)); fault.From(err).Code != "private_key" {
+			t.Errorf("a private key is %v", err)
+		}
+	})
+}

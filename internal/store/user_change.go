@@ -16,6 +16,7 @@ type UserChange struct {
 	Name        *string
 	Description *string
 	Email       *string
+	Locale      *string
 	EndsAt      *time.Time // the zero time removes the end
 	Roles       []string   // all that the user has then; not nil but empty: none
 }
@@ -52,6 +53,9 @@ func (c UserChange) apply(u *telamon.User) {
 	if c.Email != nil {
 		u.Email = *c.Email
 	}
+	if c.Locale != nil {
+		u.Locale = *c.Locale
+	}
 	if c.EndsAt != nil {
 		u.EndsAt = *c.EndsAt
 	}
@@ -78,7 +82,7 @@ func (t *txn) updateUser(ctx context.Context, actor telamon.Actor, before, after
 	}
 	p := queries.UpdateUserParams{
 		AccountID: after.Account.String(), ID: after.ID.String(), Name: after.Name, NameKey: nameKey(after.Name), Email: after.Email,
-		Description: after.Description, Roles: strings.Join(after.Roles, " "), EndsAt: millisOrNil(after.EndsAt),
+		Description: after.Description, Locale: after.Locale, Roles: strings.Join(after.Roles, " "), EndsAt: millisOrNil(after.EndsAt),
 	}
 	if after.Kind == telamon.ServiceUser { // as in insertUser
 		p.Email, p.Contact = p.ID, after.Email
@@ -120,11 +124,12 @@ type userData struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Email       string `json:"email"`
+	Locale      string `json:"locale"`
 	EndsAt      string `json:"ends_at,omitempty"`
 }
 
 func dataOf(u telamon.User) userData {
-	data := userData{Name: u.Name, Description: u.Description, Email: u.Email}
+	data := userData{Name: u.Name, Description: u.Description, Email: u.Email, Locale: u.Locale}
 	if !u.EndsAt.IsZero() {
 		data.EndsAt = u.EndsAt.Format(time.RFC3339)
 	}

@@ -1318,8 +1318,8 @@ func (q *Queries) Subscriptions(ctx context.Context, arg SubscriptionsParams) ([
 const updateUser = `-- name: UpdateUser :execrows
 UPDATE account_user
    SET name = $1, name_key = $2, email = $3, contact = $4,
-       description = $5, roles = $6, ends_at = $7
- WHERE account_id = $8 AND id = $9 AND state <> 'deleted'
+       description = $5, locale = $6, roles = $7, ends_at = $8
+ WHERE account_id = $9 AND id = $10 AND state <> 'deleted'
 `
 
 type UpdateUserParams struct {
@@ -1328,6 +1328,7 @@ type UpdateUserParams struct {
 	Email       string
 	Contact     string
 	Description string
+	Locale      string
 	Roles       string
 	EndsAt      *int64
 	AccountID   string
@@ -1341,6 +1342,7 @@ func (q *Queries) UpdateUser(ctx context.Context, arg UpdateUserParams) (int64, 
 		arg.Email,
 		arg.Contact,
 		arg.Description,
+		arg.Locale,
 		arg.Roles,
 		arg.EndsAt,
 		arg.AccountID,

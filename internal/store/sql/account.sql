@@ -76,7 +76,7 @@ UPDATE account_user SET locked_at = NULL
 -- name: UpdateUser :execrows
 UPDATE account_user
    SET name = sqlc.arg(name), name_key = sqlc.arg(name_key), email = sqlc.arg(email), contact = sqlc.arg(contact),
-       description = sqlc.arg(description), roles = sqlc.arg(roles), ends_at = sqlc.narg(ends_at)
+       description = sqlc.arg(description), locale = sqlc.arg(locale), roles = sqlc.arg(roles), ends_at = sqlc.narg(ends_at)
  WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id) AND state <> 'deleted';
 
 -- name: SetUserPassword :execrows
