@@ -120,6 +120,8 @@ const (
 	CaseClose Action = "case.close"
 	CaseRead  Action = "case.read"
 
+	MailRead Action = "mail.read" // which mails were sent, and what they said
+
 	AuditRead   Action = "audit.read"
 	AuditVerify Action = "audit.verify"
 
@@ -162,7 +164,7 @@ var actions = []Action{
 	KeyBlock, KeyUnblock, KeyRead,
 	BulkPlan, BulkExecute, BulkRead,
 	ProposalRead, ProposalDecide, CaseOpen, CaseClose, CaseRead,
-	AuditRead, AuditVerify,
+	MailRead, AuditRead, AuditVerify,
 	CRLRead, CRLPublish,
 	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
 	IssuerPlan, IssuerSchedule, IssuerRevoke, IssuerCrossSign,

@@ -85,14 +85,14 @@ func ofAccount(actions []Action) map[Action]Reach {
 // portalGrants are the actions of each role of the portal, and on whose objects.
 var portalGrants = map[string]map[Action]Reach{
 	RoleAdministrator: ofAccount(slices.Concat(
-		basics, identityWork, certificateWork, credentialWork, domainWork, memberWork, keyPairWork, []Action{AuditRead})),
+		basics, identityWork, certificateWork, credentialWork, domainWork, memberWork, keyPairWork, []Action{AuditRead, MailRead})),
 	RoleManageIdentities:   ofAccount(slices.Concat(basics, identityWork)),
 	RoleManageCertificates: ofAccount(slices.Concat(basics, certificateWork)),
 	RoleManageCredentials:  ofAccount(slices.Concat(basics, credentialWork)),
 	RoleManageDomains:      ofAccount(slices.Concat(basics, domainWork)),
 	RoleFinance:            ofAccount(basics),
 	RoleReadOnly:           ofAccount(slices.Concat(basics, reading)),
-	RoleAuditor:            ofAccount(slices.Concat(basics, reading, []Action{AuditRead})),
+	RoleAuditor:            ofAccount(slices.Concat(basics, reading, []Action{AuditRead, MailRead})),
 	RoleVettingAgent: reachOf(Any, []Action{
 		AccountRead, UserRead, SubscriptionRead, IdentityRead, IdentityProcess, IdentityActivate, IdentityReject, IdentityExpire,
 		VettingRead, VettingRecord,
@@ -105,7 +105,7 @@ var portalGrants = map[string]map[Action]Reach{
 		ServiceCreate, ServiceRead, ServiceUpdate, SubscriptionCreate, SubscriptionRead, SubscriptionGrant,
 		CredentialRead, CredentialDisable, ClientCertificateRead, ClientCertificateDisable, ClientCertificateRevoke,
 		KeyBlock, KeyUnblock, KeyRead, BulkPlan, BulkExecute, BulkRead, ProposalRead, ProposalDecide, CaseOpen, CaseClose, CaseRead,
-		AuditRead, AuditVerify, CRLRead, CRLPublish,
+		MailRead, AuditRead, AuditVerify, CRLRead, CRLPublish,
 		IssuerRead, IssuerChain, IssuerActivate, IssuerRetire, IssuerPlan, IssuerSchedule,
 	}),
 	RoleSales: reachOf(Any, []Action{

@@ -34,6 +34,8 @@ func useCases(t testing.TB, w *world) []useCase {
 	made, _, err := w.CreateAPIToken(t.Context(), operator, iam.NewAPIToken{Account: w.account, User: user, Name: "first"})
 	must(t, err)
 	token := made.ID
+	mail := telamon.NewMailID()
+	must(t, w.db.PutExtra(t.Context(), store.Extra{Mails: []store.Mail{{ID: mail, Account: w.account, Recipient: "ada@example.com", Template: "claim_verified", Params: []byte("{}")}}}))
 	draft := got(w.CreateIdentity(t.Context(), operator, w.account, "draft", nil))(t).ID
 	page, key, csr := store.Page{Limit: 9}, good(1).public(t), good(1).csr(t)
 	spec := func(a telamon.AccountID) iam.CredentialSpec {
@@ -170,6 +172,12 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"ChangeClientCertLinks", func(c ctx, by actor, a acc) error {
 			return w.ChangeClientCertLinks(c, by, a, cert, []telamon.CredentialID{credential}, nil)
 		}, true},
+		{"Mails", func(c ctx, by actor, a acc) error { return errorOf(w.Mails(c, by, store.MailFilter{Account: a})) }, false},
+		{"Mail", func(c ctx, by actor, a acc) error { return errorOf(w.Mail(c, by, a, mail)) }, false},
+		{"AccountSettings", func(c ctx, by actor, a acc) error { return errorOf(w.AccountSettings(c, by, a)) }, false},
+		{"SetAccountSettings", func(c ctx, by actor, a acc) error {
+			return w.SetAccountSettings(c, by, a, store.AccountSettings{})
+		}, false},
 		{"Activities", func(c ctx, by actor, a acc) error {
 			return errorOf3(w.Activities(c, by, store.ActivityFilter{Account: a, Limit: 9}))
 		}, false},

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -117,7 +118,8 @@ func New(client *http.Client, clock telamon.Clock) *Client {
 }
 
 // Check asks a provider for its endpoints. It fails if it does not answer as one of this
-// issuer (OpenID Connect Discovery, Section 4.3).
+// issuer (OpenID Connect Discovery, Section 4.3), and if an endpoint is not at an https URL:
+// the client's secret goes there, and browsers do.
 func (c *Client) Check(ctx context.Context, issuer string) error {
 	_, err := c.describe(ctx, issuer)
 	return err
@@ -126,7 +128,22 @@ func (c *Client) Check(ctx context.Context, issuer string) error {
 func (c *Client) describe(ctx context.Context, issuer string) (*oidc.Provider, error) {
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(ctx, c.http), timeout)
 	defer cancel()
-	return oidc.NewProvider(ctx, issuer)
+	p, err := oidc.NewProvider(ctx, issuer)
+	if err != nil {
+		return nil, err
+	}
+	var endpoints struct {
+		Keys string `json:"jwks_uri"`
+	}
+	if err := p.Claims(&endpoints); err != nil {
+		return nil, fmt.Errorf("read the provider's endpoints: %w", err)
+	}
+	for _, text := range []string{p.Endpoint().AuthURL, p.Endpoint().TokenURL, endpoints.Keys} {
+		if u, err := url.Parse(text); err != nil || u.Scheme != "https" || u.Host == "" {
+			return nil, errors.New("the provider has an endpoint that is not an https URL")
+		}
+	}
+	return p, nil
 }
 
 // provider returns what a provider said of itself within the hour. It reports Unavailable.

@@ -34,13 +34,23 @@ func TestHostileProvider(t *testing.T) {
 	mux.HandleFunc("/other/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte(`{"issuer":"https://another.example"}`))
 	})
+	for path, endpoints := range map[string]string{
+		"/plain":  `"authorization_endpoint":"https://idp.example/a","token_endpoint":"http://idp.example/t","jwks_uri":"https://idp.example/k"`,
+		"/script": `"authorization_endpoint":"javascript:alert(1)","token_endpoint":"https://idp.example/t","jwks_uri":"https://idp.example/k"`,
+		"/keys":   `"authorization_endpoint":"https://idp.example/a","token_endpoint":"https://idp.example/t","jwks_uri":"file:///etc/passwd"`,
+		"/few":    `"authorization_endpoint":"https://idp.example/a","jwks_uri":"https://idp.example/k"`,
+	} {
+		mux.HandleFunc(path+"/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+			w.Write([]byte(`{"issuer":"` + server.URL + path + `",` + endpoints + `}`))
+		})
+	}
 	server = httptest.NewTLSServer(mux)
 	defer server.Close()
 	loopback := openid.NewHTTP(&egress.Dialer{Policy: egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}})
 	loopback.Transport.(*http.Transport).TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig
 	clock := testkit.NewClock(t, "2026-11-30T12:00:00Z")
 	client := openid.New(loopback, clock)
-	for _, path := range []string{"", "/large", "/other", "/none"} {
+	for _, path := range []string{"", "/large", "/other", "/none", "/plain", "/script", "/keys", "/few"} {
 		if err := client.Check(t.Context(), server.URL+path); err == nil {
 			t.Errorf("%q answers as a provider", path)
 		}

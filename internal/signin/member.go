@@ -18,7 +18,8 @@ const DefaultAdministratorLimit = 3
 // portal, one at least. Who is invited chooses the password.
 //
 // It reports Invalid with invalid_invitation; Conflict with email_taken, already_invited or
-// administrator_limit; what authz.MayAssign reports; and Limited.
+// administrator_limit; what authz.MayAssign reports; Denied with second_factor_stale if a
+// role is one that needs a second factor; and Limited.
 func (s *Service) Invite(ctx context.Context, actor telamon.Actor, account telamon.AccountID, email, language string, roles []string) (*store.Invitation, error) {
 	if err := authz.Check(actor, authz.UserInvite, account); err != nil {
 		return nil, err
@@ -63,7 +64,31 @@ func (s *Service) mayAssign(ctx context.Context, actor telamon.Actor, account te
 	if err != nil {
 		return err
 	}
-	return authz.MayAssign(actor, account, profile.Kind == store.AccountStaff, user, roles)
+	if err := authz.MayAssign(actor, account, profile.Kind == store.AccountStaff, user, roles); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(roles, authz.NeedsFactor) {
+		return authz.MustBeFresh(actor, s.clock.Now())
+	}
+	return nil
+}
+
+// Members lists the people of an account with what they sign in by. It reports Denied and
+// NotFound.
+func (s *Service) Members(ctx context.Context, actor telamon.Actor, account telamon.AccountID, f store.MemberFilter) ([]store.Member, error) {
+	if err := authz.Check(actor, authz.UserRead, account); err != nil {
+		return nil, err
+	}
+	return s.store.Members(ctx, account, f)
+}
+
+// Member returns a person of an account. It reports Denied and NotFound, also for a service
+// user, who is no person.
+func (s *Service) Member(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID) (*store.Member, error) {
+	if err := authz.Check(actor, authz.UserRead, account); err != nil {
+		return nil, err
+	}
+	return s.store.Member(ctx, account, id)
 }
 
 // Invitations lists the invitations of the account that nobody has accepted yet.
@@ -145,7 +170,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, value, name, newPassword
 
 // SetRoles replaces the roles of the portal that a person has; those of other applications
 // stay. The person's sessions end. It reports Invalid with invalid_roles, NotFound,
-// Conflict with last_administrator and administrator_limit, and what authz.MayAssign does.
+// Conflict with last_administrator and administrator_limit, and what Invite does of roles.
 func (s *Service) SetRoles(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, roles []string) error {
 	if err := authz.Check(actor, authz.UserSetRoles, account); err != nil {
 		return err
@@ -175,9 +200,15 @@ func (s *Service) SetRoles(ctx context.Context, actor telamon.Actor, account tel
 	return nil
 }
 
+// errOwnUser is the fault of what nobody does to themselves.
+func errOwnUser() error {
+	return fault.New(fault.Denied, "own_user", "Nobody can do this to themselves: another administrator can.")
+}
+
 // SetMemberState disables, enables or deletes a person of the account. Nobody does it to
-// themselves, and the last administrator stays. The person's sessions end at once. It
-// reports NotFound; Conflict with wrong_state and last_administrator; and Denied.
+// themselves, and the last administrator stays. The person's sessions end at once, and with
+// the person all that they authenticate by. It reports NotFound; Conflict with wrong_state
+// and last_administrator; Denied; and Denied with second_factor_stale for a deletion.
 func (s *Service) SetMemberState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, to telamon.State) error {
 	action, ok := map[telamon.State]authz.Action{
 		telamon.Active: authz.UserEnable, telamon.Disabled: authz.UserDisable, telamon.Deleted: authz.UserDelete,
@@ -185,13 +216,50 @@ func (s *Service) SetMemberState(ctx context.Context, actor telamon.Actor, accou
 	if !ok {
 		return fault.New(fault.Invalid, "invalid_state", "A user is active, disabled or deleted.")
 	}
+	if err := s.mayChangeMember(ctx, actor, action, account, id); err != nil {
+		return err
+	}
+	if to == telamon.Deleted {
+		if err := authz.MustBeFresh(actor, s.clock.Now()); err != nil {
+			return err
+		}
+		changes, err := s.store.DeleteUser(ctx, actor, account, id)
+		s.directory.Refresh(ctx, changes...)
+		return err
+	}
+	if err := s.store.SetUserState(ctx, actor, account, id, to); err != nil {
+		return err
+	}
+	s.changed(ctx, store.ChangeUser, id.String())
+	return nil
+}
+
+// mayChangeMember reports Denied or NotFound unless the actor may do this to a person of the
+// account, who is somebody else.
+func (s *Service) mayChangeMember(ctx context.Context, actor telamon.Actor, action authz.Action, account telamon.AccountID, id telamon.UserID) error {
 	if err := authz.Check(actor, action, account); err != nil {
 		return err
 	}
 	if id == actor.User {
-		return fault.New(fault.Denied, "own_user", "Nobody can do this to themselves: another administrator can.")
+		return errOwnUser()
 	}
-	if err := s.store.SetUserState(ctx, actor, account, id, to); err != nil {
+	_, err := s.store.Member(ctx, account, id)
+	return err
+}
+
+// SetMemberLock locks a person of the account, whose sessions end at once, or ends such a
+// lock. Nobody does it to themselves. It reports NotFound; Denied; Conflict with wrong_state
+// and last_administrator; and Conflict with locked_out for a lock because of failed attempts,
+// which a new password alone ends.
+func (s *Service) SetMemberLock(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, lock bool) error {
+	action := authz.UserUnlock
+	if lock {
+		action = authz.UserLock
+	}
+	if err := s.mayChangeMember(ctx, actor, action, account, id); err != nil {
+		return err
+	}
+	if err := s.store.SetMemberLock(ctx, actor, account, id, lock); err != nil {
 		return err
 	}
 	s.changed(ctx, store.ChangeUser, id.String())
@@ -203,7 +271,7 @@ func (s *Service) EndSessionsOf(ctx context.Context, actor telamon.Actor, accoun
 	if err := authz.Check(actor, authz.SessionEnd, account); err != nil {
 		return 0, err
 	}
-	if _, err := s.store.User(ctx, account, id); err != nil {
+	if _, err := s.store.Member(ctx, account, id); err != nil {
 		return 0, err
 	}
 	return s.store.EndSessions(ctx, actor, account, id, "")

@@ -265,3 +265,114 @@ func TestRequirement13PasswordChange(t *testing.T) {
 		w.ended(t, p.value)
 	})
 }
+
+func TestMembers(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		p := w.administrator(t, ada, "Acme")
+		admin := w.live(t, p.value)
+		account, actor := admin.Account.ID, admin.Actor()
+		id := w.joined(t, account, bob, "finance", "auditor")
+		w.administrator(t, "eve@example.com", "Globex")
+		list := func(f store.MemberFilter) (emails []string) {
+			t.Helper()
+			f.Limit = 10
+			for _, m := range got(w.Members(ctx, actor, account, f))(t) {
+				emails = append(emails, m.Email)
+			}
+			return emails
+		}
+		for name, tt := range map[string]struct {
+			f    store.MemberFilter
+			want []string
+		}{
+			"all":            {store.MemberFilter{}, []string{ada, bob}},
+			"the next page":  {store.MemberFilter{Page: store.Page{After: admin.User.ID.String()}}, []string{bob}},
+			"by a name":      {store.MemberFilter{Search: "LOVELACE"}, []string{ada}},
+			"by an address":  {store.MemberFilter{Search: "bob@"}, []string{bob}},
+			"by a role":      {store.MemberFilter{Role: "finance"}, []string{bob}},
+			"part of a role": {store.MemberFilter{Role: "fin"}, nil},
+			"no wildcard":    {store.MemberFilter{Search: "%"}, nil},
+		} {
+			if got := list(tt.f); !slices.Equal(got, tt.want) {
+				t.Errorf("%s: %q, want %q", name, got, tt.want)
+			}
+		}
+		if m := got(w.Member(ctx, actor, account, admin.User.ID))(t); !m.HasFactor() || !m.TOTP || m.SignedInAt.IsZero() {
+			t.Errorf("the administrator is %+v", m)
+		}
+		if m := got(w.Member(ctx, actor, account, id))(t); m.HasFactor() || m.Name != "Bob" {
+			t.Errorf("the other one is %+v", m)
+		}
+		service := &telamon.User{ID: telamon.NewUserID(), Account: account, Kind: telamon.ServiceUser, Name: "build"}
+		must(t, w.db.CreateUser(ctx, operator, service))
+		for what, err := range map[string]error{
+			"see": errorOf(w.Member(ctx, actor, account, service.ID)), "disable": w.SetMemberState(ctx, actor, account, service.ID, telamon.Disabled),
+			"lock": w.SetMemberLock(ctx, actor, account, service.ID, true), "end the sessions of": errorOf(w.EndSessionsOf(ctx, actor, account, service.ID)),
+		} {
+			if !fault.Is(err, fault.NotFound) {
+				t.Errorf("%s a service user: %v", what, err)
+			}
+		}
+		_, finance := w.signIn(t, bob, horse)
+		must(t, w.SetRoles(ctx, actor, account, id, []string{"finance"}))
+		_, finance = w.signIn(t, bob, horse)
+		mustBe(t, errorOf(w.Members(ctx, finance.Actor(), account, store.MemberFilter{})), fault.Denied, "access_denied")
+		mustBe(t, errorOf(w.Member(ctx, finance.Actor(), account, id)), fault.Denied, "access_denied")
+		mustBe(t, errorOf(w.Members(ctx, actor, telamon.NewAccountID(), store.MemberFilter{})), fault.NotFound, "not_found")
+	})
+}
+
+func TestMemberLock(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		admin := w.live(t, w.administrator(t, ada, "Acme").value)
+		account, actor := admin.Account.ID, admin.Actor()
+		mustBe(t, w.SetMemberLock(ctx, actor, account, admin.User.ID, true), fault.Denied, "own_user")
+		mustBe(t, w.SetMemberLock(ctx, operator, account, admin.User.ID, true), fault.Conflict, "last_administrator")
+		id := w.joined(t, account, bob, "administrator")
+		value, _ := w.signIn(t, bob, horse)
+		mustBe(t, w.SetMemberLock(ctx, actor, account, id, false), fault.Conflict, "wrong_state")
+		must(t, w.SetMemberLock(ctx, actor, account, id, true))
+		mustBe(t, w.SetMemberLock(ctx, actor, account, id, true), fault.Conflict, "wrong_state")
+		w.ended(t, value)
+		w.mayNot(t, bob, horse, fault.Unauthenticated, "sign_in_refused")
+		// A locked administrator cannot stand in for the last one.
+		mustBe(t, w.SetRoles(ctx, operator, account, admin.User.ID, []string{"finance"}), fault.Conflict, "last_administrator")
+		must(t, w.SetMemberLock(ctx, actor, account, id, false))
+		w.signIn(t, bob, horse)
+
+		// A lock because of failed attempts ends by a new password alone, unless an
+		// administrator makes it theirs.
+		for range signin.MaxFailures {
+			w.mayNot(t, bob, "wrong password", fault.Unauthenticated, "sign_in_refused")
+		}
+		mustBe(t, w.SetMemberLock(ctx, actor, account, id, false), fault.Conflict, "locked_out")
+		must(t, w.SetMemberLock(ctx, actor, account, id, true))
+		w.mails(t, bob)
+		must(t, w.RequestReset(ctx, bob, home))
+		must(t, w.Reset(ctx, w.link(t, bob, signin.ResetPath), "another good password", home))
+		w.mayNot(t, bob, "another good password", fault.Unauthenticated, "sign_in_refused")
+		must(t, w.SetMemberLock(ctx, actor, account, id, false))
+		w.signIn(t, bob, "another good password")
+	})
+}
+
+// TestFreshForRoles asks for a fresh second factor before others get roles that need one,
+// and before a person is deleted.
+func TestFreshForRoles(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	ctx := t.Context()
+	admin := w.live(t, w.administrator(t, ada, "Acme").value)
+	account := admin.Account.ID
+	id := w.joined(t, account, bob, "finance")
+	w.clock.Advance(11 * time.Minute)
+	actor := admin.Actor()
+	mustBe(t, errorOf(w.Invite(ctx, actor, account, "eve@example.com", "en", []string{"manage_credentials"})), fault.Denied, "second_factor_stale")
+	mustBe(t, w.SetRoles(ctx, actor, account, id, []string{"administrator"}), fault.Denied, "second_factor_stale")
+	mustBe(t, w.SetMemberState(ctx, actor, account, id, telamon.Deleted), fault.Denied, "second_factor_stale")
+	must(t, errorOf(w.Invite(ctx, actor, account, "eve@example.com", "en", []string{"auditor"})))
+	must(t, w.SetRoles(ctx, actor, account, id, []string{"auditor"}))
+	must(t, w.SetMemberState(ctx, operator, account, id, telamon.Deleted))
+	mustBe(t, errorOf(w.Member(ctx, actor, account, id)), fault.NotFound, "user_not_found")
+}

@@ -6,24 +6,32 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
 	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/dnsname"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/openid"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
-// OIDCPath is the page of the portal to which providers send browsers back.
-const OIDCPath = "/sign-in/provider"
+// The pages of the portal by which people get to an account's provider, each followed by
+// the account's ID, and to which the provider sends their browsers back.
+const (
+	ProviderPath = "/sign-in/oidc"
+	OIDCPath     = ProviderPath + "/callback"
+)
 
 const (
 	oidcFlowLife  = 10 * time.Minute // for a person at the provider
 	oidcSecret    = "oidc_client_secret"
 	oidcFlowLabel = "oidc_flow"
 	maxURL        = 300
+	maxDomains    = 20
 )
 
 // OIDC is how the people of an account sign in by an OpenID provider. They must be users
@@ -35,6 +43,9 @@ type OIDC struct {
 	// AcceptsMFA says that a second factor which was shown to the provider (RFC 8176: the
 	// method "mfa") counts here.
 	AcceptsMFA bool
+	// Domains are those of work addresses that lead to it: the account controls each by a
+	// verified claim.
+	Domains []string
 }
 
 // errNoOIDC is the fault of an account without a provider.
@@ -47,37 +58,132 @@ func errOIDC() error {
 }
 
 // SetOIDC sets an account's provider after asking it for its endpoints. An administrator
-// must have shown a second factor lately. It reports Denied; Invalid with invalid_oidc; and
-// Invalid with oidc_unreachable if the provider does not answer as one.
+// must have shown a second factor lately. Without a secret the present one stays, if issuer
+// and client do too.
+//
+// It reports Denied; Invalid with invalid_oidc; Conflict with oidc_domain_taken; and Invalid
+// with oidc_unreachable if the provider does not answer as one.
 func (s *Service) SetOIDC(ctx context.Context, actor telamon.Actor, account telamon.AccountID, o OIDC) error {
 	if err := s.mayUpdate(actor, account); err != nil {
 		return err
 	}
+	before, err := s.store.OIDC(ctx, account)
+	if err != nil {
+		return err
+	}
+	keep := o.ClientSecret == "" && before != nil && before.Issuer == o.Issuer && before.ClientID == o.ClientID
 	var p problems
 	if u, err := url.Parse(o.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(o.Issuer) > maxURL {
 		p.Add("issuer", "is not an https URL without a query")
 	}
 	p.text("client_id", o.ClientID, maxURL, true)
-	p.text("client_secret", o.ClientSecret, 1024, true)
+	if !keep {
+		p.text("client_secret", o.ClientSecret, 1024, true)
+	}
+	domains, err := s.domains(ctx, &p, account, o.Domains)
+	if err != nil {
+		return err
+	}
 	if err := p.Fault("invalid_oidc"); err != nil {
 		return err
 	}
+	if err := s.ask(ctx, o.Issuer); err != nil {
+		return err
+	}
+	set := &store.OIDC{Account: account, Issuer: o.Issuer, ClientID: o.ClientID, AcceptsMFA: o.AcceptsMFA, Domains: domains}
+	if keep {
+		set.SecretSealed = before.SecretSealed
+	} else if set.SecretSealed, err = s.keys.SealSecret(oidcSecret, []byte(account), []byte(o.ClientSecret)); err != nil {
+		return err
+	}
+	return s.store.PutOIDC(ctx, actor, set)
+}
+
+// domains checks the domains of work addresses: of each the account has a verified claim.
+func (s *Service) domains(ctx context.Context, p *problems, account telamon.AccountID, texts []string) ([]string, error) {
+	if len(texts) > maxDomains {
+		p.Add("domains", fmt.Sprintf("are more than %d", maxDomains))
+		return nil, nil
+	}
+	var names []string
+	for _, text := range texts {
+		name, err := dnsname.Parse(text)
+		if err != nil || name.IsWildcard() {
+			p.Add("domains", fmt.Sprintf("%q is not a domain", text))
+			continue
+		}
+		ok, err := s.store.ControlsDomain(ctx, account, name)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			p.Add("domains", fmt.Sprintf("%s is not a verified domain of this account", name))
+		}
+		names = append(names, name.String())
+	}
+	return slices.Compact(slices.Sorted(slices.Values(names))), nil
+}
+
+// ask asks a provider for its endpoints.
+func (s *Service) ask(ctx context.Context, issuer string) error {
 	if s.openid == nil {
 		return errNoOIDC()
 	}
-	if err := s.openid.Check(ctx, o.Issuer); err != nil {
+	if err := s.openid.Check(ctx, issuer); err != nil {
 		return &fault.Fault{
 			Kind: fault.Invalid, Code: "oidc_unreachable", Detail: "The provider does not answer as an OpenID provider of this issuer.",
 			Fields: []fault.Field{{Path: "issuer", Problem: "does not answer as an OpenID provider"}}, Cause: err,
 		}
 	}
-	sealed, err := s.keys.SealSecret(oidcSecret, []byte(account), []byte(o.ClientSecret))
+	return nil
+}
+
+// TestOIDC asks an account's provider for its endpoints now. It reports Denied, NotFound
+// with oidc_not_found, and Invalid with oidc_unreachable.
+func (s *Service) TestOIDC(ctx context.Context, actor telamon.Actor, account telamon.AccountID) error {
+	o, err := s.OIDC(ctx, actor, account)
 	if err != nil {
 		return err
 	}
-	return s.store.PutOIDC(ctx, actor, &store.OIDC{
-		Account: account, Issuer: o.Issuer, ClientID: o.ClientID, SecretSealed: sealed, AcceptsMFA: o.AcceptsMFA,
-	})
+	return s.ask(ctx, o.Issuer)
+}
+
+// FindProvider returns the account to whose provider a work address leads, by its domain, or
+// an account's ID. What it answers is the same for every address of a domain, whether or not
+// it is somebody's. It reports NotFound with oidc_not_found.
+func (s *Service) FindProvider(ctx context.Context, text string) (telamon.AccountID, error) {
+	text = strings.TrimSpace(text)
+	account, err := telamon.ParseAccountID(text)
+	if err != nil {
+		email, ok := canonicalEmail(text)
+		if !ok {
+			return "", errNoOIDC()
+		}
+		domain, err := dnsname.Parse(email[strings.LastIndexByte(email, '@')+1:])
+		if err != nil {
+			return "", errNoOIDC()
+		}
+		if account, err = s.store.OIDCAccount(ctx, domain); err != nil {
+			return "", err
+		}
+	}
+	if _, err := s.ProviderOf(ctx, account); err != nil {
+		return "", err
+	}
+	return account, nil
+}
+
+// ProviderOf returns the issuer of an account's provider. It reports NotFound with
+// oidc_not_found.
+func (s *Service) ProviderOf(ctx context.Context, account telamon.AccountID) (issuer string, err error) {
+	o, err := s.store.OIDC(ctx, account)
+	if err != nil {
+		return "", err
+	}
+	if o == nil || s.openid == nil {
+		return "", errNoOIDC()
+	}
+	return o.Issuer, nil
 }
 
 // mayUpdate reports Denied or NotFound unless the actor may change how an account's people
@@ -102,7 +208,7 @@ func (s *Service) OIDC(ctx context.Context, actor telamon.Actor, account telamon
 	if o == nil {
 		return nil, errNoOIDC()
 	}
-	return &OIDC{Issuer: o.Issuer, ClientID: o.ClientID, AcceptsMFA: o.AcceptsMFA}, nil
+	return &OIDC{Issuer: o.Issuer, ClientID: o.ClientID, AcceptsMFA: o.AcceptsMFA, Domains: o.Domains}, nil
 }
 
 // RemoveOIDC ends the sign-in by a provider. It reports Denied and NotFound.

@@ -12,11 +12,13 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -310,3 +312,84 @@ func TestSetOIDC(t *testing.T) {
 	w.clock.Advance(11 * time.Minute)
 	mustBe(t, set("https://idp.example"), fault.Denied, "second_factor_stale")
 }
+
+// control gives an account an identity with a verified claim to a domain.
+func (w *world) control(t testing.TB, account telamon.AccountID, domain string, coverage telamon.Coverage) {
+	t.Helper()
+	identity := telamon.NewIdentityID()
+	end := w.clock.Now().Add(24 * time.Hour).UnixMilli()
+	for _, text := range []string{
+		fmt.Sprintf("INSERT INTO identity (id, account_id, name, data, state, created_at) VALUES ('%s', '%s', 'OV', '{}', 'active', 0)", identity, account),
+		fmt.Sprintf("INSERT INTO claim (id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status, "+
+			"verification_id, verified_at, coverage, expires_at, created_at) VALUES ('%s', '%s', '%s', 'domain', '%s', 2, '', 'x', 0, 0, 1, FALSE, "+
+			"'verified', 'x', 0, '%s', %d, 0)", telamon.NewClaimID(), account, identity, domain, coverage, end),
+	} {
+		must(t, errorOf(w.raw.ExecContext(t.Context(), text)))
+	}
+}
+
+// TestFindProvider holds that a work address leads to the provider of who controls its
+// domain, and that nothing tells whether the address is somebody's.
+func TestFindProvider(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ctx := t.Context()
+		p := newIDP(t, w.clock)
+		admin, account := w.withProvider(t, p, false)
+		actor := w.live(t, admin.value).Actor()
+		set := func(domains ...string) error {
+			return w.SetOIDC(ctx, actor, account, signin.OIDC{Issuer: p.server.URL, ClientID: clientID, Domains: domains})
+		}
+		for _, domain := range []string{"example.com", "*.example.com", "", "evil.example"} {
+			mustBe(t, set(domain), fault.Invalid, "invalid_oidc")
+		}
+		w.control(t, account, "example.com", telamon.CoversTree)
+		w.control(t, account, "exact.org", telamon.CoversExact)
+		mustBe(t, set("mail.exact.org"), fault.Invalid, "invalid_oidc")
+		must(t, set("Example.com", "eu.example.com", "exact.org", "example.com"))
+		if shown := got(w.OIDC(ctx, actor, account))(t); !slices.Equal(shown.Domains, []string{"eu.example.com", "exact.org", "example.com"}) {
+			t.Errorf("the domains are %q", shown.Domains)
+		}
+		for _, text := range []string{ada, "nobody@EXAMPLE.com ", "nobody@eu.example.com", "a@exact.org", account.String()} {
+			if found := got(w.FindProvider(ctx, text))(t); found != account {
+				t.Errorf("%q leads to %q", text, found)
+			}
+		}
+		for _, text := range []string{"", "ada", "ada@", "ada@us.example.com", "ada@com", telamon.NewAccountID().String(), "<ada@example.com>"} {
+			mustBe(t, errorOf(w.FindProvider(ctx, text)), fault.NotFound, "oidc_not_found")
+		}
+		must(t, w.TestOIDC(ctx, actor, account))
+
+		other := w.live(t, w.administrator(t, bob, "Globex").value)
+		w.control(t, other.Account.ID, "example.com", telamon.CoversTree)
+		taken := signin.OIDC{Issuer: p.server.URL, ClientID: clientID, ClientSecret: clientSecret, Domains: []string{"example.com"}}
+		mustBe(t, w.SetOIDC(ctx, other.Actor(), other.Account.ID, taken), fault.Conflict, "oidc_domain_taken")
+		mustBe(t, w.TestOIDC(ctx, other.Actor(), account), fault.NotFound, "not_found")
+		mustBe(t, w.TestOIDC(ctx, other.Actor(), other.Account.ID), fault.NotFound, "oidc_not_found")
+
+		w.clock.Advance(25 * time.Hour) // the claims have ended
+		mustBe(t, errorOf(w.FindProvider(ctx, ada)), fault.NotFound, "oidc_not_found")
+		must(t, errorOf(w.FindProvider(ctx, account.String())))
+		p.server.Close()
+		mustBe(t, w.TestOIDC(ctx, actor, account), fault.Invalid, "oidc_unreachable")
+	})
+}
+
+// TestOIDCSecretStays holds that a provider's secret is asked for again when it would go
+// elsewhere.
+func TestOIDCSecretStays(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	ctx := t.Context()
+	p := newIDP(t, w.clock)
+	admin, account := w.withProvider(t, p, false)
+	actor := w.live(t, admin.value).Actor()
+	must(t, w.SetOIDC(ctx, actor, account, signin.OIDC{Issuer: p.server.URL, ClientID: clientID, AcceptsMFA: true}))
+	must(t, errorOf3(w.visit(t, p, account)))
+	for _, o := range []signin.OIDC{{Issuer: newIDP(t, w.clock).server.URL, ClientID: clientID}, {Issuer: p.server.URL, ClientID: "another"}} {
+		err := w.SetOIDC(ctx, actor, account, o)
+		if f := fault.From(err); err == nil || f.Code != "invalid_oidc" || f.Fields[0].Path != "client_secret" {
+			t.Errorf("%+v is set without a secret: %v", o, err)
+		}
+	}
+}
+
+func errorOf3[A, B any](_ A, _ B, err error) error { return err }

@@ -52,10 +52,8 @@ func (db *DB) Mail(ctx context.Context, id telamon.MailID) (*Mail, error) {
 	if err != nil {
 		return nil, db.judge(ctx, found(err, "mail_not_found", "mail"))
 	}
-	return &Mail{
-		ID: id, Account: telamon.AccountID(r.AccountID), Recipient: r.Recipient, Template: r.Template, Params: []byte(r.Params),
-		State: MailState(r.State), LastError: r.LastError, CreatedAt: timeOf(r.CreatedAt), EndedAt: timeOrZero(r.EndedAt),
-	}, nil
+	m := mailOf(r)
+	return &m, nil
 }
 
 // EndMail says what became of a queued mail: it was sent, or given up for a reason. A

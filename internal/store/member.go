@@ -122,7 +122,7 @@ func (t *txn) checkAdministratorLimit(ctx context.Context, id telamon.AccountID,
 }
 
 // keepAdministrator reports Conflict with last_administrator if the account would have no
-// active administrator without the user, who is one. It locks the account, so that of two
+// active and open administrator without the user, who is one. It locks the account, so that of two
 // who go at once the second one sees that the first has gone.
 func (t *txn) keepAdministrator(ctx context.Context, u *telamon.User) error {
 	if u.Kind != telamon.StandardUser || u.State != telamon.Active || !slices.Contains(u.Roles, roleAdministrator) {
@@ -131,7 +131,7 @@ func (t *txn) keepAdministrator(ctx context.Context, u *telamon.User) error {
 	if _, err := t.LockAccount(ctx, u.Account.String()); err != nil {
 		return fmt.Errorf("lock account %s: %w", u.Account, err)
 	}
-	others, err := t.CountAdministrators(ctx, queries.CountAdministratorsParams{
+	others, err := t.CountOpenAdministrators(ctx, queries.CountOpenAdministratorsParams{
 		AccountID: u.Account.String(), Without: u.ID.String(), Now: t.millis(),
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/dnsname"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/store/queries"
 )
@@ -17,6 +18,7 @@ type OIDC struct {
 	ClientID     string
 	SecretSealed []byte
 	AcceptsMFA   bool
+	Domains      []string // of work addresses that lead to it, sorted
 	ChangedAt    time.Time
 }
 
@@ -29,14 +31,19 @@ func (db *DB) OIDC(ctx context.Context, account telamon.AccountID) (*OIDC, error
 	if len(rows) == 0 {
 		return nil, nil
 	}
+	domains, err := db.queries().OIDCDomains(ctx, account.String())
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("read the domains of %s: %w", account, err))
+	}
 	r := rows[0]
 	return &OIDC{
 		Account: account, Issuer: r.Issuer, ClientID: r.ClientID, SecretSealed: r.SecretSealed, AcceptsMFA: r.AcceptsMfa,
-		ChangedAt: timeOf(r.ChangedAt),
+		Domains: domains, ChangedAt: timeOf(r.ChangedAt),
 	}, nil
 }
 
-// PutOIDC sets an account's provider and ChangedAt.
+// PutOIDC sets an account's provider and ChangedAt. It reports Conflict with
+// oidc_domain_taken if a domain leads to another account's provider.
 func (db *DB) PutOIDC(ctx context.Context, actor telamon.Actor, o *OIDC) error {
 	return db.update(ctx, func(t *txn) error {
 		o.ChangedAt = timeOf(t.millis())
@@ -47,16 +54,75 @@ func (db *DB) PutOIDC(ctx context.Context, actor telamon.Actor, o *OIDC) error {
 		if err != nil {
 			return fmt.Errorf("set the provider of %s: %w", o.Account, err)
 		}
+		if err := t.putOIDCDomains(ctx, o); err != nil {
+			return err
+		}
 		return t.audit(ctx, telamon.Event{
 			Actor: actor, Account: o.Account, Action: "account.set_oidc", Object: o.Account.String(), Result: "ok",
-			After: map[string]any{"issuer": o.Issuer, "client_id": o.ClientID, "accepts_mfa": o.AcceptsMFA},
+			After: map[string]any{"issuer": o.Issuer, "client_id": o.ClientID, "accepts_mfa": o.AcceptsMFA, "domains": o.Domains},
 		})
 	})
+}
+
+func (t *txn) putOIDCDomains(ctx context.Context, o *OIDC) error {
+	if err := t.DropOIDCDomains(ctx, o.Account.String()); err != nil {
+		return fmt.Errorf("drop the domains of %s: %w", o.Account, err)
+	}
+	for _, name := range o.Domains {
+		n, err := t.PutOIDCDomain(ctx, queries.PutOIDCDomainParams{Name: name, AccountID: o.Account.String()})
+		if err != nil {
+			return fmt.Errorf("set the domain %s: %w", name, err)
+		}
+		if n != 1 {
+			return &fault.Fault{
+				Kind: fault.Conflict, Code: "oidc_domain_taken", Detail: "Another account signs in the people of " + name + ".",
+				Fields: []fault.Field{{Path: "domains", Problem: name + " leads to another account's provider"}},
+			}
+		}
+	}
+	return nil
+}
+
+// OIDCAccount returns the account to whose provider the work addresses of a domain lead,
+// "" if there is none. The account controls the domain, or one that it is in, still.
+func (db *DB) OIDCAccount(ctx context.Context, domain dnsname.Name) (telamon.AccountID, error) {
+	rows, err := db.queries().OIDCDomain(ctx, string(domain))
+	if err != nil || len(rows) == 0 {
+		return "", db.judge(ctx, err)
+	}
+	account := telamon.AccountID(rows[0])
+	ok, err := db.ControlsDomain(ctx, account, domain)
+	if err != nil || !ok {
+		return "", err
+	}
+	return account, nil
+}
+
+// ControlsDomain reports whether an identity of the account has a verified claim that covers
+// the domain.
+func (db *DB) ControlsDomain(ctx context.Context, account telamon.AccountID, domain dnsname.Name) (bool, error) {
+	for _, name := range domain.AuthorizationDomains() {
+		rows, err := db.queries().VerifiedDomain(ctx, queries.VerifiedDomainParams{
+			AccountID: account.String(), Name: string(name), Now: db.clock.Now().UnixMilli(),
+		})
+		if err != nil {
+			return false, db.judge(ctx, fmt.Errorf("look for a claim of %s: %w", name, err))
+		}
+		for _, coverage := range rows {
+			if name == domain || coverage != nil && telamon.Coverage(*coverage) == telamon.CoversTree {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // DropOIDC removes an account's provider. It reports NotFound.
 func (db *DB) DropOIDC(ctx context.Context, actor telamon.Actor, account telamon.AccountID) error {
 	return db.update(ctx, func(t *txn) error {
+		if err := t.DropOIDCDomains(ctx, account.String()); err != nil {
+			return fmt.Errorf("drop the domains of %s: %w", account, err)
+		}
 		n, err := t.DropAccountOIDC(ctx, account.String())
 		if err != nil {
 			return fmt.Errorf("drop the provider of %s: %w", account, err)

@@ -9,6 +9,50 @@ import (
 	"context"
 )
 
+const allMails = `-- name: AllMails :many
+SELECT id, account_id, recipient, template, params, state, last_error, created_at, ended_at FROM mail
+ WHERE id < $1
+ ORDER BY id DESC LIMIT $2
+`
+
+type AllMailsParams struct {
+	Before string
+	Lim    int32
+}
+
+func (q *Queries) AllMails(ctx context.Context, arg AllMailsParams) ([]Mail, error) {
+	rows, err := q.db.QueryContext(ctx, allMails, arg.Before, arg.Lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Mail
+	for rows.Next() {
+		var i Mail
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Recipient,
+			&i.Template,
+			&i.Params,
+			&i.State,
+			&i.LastError,
+			&i.CreatedAt,
+			&i.EndedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const dropJob = `-- name: DropJob :exec
 DELETE FROM job WHERE kind = $1 AND key = $2
 `
@@ -225,6 +269,51 @@ func (q *Queries) Mail(ctx context.Context, id string) (Mail, error) {
 		&i.EndedAt,
 	)
 	return i, err
+}
+
+const mailsOf = `-- name: MailsOf :many
+SELECT id, account_id, recipient, template, params, state, last_error, created_at, ended_at FROM mail
+ WHERE account_id = $1 AND id < $2
+ ORDER BY id DESC LIMIT $3
+`
+
+type MailsOfParams struct {
+	AccountID string
+	Before    string
+	Lim       int32
+}
+
+func (q *Queries) MailsOf(ctx context.Context, arg MailsOfParams) ([]Mail, error) {
+	rows, err := q.db.QueryContext(ctx, mailsOf, arg.AccountID, arg.Before, arg.Lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Mail
+	for rows.Next() {
+		var i Mail
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Recipient,
+			&i.Template,
+			&i.Params,
+			&i.State,
+			&i.LastError,
+			&i.CreatedAt,
+			&i.EndedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const oldestMails = `-- name: OldestMails :many

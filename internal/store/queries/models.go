@@ -32,6 +32,11 @@ type AccountProfile struct {
 	AgreementBy      string
 }
 
+type AccountSetting struct {
+	AccountID   string
+	MailHistory bool
+}
+
 type AccountUser struct {
 	ID           string
 	AccountID    string
@@ -539,6 +544,11 @@ type OcspResponder struct {
 	Status      string
 	CreatedAt   int64
 	RetiredAt   *int64
+}
+
+type OidcDomain struct {
+	Name      string
+	AccountID string
 }
 
 type OidcFlow struct {

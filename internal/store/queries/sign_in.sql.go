@@ -109,6 +109,33 @@ func (q *Queries) AccountProfile(ctx context.Context, accountID string) ([]Accou
 	return items, nil
 }
 
+const accountSetting = `-- name: AccountSetting :many
+SELECT account_id, mail_history FROM account_setting WHERE account_id = $1
+`
+
+func (q *Queries) AccountSetting(ctx context.Context, accountID string) ([]AccountSetting, error) {
+	rows, err := q.db.QueryContext(ctx, accountSetting, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []AccountSetting
+	for rows.Next() {
+		var i AccountSetting
+		if err := rows.Scan(&i.AccountID, &i.MailHistory); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const assignRoles = `-- name: AssignRoles :execrows
 UPDATE account_user SET roles = $1
  WHERE account_id = $2 AND id = $3 AND roles = $4 AND state <> 'deleted'
@@ -263,6 +290,26 @@ func (q *Queries) CountOIDCSubjects(ctx context.Context, arg CountOIDCSubjectsPa
 	return count, err
 }
 
+const countOpenAdministrators = `-- name: CountOpenAdministrators :one
+SELECT count(*) FROM account_user
+ WHERE account_id = $1 AND id <> $2 AND kind = 'standard' AND state = 'active'
+   AND locked_at IS NULL AND (ends_at IS NULL OR ends_at > CAST($3 AS BIGINT))
+   AND ' ' || roles || ' ' LIKE '% administrator %'
+`
+
+type CountOpenAdministratorsParams struct {
+	AccountID string
+	Without   string
+	Now       int64
+}
+
+func (q *Queries) CountOpenAdministrators(ctx context.Context, arg CountOpenAdministratorsParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countOpenAdministrators, arg.AccountID, arg.Without, arg.Now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countRecoveryCodes = `-- name: CountRecoveryCodes :one
 SELECT count(*) FROM recovery_code WHERE user_id = $1
 `
@@ -338,6 +385,15 @@ func (q *Queries) DropMailedLinks(ctx context.Context, arg DropMailedLinksParams
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const dropOIDCDomains = `-- name: DropOIDCDomains :exec
+DELETE FROM oidc_domain WHERE account_id = $1
+`
+
+func (q *Queries) DropOIDCDomains(ctx context.Context, accountID string) error {
+	_, err := q.db.ExecContext(ctx, dropOIDCDomains, accountID)
+	return err
 }
 
 const dropOIDCFlows = `-- name: DropOIDCFlows :execrows
@@ -874,6 +930,170 @@ func (q *Queries) MailedLink(ctx context.Context, id string) (MailedLink, error)
 	return i, err
 }
 
+const member = `-- name: Member :one
+SELECT u.id, u.account_id, u.email, u.name, u.password_hash, u.roles, u.state, u.created_at, u.kind, u.name_key, u.contact,
+       u.description, u.locale, u.ends_at, u.locked_at, u.created_by, p.signed_in_at,
+       CAST(coalesce(p.totp_active, FALSE) AS BOOLEAN) AS totp, CAST(coalesce(p.locked_out, FALSE) AS BOOLEAN) AS locked_out,
+       CAST(coalesce(p.stage, 'active') AS TEXT) AS stage,
+       (SELECT count(*) FROM passkey AS k WHERE k.user_id = u.id) AS passkeys
+  FROM account_user AS u LEFT JOIN person AS p ON p.user_id = u.id
+ WHERE u.account_id = $1 AND u.id = $2 AND u.kind = 'standard' AND u.state <> 'deleted'
+`
+
+type MemberParams struct {
+	AccountID string
+	ID        string
+}
+
+type MemberRow struct {
+	ID           string
+	AccountID    string
+	Email        string
+	Name         string
+	PasswordHash string
+	Roles        string
+	State        string
+	CreatedAt    int64
+	Kind         string
+	NameKey      string
+	Contact      string
+	Description  string
+	Locale       string
+	EndsAt       *int64
+	LockedAt     *int64
+	CreatedBy    string
+	SignedInAt   *int64
+	Totp         bool
+	LockedOut    bool
+	Stage        string
+	Passkeys     int64
+}
+
+func (q *Queries) Member(ctx context.Context, arg MemberParams) (MemberRow, error) {
+	row := q.db.QueryRowContext(ctx, member, arg.AccountID, arg.ID)
+	var i MemberRow
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.Email,
+		&i.Name,
+		&i.PasswordHash,
+		&i.Roles,
+		&i.State,
+		&i.CreatedAt,
+		&i.Kind,
+		&i.NameKey,
+		&i.Contact,
+		&i.Description,
+		&i.Locale,
+		&i.EndsAt,
+		&i.LockedAt,
+		&i.CreatedBy,
+		&i.SignedInAt,
+		&i.Totp,
+		&i.LockedOut,
+		&i.Stage,
+		&i.Passkeys,
+	)
+	return i, err
+}
+
+const members = `-- name: Members :many
+SELECT u.id, u.account_id, u.email, u.name, u.password_hash, u.roles, u.state, u.created_at, u.kind, u.name_key, u.contact,
+       u.description, u.locale, u.ends_at, u.locked_at, u.created_by, p.signed_in_at,
+       CAST(coalesce(p.totp_active, FALSE) AS BOOLEAN) AS totp, CAST(coalesce(p.locked_out, FALSE) AS BOOLEAN) AS locked_out,
+       CAST(coalesce(p.stage, 'active') AS TEXT) AS stage,
+       (SELECT count(*) FROM passkey AS k WHERE k.user_id = u.id) AS passkeys
+  FROM account_user AS u LEFT JOIN person AS p ON p.user_id = u.id
+ WHERE u.account_id = $1 AND u.id > $2 AND u.kind = 'standard' AND u.state <> 'deleted'
+   AND (u.name_key LIKE CAST($3 AS TEXT) ESCAPE '\' OR u.email LIKE CAST($3 AS TEXT) ESCAPE '\')
+   AND ' ' || u.roles || ' ' LIKE CAST($4 AS TEXT) ESCAPE '\'
+ ORDER BY u.id LIMIT $5
+`
+
+type MembersParams struct {
+	AccountID string
+	After     string
+	Search    string
+	Role      string
+	Lim       int32
+}
+
+type MembersRow struct {
+	ID           string
+	AccountID    string
+	Email        string
+	Name         string
+	PasswordHash string
+	Roles        string
+	State        string
+	CreatedAt    int64
+	Kind         string
+	NameKey      string
+	Contact      string
+	Description  string
+	Locale       string
+	EndsAt       *int64
+	LockedAt     *int64
+	CreatedBy    string
+	SignedInAt   *int64
+	Totp         bool
+	LockedOut    bool
+	Stage        string
+	Passkeys     int64
+}
+
+func (q *Queries) Members(ctx context.Context, arg MembersParams) ([]MembersRow, error) {
+	rows, err := q.db.QueryContext(ctx, members,
+		arg.AccountID,
+		arg.After,
+		arg.Search,
+		arg.Role,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []MembersRow
+	for rows.Next() {
+		var i MembersRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.Email,
+			&i.Name,
+			&i.PasswordHash,
+			&i.Roles,
+			&i.State,
+			&i.CreatedAt,
+			&i.Kind,
+			&i.NameKey,
+			&i.Contact,
+			&i.Description,
+			&i.Locale,
+			&i.EndsAt,
+			&i.LockedAt,
+			&i.CreatedBy,
+			&i.SignedInAt,
+			&i.Totp,
+			&i.LockedOut,
+			&i.Stage,
+			&i.Passkeys,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const moveStage = `-- name: MoveStage :execrows
 UPDATE person SET stage = $1 WHERE user_id = $2 AND stage = $3
 `
@@ -951,6 +1171,60 @@ type NoteSignInParams struct {
 func (q *Queries) NoteSignIn(ctx context.Context, arg NoteSignInParams) error {
 	_, err := q.db.ExecContext(ctx, noteSignIn, arg.Now, arg.UserID)
 	return err
+}
+
+const oIDCDomain = `-- name: OIDCDomain :many
+SELECT d.account_id FROM oidc_domain AS d JOIN account_oidc AS o ON o.account_id = d.account_id WHERE d.name = $1
+`
+
+func (q *Queries) OIDCDomain(ctx context.Context, name string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, oIDCDomain, name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var account_id string
+		if err := rows.Scan(&account_id); err != nil {
+			return nil, err
+		}
+		items = append(items, account_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const oIDCDomains = `-- name: OIDCDomains :many
+SELECT name FROM oidc_domain WHERE account_id = $1 ORDER BY name
+`
+
+func (q *Queries) OIDCDomains(ctx context.Context, accountID string) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, oIDCDomains, accountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const oIDCSubject = `-- name: OIDCSubject :many
@@ -1231,6 +1505,38 @@ type PutAccountProfileParams struct {
 func (q *Queries) PutAccountProfile(ctx context.Context, arg PutAccountProfileParams) error {
 	_, err := q.db.ExecContext(ctx, putAccountProfile, arg.AccountID, arg.Kind, arg.Company)
 	return err
+}
+
+const putAccountSetting = `-- name: PutAccountSetting :exec
+INSERT INTO account_setting (account_id, mail_history) VALUES ($1, $2)
+ON CONFLICT (account_id) DO UPDATE SET mail_history = excluded.mail_history
+`
+
+type PutAccountSettingParams struct {
+	AccountID   string
+	MailHistory bool
+}
+
+func (q *Queries) PutAccountSetting(ctx context.Context, arg PutAccountSettingParams) error {
+	_, err := q.db.ExecContext(ctx, putAccountSetting, arg.AccountID, arg.MailHistory)
+	return err
+}
+
+const putOIDCDomain = `-- name: PutOIDCDomain :execrows
+INSERT INTO oidc_domain (name, account_id) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING
+`
+
+type PutOIDCDomainParams struct {
+	Name      string
+	AccountID string
+}
+
+func (q *Queries) PutOIDCDomain(ctx context.Context, arg PutOIDCDomainParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, putOIDCDomain, arg.Name, arg.AccountID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const putTOTP = `-- name: PutTOTP :execrows
@@ -1649,6 +1955,41 @@ func (q *Queries) UseTOTP(ctx context.Context, arg UseTOTPParams) (int64, error)
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const verifiedDomain = `-- name: VerifiedDomain :many
+SELECT c.coverage FROM claim AS c JOIN identity AS i ON i.id = c.identity_id
+ WHERE i.account_id = $1 AND c.account_id = $1 AND c.kind = 'domain' AND c.name = $2
+   AND c.status = 'verified' AND c.expires_at > CAST($3 AS BIGINT)
+`
+
+type VerifiedDomainParams struct {
+	AccountID string
+	Name      string
+	Now       int64
+}
+
+func (q *Queries) VerifiedDomain(ctx context.Context, arg VerifiedDomainParams) ([]*string, error) {
+	rows, err := q.db.QueryContext(ctx, verifiedDomain, arg.AccountID, arg.Name, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*string
+	for rows.Next() {
+		var coverage *string
+		if err := rows.Scan(&coverage); err != nil {
+			return nil, err
+		}
+		items = append(items, coverage)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const verifyRegistration = `-- name: VerifyRegistration :execrows

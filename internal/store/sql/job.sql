@@ -48,6 +48,16 @@ VALUES (sqlc.arg(id), sqlc.arg(account_id), sqlc.arg(recipient), sqlc.arg(templa
 SELECT id, account_id, recipient, template, params, state, last_error, created_at, ended_at
   FROM mail WHERE id = sqlc.arg(id);
 
+-- name: MailsOf :many
+SELECT id, account_id, recipient, template, params, state, last_error, created_at, ended_at FROM mail
+ WHERE account_id = sqlc.arg(account_id) AND id < sqlc.arg(before)
+ ORDER BY id DESC LIMIT sqlc.arg(lim);
+
+-- name: AllMails :many
+SELECT id, account_id, recipient, template, params, state, last_error, created_at, ended_at FROM mail
+ WHERE id < sqlc.arg(before)
+ ORDER BY id DESC LIMIT sqlc.arg(lim);
+
 -- name: EndMail :execrows
 UPDATE mail SET state = sqlc.arg(state), last_error = sqlc.arg(last_error), ended_at = CAST(sqlc.arg(now) AS BIGINT)
  WHERE id = sqlc.arg(id) AND state = 'queued';

@@ -283,3 +283,54 @@ SELECT user_id FROM person WHERE user_id = sqlc.arg(user_id) FOR UPDATE;
 
 -- name: DropPasskeys :execrows
 DELETE FROM passkey WHERE user_id = sqlc.arg(user_id);
+
+-- name: OIDCDomains :many
+SELECT name FROM oidc_domain WHERE account_id = sqlc.arg(account_id) ORDER BY name;
+
+-- name: PutOIDCDomain :execrows
+INSERT INTO oidc_domain (name, account_id) VALUES (sqlc.arg(name), sqlc.arg(account_id)) ON CONFLICT (name) DO NOTHING;
+
+-- name: DropOIDCDomains :exec
+DELETE FROM oidc_domain WHERE account_id = sqlc.arg(account_id);
+
+-- name: OIDCDomain :many
+SELECT d.account_id FROM oidc_domain AS d JOIN account_oidc AS o ON o.account_id = d.account_id WHERE d.name = sqlc.arg(name);
+
+-- name: VerifiedDomain :many
+SELECT c.coverage FROM claim AS c JOIN identity AS i ON i.id = c.identity_id
+ WHERE i.account_id = sqlc.arg(account_id) AND c.account_id = sqlc.arg(account_id) AND c.kind = 'domain' AND c.name = sqlc.arg(name)
+   AND c.status = 'verified' AND c.expires_at > CAST(sqlc.arg(now) AS BIGINT);
+
+-- name: AccountSetting :many
+SELECT account_id, mail_history FROM account_setting WHERE account_id = sqlc.arg(account_id);
+
+-- name: PutAccountSetting :exec
+INSERT INTO account_setting (account_id, mail_history) VALUES (sqlc.arg(account_id), sqlc.arg(mail_history))
+ON CONFLICT (account_id) DO UPDATE SET mail_history = excluded.mail_history;
+
+-- name: Members :many
+SELECT u.id, u.account_id, u.email, u.name, u.password_hash, u.roles, u.state, u.created_at, u.kind, u.name_key, u.contact,
+       u.description, u.locale, u.ends_at, u.locked_at, u.created_by, p.signed_in_at,
+       CAST(coalesce(p.totp_active, FALSE) AS BOOLEAN) AS totp, CAST(coalesce(p.locked_out, FALSE) AS BOOLEAN) AS locked_out,
+       CAST(coalesce(p.stage, 'active') AS TEXT) AS stage,
+       (SELECT count(*) FROM passkey AS k WHERE k.user_id = u.id) AS passkeys
+  FROM account_user AS u LEFT JOIN person AS p ON p.user_id = u.id
+ WHERE u.account_id = sqlc.arg(account_id) AND u.id > sqlc.arg(after) AND u.kind = 'standard' AND u.state <> 'deleted'
+   AND (u.name_key LIKE CAST(sqlc.arg(search) AS TEXT) ESCAPE '\' OR u.email LIKE CAST(sqlc.arg(search) AS TEXT) ESCAPE '\')
+   AND ' ' || u.roles || ' ' LIKE CAST(sqlc.arg(role) AS TEXT) ESCAPE '\'
+ ORDER BY u.id LIMIT sqlc.arg(lim);
+
+-- name: Member :one
+SELECT u.id, u.account_id, u.email, u.name, u.password_hash, u.roles, u.state, u.created_at, u.kind, u.name_key, u.contact,
+       u.description, u.locale, u.ends_at, u.locked_at, u.created_by, p.signed_in_at,
+       CAST(coalesce(p.totp_active, FALSE) AS BOOLEAN) AS totp, CAST(coalesce(p.locked_out, FALSE) AS BOOLEAN) AS locked_out,
+       CAST(coalesce(p.stage, 'active') AS TEXT) AS stage,
+       (SELECT count(*) FROM passkey AS k WHERE k.user_id = u.id) AS passkeys
+  FROM account_user AS u LEFT JOIN person AS p ON p.user_id = u.id
+ WHERE u.account_id = sqlc.arg(account_id) AND u.id = sqlc.arg(id) AND u.kind = 'standard' AND u.state <> 'deleted';
+
+-- name: CountOpenAdministrators :one
+SELECT count(*) FROM account_user
+ WHERE account_id = sqlc.arg(account_id) AND id <> sqlc.arg(without) AND kind = 'standard' AND state = 'active'
+   AND locked_at IS NULL AND (ends_at IS NULL OR ends_at > CAST(sqlc.arg(now) AS BIGINT))
+   AND ' ' || roles || ' ' LIKE '% administrator %';
