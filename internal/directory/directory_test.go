@@ -298,6 +298,15 @@ func TestFollow(t *testing.T) {
 		changed := w.service
 		changed.StrictCAA = true
 		must(t, w.db.ChangeService(ctx, operator, &changed))
+		alone := telamon.Identity{ID: telamon.NewIdentityID(), Account: w.account.ID, Name: "of no credential", Data: w.identity.Data}
+		must(t, w.db.CreateIdentity(ctx, operator, &alone))
+		pair, made, err := w.db.MakePair(ctx, w.account.ID, w.sub.ID, alone.ID)
+		if err != nil || !made {
+			t.Fatalf("MakePair = %+v, %v, %v", pair, made, err)
+		}
+		if again, made, err := w.db.MakePair(ctx, w.account.ID, w.sub.ID, alone.ID); err != nil || made || again != pair {
+			t.Errorf("MakePair = %+v, %v, %v, want %+v again", again, made, err, pair)
+		}
 		hierarchy := telamon.NewHierarchyID()
 		must(t, w.db.CreateHierarchy(ctx, operator, store.Hierarchy{
 			ID: hierarchy, Kind: telamon.HierarchySigning, Name: "signing",
@@ -320,6 +329,9 @@ func TestFollow(t *testing.T) {
 		must(t, d.Poll(ctx))
 		if scope, err := d.Scope(ctx, w.credential.Pair); err != nil || !scope.Service.StrictCAA || scope.Service.Version != 2 {
 			t.Errorf("the scope is %+v, %v, want version 2 of the service", scope, err)
+		}
+		if scope, err := d.ReadScope(ctx, pair.ID); err != nil || scope.Identity.ID != alone.ID {
+			t.Errorf("the scope of the new pair is %+v, %v", scope, err)
 		}
 		if _, err := d.SeriesNamed(ctx, "signing"); err != nil || len(announced) != 3 {
 			t.Errorf("the new series: %v; announced were %v, want one issuer and then two", err, announced)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -121,5 +122,9 @@ func (s *IAM) PairFor(ctx context.Context, actor telamon.Actor, account telamon.
 	if err := s.mustFit(ctx, account, subscription, identity); err != nil {
 		return telamon.Pair{}, err
 	}
-	return s.store.PairFor(ctx, account, subscription, identity)
+	pair, made, err := s.store.MakePair(ctx, account, subscription, identity)
+	if err == nil && made {
+		s.changed(ctx, store.ChangePair, strconv.FormatInt(int64(pair.ID), 10))
+	}
+	return pair, err
 }

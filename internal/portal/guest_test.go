@@ -24,7 +24,7 @@ type guest struct {
 }
 
 // guest returns somebody who has not signed in.
-func (w *town) guest(t *testing.T) *guest {
+func (w *town) guest(t testing.TB) *guest {
 	t.Helper()
 	g := &guest{town: w, header: http.Header{"Sec-Fetch-Site": {"same-origin"}}}
 	g.http.Jar = got(cookiejar.New(nil))(t)
@@ -34,7 +34,7 @@ func (w *town) guest(t *testing.T) *guest {
 }
 
 // send makes a request and returns its whole answer.
-func (g *guest) send(t *testing.T, method, path string, form url.Values) answer {
+func (g *guest) send(t testing.TB, method, path string, form url.Values) answer {
 	t.Helper()
 	r := got(http.NewRequestWithContext(t.Context(), method, g.town.url+path, strings.NewReader(form.Encode())))(t)
 	r.Header = g.header.Clone()
@@ -47,13 +47,13 @@ func (g *guest) send(t *testing.T, method, path string, form url.Values) answer 
 }
 
 // get loads a page.
-func (g *guest) get(t *testing.T, path string) answer {
+func (g *guest) get(t testing.TB, path string) answer {
 	t.Helper()
 	return g.send(t, http.MethodGet, path, nil)
 }
 
 // post sends a form, which must be answered with the status.
-func (g *guest) post(t *testing.T, status int, path string, pairs ...string) answer {
+func (g *guest) post(t testing.TB, status int, path string, pairs ...string) answer {
 	t.Helper()
 	form := url.Values{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -68,7 +68,7 @@ func (g *guest) post(t *testing.T, status int, path string, pairs ...string) ans
 
 // member signs somebody in whom the operator has made, with roles that need no second
 // factor.
-func (w *town) member(t *testing.T, account telamon.AccountID, email string, roles ...string) *guest {
+func (w *town) member(t testing.TB, account telamon.AccountID, email string, roles ...string) *guest {
 	t.Helper()
 	got(w.iam.CreateUser(t.Context(), townOperator, iam.NewUser{Account: account, Email: email, Name: email, Roles: roles, Password: horse}))(t)
 	g := w.guest(t)
@@ -79,7 +79,7 @@ func (w *town) member(t *testing.T, account telamon.AccountID, email string, rol
 var totpSecret = regexp.MustCompile(`>([A-Z2-7]{32})<`)
 
 // admin registers somebody and signs them in with a one-time password, without scripts.
-func (w *town) admin(t *testing.T, email, company string) *guest {
+func (w *town) admin(t testing.TB, email, company string) *guest {
 	t.Helper()
 	g := w.guest(t)
 	g.post(t, http.StatusOK, "/register", "email", email, "password", horse)

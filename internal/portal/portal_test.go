@@ -136,7 +136,7 @@ type site struct {
 }
 
 // serve starts a portal as the program does.
-func serve(t *testing.T, d *desk) *site {
+func serve(t testing.TB, d *desk) *site {
 	t.Helper()
 	cert := certificate(t)
 	s := &site{log: &buffer{}}
@@ -163,7 +163,7 @@ func serve(t *testing.T, d *desk) *site {
 }
 
 // certificate returns a self-signed certificate for localhost.
-func certificate(t *testing.T) tls.Certificate {
+func certificate(t testing.TB) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

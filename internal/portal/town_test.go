@@ -1,6 +1,8 @@
 package portal_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -56,11 +58,12 @@ type town struct {
 	raw    *sql.DB
 	clock  *testkit.Clock
 	iam    *iam.IAM
+	ra     *ra.RA
 	signin *signin.Service
 	log    *buffer
 }
 
-func newTown(t *testing.T) *town {
+func newTown(t testing.TB) *town {
 	t.Helper()
 	w := &town{clock: testkit.NewClock(t, "2026-11-22T09:41:00Z"), log: &buffer{}}
 	database := dbtest.SQLite(t)
@@ -89,9 +92,10 @@ func newTown(t *testing.T) *town {
 		Store: w.db, Directory: dir, Keys: keys, Passwords: testkit.Passwords, Clock: w.clock, PortalURL: w.url, Platform: "Example Trust", Agreement: "4.2 of 2026-03-01",
 	}))(t)
 	log := slog.New(slog.NewTextHandler(w.log, nil))
+	w.ra = ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log})
 	pages := portal.New(portal.Config{
 		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam,
-		RA: ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log}), AtlasURL: "https://atlas.example.test",
+		RA: w.ra, AtlasURL: "https://atlas.example.test",
 	})
 	server.Config.Handler = web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBody: 1 << 16}.Wrap(pages))
 	server.StartTLS()
@@ -102,7 +106,7 @@ func newTown(t *testing.T) *town {
 var linkInMail = regexp.MustCompile(`https://localhost:[0-9]+(/[a-z-]+/[A-Za-z0-9_-]+)`)
 
 // mailed returns the path of the link in the last mail to an address.
-func (w *town) mailed(t *testing.T, to string) string {
+func (w *town) mailed(t testing.TB, to string) string {
 	t.Helper()
 	var id telamon.MailID
 	must(t, w.raw.QueryRowContext(t.Context(), "SELECT id FROM mail WHERE recipient = ? ORDER BY created_at DESC, id DESC LIMIT 1", to).Scan(&id))
@@ -115,14 +119,14 @@ func (w *town) mailed(t *testing.T, to string) string {
 }
 
 // accountOf returns the account of a person.
-func (w *town) accountOf(t *testing.T, email string) (id telamon.AccountID) {
+func (w *town) accountOf(t testing.TB, email string) (id telamon.AccountID) {
 	t.Helper()
 	must(t, w.raw.QueryRowContext(t.Context(), "SELECT account_id FROM account_user WHERE email = ?", email).Scan(&id))
 	return id
 }
 
 // equip gives an account a service and an active identity, as an operator does.
-func (w *town) equip(t *testing.T, account telamon.AccountID) {
+func (w *town) equip(t testing.TB, account telamon.AccountID) {
 	t.Helper()
 	ctx := t.Context()
 	service := got(w.iam.CreateService(ctx, townOperator, iam.ServiceSpec{Name: "Client authentication", PolicyTemplate: []byte(townPolicy), Series: "tls-ec", Unlimited: true}))(t)
@@ -134,10 +138,18 @@ func (w *town) equip(t *testing.T, account telamon.AccountID) {
 }
 
 // newCSR returns a CSR for a new RSA key.
-func newCSR(t *testing.T) string {
+func newCSR(t testing.TB) string {
 	t.Helper()
 	key := got(rsa.GenerateKey(rand.Reader, 2048))(t)
 	der := got(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "metering"}}, key))(t)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+}
+
+// newECCSR returns a CSR for a new key on P-256.
+func newECCSR(t testing.TB) string {
+	t.Helper()
+	key := got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	der := got(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key))(t)
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
 }
 

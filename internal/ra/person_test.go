@@ -2,6 +2,7 @@ package ra_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
@@ -33,6 +34,11 @@ func TestPeople(t *testing.T) {
 			t.Errorf("the credential sees %+v", entry)
 		}
 
+		pair, err := w.iam.PairFor(ctx, person(w.account, authz.RoleManageDomains), w.account, c.sub, w.newIdentity(t, time.Time{}))
+		must(t, err)
+		if _, err := w.ra.For(ctx, manager, pair.ID); err != nil {
+			t.Errorf("a pair that was just made: %v", err)
+		}
 		reader, err := w.ra.For(ctx, person(w.account, authz.RoleReadOnly), c.credential.Pair)
 		must(t, err)
 		_, err = w.ra.Issue(ctx, reader, request(newKey(t).csr, "www.example.com"))

@@ -19,6 +19,7 @@ const (
 	ChangeIdentity     ChangeKind = "identity"
 	ChangeService      ChangeKind = "service"
 	ChangeSubscription ChangeKind = "subscription"
+	ChangePair         ChangeKind = "pair" // its number; pairs come with credentials, too
 	ChangeCredential   ChangeKind = "credential"
 	ChangeClientCert   ChangeKind = "client_certificate"
 	ChangeUser         ChangeKind = "user"

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/store/queries"
@@ -164,6 +165,14 @@ func (d *Directory) addChanged(ctx context.Context, q *queries.Queries, c Change
 	case ChangeSubscription:
 		row, err := q.SubscriptionByID(ctx, c.Object)
 		d.Subscriptions = append(d.Subscriptions, subscriptionOf(row))
+		return err
+	case ChangePair:
+		id, err := strconv.ParseInt(c.Object, 10, 64)
+		if err != nil {
+			return err
+		}
+		row, err := q.PairByID(ctx, id)
+		d.Pairs = append(d.Pairs, pairOf(row))
 		return err
 	case ChangeCredential:
 		row, err := q.CredentialByID(ctx, c.Object)

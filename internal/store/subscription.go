@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/store/queries"
@@ -126,15 +127,24 @@ func (t *txn) pairOf(ctx context.Context, account telamon.AccountID, subscriptio
 	return telamon.PairID(id), nil
 }
 
-// PairFor returns the pair of a subscription and an identity of one account, which it
-// makes if there is none. It reports NotFound if the account has not both.
-func (db *DB) PairFor(ctx context.Context, account telamon.AccountID, subscription telamon.SubscriptionID, identity telamon.IdentityID) (pair telamon.Pair, err error) {
+// MakePair makes the pair of a subscription and an identity of one account if there is
+// none, and reports whether it did. It reports NotFound if the account has not both.
+func (db *DB) MakePair(ctx context.Context, account telamon.AccountID, subscription telamon.SubscriptionID, identity telamon.IdentityID) (pair telamon.Pair, made bool, err error) {
 	err = db.update(ctx, func(t *txn) error {
+		known, err := t.PairOf(ctx, queries.PairOfParams{
+			AccountID: account.String(), SubscriptionID: subscription.String(), IdentityID: identity.String(),
+		})
+		if pair, made = pairOf(known), errors.Is(err, sql.ErrNoRows); !made {
+			return err
+		}
 		id, err := t.pairOf(ctx, account, subscription, identity)
+		if err != nil {
+			return err
+		}
 		pair = telamon.Pair{ID: id, Account: account, Subscription: subscription, Identity: identity}
-		return err
+		return t.changed(ctx, ChangePair, strconv.FormatInt(int64(id), 10))
 	})
-	return pair, err
+	return pair, made, err
 }
 
 // PairsOf returns the pairs of an account, the oldest first.
