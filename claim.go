@@ -38,8 +38,11 @@ type Claim struct {
 	TokenAt  time.Time // when it was made
 	AssertBy time.Time // the last moment at which it can be used, exclusive
 	Round    int64
+	OldToken string // the token before it; "" if there was none
 	// Open reports that the token has not been used to verify the claim yet.
 	Open bool
+	// CheckUntil is when a check that runs is over at the latest; zero: none runs.
+	CheckUntil time.Time
 
 	Status ClaimStatus
 	// Of the last verification; zero if the claim was never verified.

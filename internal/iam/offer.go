@@ -106,18 +106,26 @@ func (s *IAM) Pairs(ctx context.Context, actor telamon.Actor, account telamon.Ac
 // pairWork are the actions that a pair is made for.
 var pairWork = []authz.Action{authz.CertificateIssue, authz.ClaimSubmit, authz.CredentialCreate}
 
+// mayPair returns nil if the actor may do something for which pairs are made.
+func mayPair(actor telamon.Actor, account telamon.AccountID) error {
+	if err := authz.Check(actor, authz.SubscriptionRead, account); err != nil {
+		return err
+	}
+	may := func(action authz.Action) bool { return authz.Check(actor, action, account) == nil }
+	if !slices.ContainsFunc(pairWork, may) {
+		return authz.Check(actor, authz.CredentialCreate, account)
+	}
+	return nil
+}
+
 // PairFor returns the pair of a subscription and an identity of the account that can be
 // used together, for whoever may do something with it. It makes the pair if there is none.
 //
 // It reports NotFound, Conflict with identity_not_active or service_expired, and Invalid
 // if the identity lacks what the service's policy needs.
 func (s *IAM) PairFor(ctx context.Context, actor telamon.Actor, account telamon.AccountID, subscription telamon.SubscriptionID, identity telamon.IdentityID) (telamon.Pair, error) {
-	if err := authz.Check(actor, authz.SubscriptionRead, account); err != nil {
+	if err := mayPair(actor, account); err != nil {
 		return telamon.Pair{}, err
-	}
-	may := func(action authz.Action) bool { return authz.Check(actor, action, account) == nil }
-	if !slices.ContainsFunc(pairWork, may) {
-		return telamon.Pair{}, authz.Check(actor, authz.CredentialCreate, account)
 	}
 	if err := s.mustFit(ctx, account, subscription, identity); err != nil {
 		return telamon.Pair{}, err

@@ -116,6 +116,8 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"PairOf", func(c ctx, by actor, a acc) error { return errorOf(w.PairOf(c, by, a, pair)) }, true},
 		{"Pairs", func(c ctx, by actor, a acc) error { return errorOf(w.Pairs(c, by, a)) }, false},
 		{"PairFor", func(c ctx, by actor, a acc) error { return errorOf(w.PairFor(c, by, a, w.sub, w.identity)) }, true},
+		{"Claimants", func(c ctx, by actor, a acc) error { return errorOf(w.Claimants(c, by, a)) }, false},
+		{"DomainPair", func(c ctx, by actor, a acc) error { return errorOf(w.DomainPair(c, by, a, w.identity)) }, true},
 		{"GrantQuota", func(c ctx, by actor, a acc) error {
 			return errorOf(w.GrantQuota(c, by, iam.Grant{Account: a, Subscription: w.sub, Amount: 1, EndsAt: w.clock.Now().AddDate(1, 0, 0)}))
 		}, true},

@@ -30,7 +30,7 @@ func (ra *RA) Mailboxes(ctx context.Context, actor telamon.Actor, id telamon.Cla
 }
 
 func (ra *RA) mailboxes(ctx context.Context, claim *telamon.Claim) dcv.Mailboxes {
-	if ra.validation.ApprovalURL == "" || !ra.clock.Now().Before(ra.validation.Rules.EmailMethodsEnd()) {
+	if !ra.mailApproves(ra.clock.Now()) {
 		return dcv.Mailboxes{}
 	}
 	return ra.validation.Engine.Mailboxes(ctx, claim.Name, ra.validation.PrivateSuffixes)

@@ -27,7 +27,21 @@ import (
 // Conflict with claim_expired if the claim needs another token; and NotReady with
 // check_running if an earlier check is still running.
 func (ra *RA) CheckDNS(ctx context.Context, actor telamon.Actor, id telamon.ClaimID, adn *string) (verified bool, err error) {
-	return ra.check(ctx, actor, telamon.ClaimDomain, id, func(scope *directory.Scope, claim *telamon.Claim) (dcv.Question, error) {
+	return ra.checkDNS(ctx, actor, id, adn, ra.validation.Inline)
+}
+
+// StartDNS is CheckDNS for people, who see the check run: it waits for it just as long as
+// a page may take.
+func (ra *RA) StartDNS(ctx context.Context, actor telamon.Actor, id telamon.ClaimID, adn *string) (verified bool, err error) {
+	return ra.checkDNS(ctx, actor, id, adn, startWait)
+}
+
+// startWait is how long a page waits for the check that it starts: an answer that takes
+// no longer needs no sign that something runs.
+const startWait = 150 * time.Millisecond
+
+func (ra *RA) checkDNS(ctx context.Context, actor telamon.Actor, id telamon.ClaimID, adn *string, wait time.Duration) (bool, error) {
+	return ra.check(ctx, actor, telamon.ClaimDomain, id, wait, func(scope *directory.Scope, claim *telamon.Claim) (dcv.Question, error) {
 		q := dcv.Question{Method: telamon.MethodDNS, Kind: claim.Kind, Name: claim.Name, ADN: claim.Name}
 		if adn != nil {
 			var err error
@@ -47,7 +61,17 @@ func (ra *RA) CheckDNS(ctx context.Context, actor telamon.Actor, id telamon.Clai
 // CheckHTTP is CheckDNS for a file on the claimed host or address, fetched by the
 // scheme, http or https.
 func (ra *RA) CheckHTTP(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID, scheme string, adn *string) (verified bool, err error) {
-	return ra.check(ctx, actor, kind, id, func(_ *directory.Scope, claim *telamon.Claim) (dcv.Question, error) {
+	return ra.checkHTTP(ctx, actor, kind, id, scheme, adn, ra.validation.Inline)
+}
+
+// StartHTTP is to CheckHTTP what StartDNS is to CheckDNS.
+func (ra *RA) StartHTTP(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID, scheme string) (verified bool, err error) {
+	return ra.checkHTTP(ctx, actor, kind, id, scheme, nil, startWait)
+}
+
+func (ra *RA) checkHTTP(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID, scheme string, adn *string,
+	wait time.Duration) (bool, error) {
+	return ra.check(ctx, actor, kind, id, wait, func(_ *directory.Scope, claim *telamon.Claim) (dcv.Question, error) {
 		q := dcv.Question{
 			Method: telamon.MethodHTTP, Kind: kind, Name: claim.Name, ADN: claim.Name, Scheme: scheme, Values: ra.tokenValues(claim),
 		}
@@ -79,8 +103,9 @@ func (ra *RA) tokenValues(c *telamon.Claim) []string {
 	return dcv.TokenValues(ra.validation.TokenPrefix, c.Token)
 }
 
-// check runs a check of one of the identity's claims, whose question ask makes.
-func (ra *RA) check(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID,
+// check runs a check of one of the identity's claims, whose question ask makes, and waits
+// so long for its end.
+func (ra *RA) check(ctx context.Context, actor telamon.Actor, kind telamon.ClaimKind, id telamon.ClaimID, wait time.Duration,
 	ask func(*directory.Scope, *telamon.Claim) (dcv.Question, error)) (bool, error) {
 	scope, claim, err := ra.claim(ctx, actor, authz.ClaimCheck, kind, id)
 	if err != nil {
@@ -105,7 +130,7 @@ func (ra *RA) check(ctx context.Context, actor telamon.Actor, kind telamon.Claim
 		verified, err := ra.finishOrRecover(detached, actor, claim, run)
 		ended <- outcome{verified, err}
 	})
-	waited := time.NewTimer(ra.validation.Inline)
+	waited := time.NewTimer(wait)
 	defer waited.Stop()
 	select {
 	case o := <-ended:

@@ -97,10 +97,10 @@ func (ra *RA) claimable(kind telamon.ClaimKind, text string) (string, error) {
 	}
 	name, err := dnsname.ParseClaim(text, ra.validation.PrivateSuffixes)
 	if err != nil {
-		return "", claimName("domain", err.Error())
+		return "", claimName("domain", err.Error(), err)
 	}
 	if ra.validation.blocks(name) {
-		return "", claimName("blacklist", "is blocked")
+		return "", claimName("blacklist", "is blocked", nil)
 	}
 	return name.String(), nil
 }
@@ -108,17 +108,19 @@ func (ra *RA) claimable(kind telamon.ClaimKind, text string) (string, error) {
 func (ra *RA) claimableAddress(text string) (string, error) {
 	addr, err := netip.ParseAddr(text)
 	if err != nil || addr.Zone() != "" {
-		return "", claimName("ip_address", "not an IP address")
+		return "", claimName("ip_address", "not an IP address", nil)
 	}
 	if addr = addr.Unmap(); ra.validation.Networks.Check(addr) != nil {
-		return "", claimName("ip_address", "is in a range that is reserved") // BR 4.2.2
+		return "", claimName("ip_address", "is in a range that is reserved", nil) // BR 4.2.2
 	}
 	return addr.String(), nil
 }
 
-func claimName(path, problem string) error {
+// claimName is the fault of a name that cannot be claimed. Its cause is one of the errors
+// of package dnsname, nil for a rule of the platform.
+func claimName(path, problem string, cause error) error {
 	return &fault.Fault{
-		Kind: fault.Invalid, Code: "claim_name", Detail: path + ": " + problem,
+		Kind: fault.Invalid, Code: "claim_name", Detail: path + ": " + problem, Cause: cause,
 		Fields: []fault.Field{{Path: path, Problem: problem}},
 	}
 }
@@ -188,10 +190,7 @@ func (ra *RA) Claims(ctx context.Context, actor telamon.Actor, l ClaimListing) (
 	}
 	if l.Pattern != "" {
 		if query.Pattern, err = store.ParseClaimPattern(l.Pattern); err != nil {
-			return nil, 0, &fault.Fault{
-				Kind: fault.Invalid, Code: "claim_pattern", Detail: "The pattern breaks the rules of wildcards.",
-				Fields: []fault.Field{{Path: "domain", Problem: err.Error()}},
-			}
+			return nil, 0, invalidPattern(err)
 		}
 	}
 	claims, total, err := ra.store.ListClaims(ctx, query)
@@ -250,8 +249,9 @@ func (ra *RA) reassert(ctx context.Context, actor telamon.Actor, scope *director
 	now := ra.clock.Now()
 	renewed := *claim
 	renewed.Round, renewed.Open, renewed.AssertBy = claim.Round+1, true, now.Add(ra.validation.Rules.TokenLife())
+	renewed.CheckUntil = time.Time{}
 	if !scope.Service.StickyTokens {
-		renewed.Token, renewed.TokenAt = newToken(), now
+		renewed.Token, renewed.TokenAt, renewed.OldToken = newToken(), now, claim.Token
 	}
 	extra, err := ra.tokenIssued(ctx, scope, &renewed)
 	if err != nil {

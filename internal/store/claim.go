@@ -127,7 +127,7 @@ func (db *DB) ReassertClaim(ctx context.Context, actor telamon.Actor, c *telamon
 		}
 		_, err = t.Queries.ReassertClaim(ctx, queries.ReassertClaimParams{
 			IdentityID: c.Identity.String(), ID: c.ID.String(), Token: c.Token, TokenAt: c.TokenAt.UnixMilli(),
-			AssertBy: c.AssertBy.UnixMilli(),
+			AssertBy: c.AssertBy.UnixMilli(), OldToken: c.OldToken,
 		})
 		if err != nil {
 			return fmt.Errorf("reassert claim %s: %w", c.ID, err)

@@ -52,7 +52,7 @@ func (fill *ClaimFill) write(ctx context.Context, t *txn, first, end int64) erro
 		counts[claimCount{fill.Identity, telamon.ClaimDomain, claimsAll, at.Unix()}]++
 		rows = append(rows, telamon.NewClaimID().String(), fill.Account.String(), fill.Identity.String(), "domain", name, labels, lookup,
 			"0123456789abcdef0123456789abcdef", at.UnixMilli(), at.Add(30*24*time.Hour).UnixMilli(), int64(1), row.Status == "pending", row.Status,
-			row.VerificationID, row.VerifiedAt, row.Method, row.Adn, row.Coverage, row.ExpiresAt, nil, nil, at.UnixMilli())
+			row.VerificationID, row.VerifiedAt, row.Method, row.Adn, row.Coverage, row.ExpiresAt, nil, nil, at.UnixMilli(), nil)
 	}
 	if err := t.insert(ctx, fillTable, rows); err != nil {
 		return err

@@ -60,12 +60,12 @@ func readListed[T ~string](ctx context.Context, db *DB, head string, values []T,
 
 // claimColumns are the columns that scanClaim reads.
 const claimColumns = "id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status," +
-	" verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at"
+	" verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token"
 
 func scanClaim(scan func(...any) error) (r queries.Claim, err error) {
 	err = scan(&r.ID, &r.AccountID, &r.IdentityID, &r.Kind, &r.Name, &r.Labels, &r.Lookup, &r.Token, &r.TokenAt, &r.AssertBy, &r.Round,
 		&r.TokenOpen, &r.Status, &r.VerificationID, &r.VerifiedAt, &r.Method, &r.Adn, &r.Coverage, &r.ExpiresAt, &r.CheckID, &r.CheckUntil,
-		&r.CreatedAt)
+		&r.CreatedAt, &r.OldToken)
 	return r, err
 }
 
@@ -74,7 +74,7 @@ func claimOf(r queries.Claim) telamon.Claim {
 		ID: telamon.ClaimID(r.ID), Account: telamon.AccountID(r.AccountID), Identity: telamon.IdentityID(r.IdentityID),
 		Kind: telamon.ClaimKind(r.Kind), Name: r.Name, CreatedAt: timeOf(r.CreatedAt),
 		Token: r.Token, TokenAt: timeOf(r.TokenAt), AssertBy: timeOf(r.AssertBy), Round: r.Round, Open: r.TokenOpen,
-		Status: telamon.ClaimStatus(r.Status), VerifiedAt: timeOrZero(r.VerifiedAt), ExpiresAt: timeOrZero(r.ExpiresAt),
+		Status: telamon.ClaimStatus(r.Status), VerifiedAt: timeOrZero(r.VerifiedAt), ExpiresAt: timeOrZero(r.ExpiresAt), CheckUntil: timeOrZero(r.CheckUntil),
 	}
 	set := func(to *string, from *string) {
 		if from != nil {
@@ -84,6 +84,7 @@ func claimOf(r queries.Claim) telamon.Claim {
 	set((*string)(&c.Verification), r.VerificationID)
 	set((*string)(&c.Method), r.Method)
 	set(&c.ADN, r.Adn)
+	set(&c.OldToken, r.OldToken)
 	set((*string)(&c.Coverage), r.Coverage)
 	return c
 }

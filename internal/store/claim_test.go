@@ -300,6 +300,7 @@ func TestReassertClaim(t *testing.T) {
 		clock.Advance(time.Hour)
 		renewed := *verified
 		renewed.Round, renewed.Open, renewed.Token = 2, true, strings.Repeat("e", 32)
+		renewed.OldToken = claim.Token
 		renewed.TokenAt, renewed.AssertBy = clock.Now(), clock.Now().Add(30*24*time.Hour)
 		skipped := renewed
 		skipped.Round = 3

@@ -3,6 +3,8 @@ package store
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -165,6 +167,18 @@ func (db *DB) JobsDue(ctx context.Context) ([]JobsDue, error) {
 		return nil, db.judge(ctx, fmt.Errorf("read what jobs are due: %w", err))
 	}
 	return mapped(rows, func(r queries.JobsDueRow) JobsDue { return JobsDue{r.Kind, r.N, timeOf(r.Oldest)} }), nil
+}
+
+// JobAt returns when the job of a kind and key is due; zero if there is none.
+func (db *DB) JobAt(ctx context.Context, kind, key string) (time.Time, error) {
+	at, err := db.queries().JobRunAt(ctx, queries.JobRunAtParams{Kind: kind, Key: key})
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, db.judge(ctx, fmt.Errorf("read the job %s of %s: %w", kind, key, err))
+	}
+	return timeOf(at), nil
 }
 
 // Jobs returns up to limit jobs of the kind, those that are due first.

@@ -9,6 +9,144 @@ import (
 	"context"
 )
 
+const accountClaim = `-- name: AccountClaim :one
+SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
+  FROM claim WHERE account_id = $1 AND id = $2
+`
+
+type AccountClaimParams struct {
+	AccountID string
+	ID        string
+}
+
+func (q *Queries) AccountClaim(ctx context.Context, arg AccountClaimParams) (Claim, error) {
+	row := q.db.QueryRowContext(ctx, accountClaim, arg.AccountID, arg.ID)
+	var i Claim
+	err := row.Scan(
+		&i.ID,
+		&i.AccountID,
+		&i.IdentityID,
+		&i.Kind,
+		&i.Name,
+		&i.Labels,
+		&i.Lookup,
+		&i.Token,
+		&i.TokenAt,
+		&i.AssertBy,
+		&i.Round,
+		&i.TokenOpen,
+		&i.Status,
+		&i.VerificationID,
+		&i.VerifiedAt,
+		&i.Method,
+		&i.Adn,
+		&i.Coverage,
+		&i.ExpiresAt,
+		&i.CheckID,
+		&i.CheckUntil,
+		&i.CreatedAt,
+		&i.OldToken,
+	)
+	return i, err
+}
+
+const accountClaims = `-- name: AccountClaims :many
+SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
+  FROM claim
+ WHERE account_id = $1 AND id < $2
+   AND (CAST($3 AS TEXT) = '' OR kind = $3)
+   AND (CAST($4 AS TEXT) = '' OR identity_id = $4)
+   AND (CAST($5 AS TEXT) = ''
+        OR $5 = 'pending' AND verified_at IS NULL
+        OR $5 = 'verified' AND status = 'verified' AND expires_at > CAST($6 AS BIGINT)
+        OR $5 = 'expiring' AND status = 'verified' AND expires_at > CAST($6 AS BIGINT)
+           AND expires_at <= CAST($7 AS BIGINT)
+        OR $5 = 'expired' AND verified_at IS NOT NULL
+           AND (status = 'pending' OR expires_at <= CAST($6 AS BIGINT)))
+   AND (CAST($8 AS TEXT) = ''
+        OR labels = $9 AND lookup >= $10 AND lookup < $11 AND name LIKE $8)
+ ORDER BY id DESC LIMIT $13 OFFSET $12
+`
+
+type AccountClaimsParams struct {
+	AccountID  string
+	Before     string
+	Kind       string
+	IdentityID string
+	State      string
+	Now        int64
+	Soon       int64
+	Pattern    string
+	Labels     int64
+	Low        []byte
+	High       []byte
+	Skip       int32
+	Lim        int32
+}
+
+func (q *Queries) AccountClaims(ctx context.Context, arg AccountClaimsParams) ([]Claim, error) {
+	rows, err := q.db.QueryContext(ctx, accountClaims,
+		arg.AccountID,
+		arg.Before,
+		arg.Kind,
+		arg.IdentityID,
+		arg.State,
+		arg.Now,
+		arg.Soon,
+		arg.Pattern,
+		arg.Labels,
+		arg.Low,
+		arg.High,
+		arg.Skip,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Claim
+	for rows.Next() {
+		var i Claim
+		if err := rows.Scan(
+			&i.ID,
+			&i.AccountID,
+			&i.IdentityID,
+			&i.Kind,
+			&i.Name,
+			&i.Labels,
+			&i.Lookup,
+			&i.Token,
+			&i.TokenAt,
+			&i.AssertBy,
+			&i.Round,
+			&i.TokenOpen,
+			&i.Status,
+			&i.VerificationID,
+			&i.VerifiedAt,
+			&i.Method,
+			&i.Adn,
+			&i.Coverage,
+			&i.ExpiresAt,
+			&i.CheckID,
+			&i.CheckUntil,
+			&i.CreatedAt,
+			&i.OldToken,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const addClaimCount = `-- name: AddClaimCount :exec
 INSERT INTO claim_count (identity_id, kind, part, unit, start, n)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -157,7 +295,7 @@ func (q *Queries) CertificateEvidence(ctx context.Context, serial []byte) ([]byt
 
 const claim = `-- name: Claim :one
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim WHERE identity_id = $1 AND kind = $2 AND id = $3
 `
 
@@ -193,13 +331,14 @@ func (q *Queries) Claim(ctx context.Context, arg ClaimParams) (Claim, error) {
 		&i.CheckID,
 		&i.CheckUntil,
 		&i.CreatedAt,
+		&i.OldToken,
 	)
 	return i, err
 }
 
 const claimByID = `-- name: ClaimByID :one
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim WHERE id = $1
 `
 
@@ -229,13 +368,14 @@ func (q *Queries) ClaimByID(ctx context.Context, id string) (Claim, error) {
 		&i.CheckID,
 		&i.CheckUntil,
 		&i.CreatedAt,
+		&i.OldToken,
 	)
 	return i, err
 }
 
 const claimByName = `-- name: ClaimByName :one
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim WHERE identity_id = $1 AND kind = $2 AND name = $3
 `
 
@@ -271,6 +411,7 @@ func (q *Queries) ClaimByName(ctx context.Context, arg ClaimByNameParams) (Claim
 		&i.CheckID,
 		&i.CheckUntil,
 		&i.CreatedAt,
+		&i.OldToken,
 	)
 	return i, err
 }
@@ -363,7 +504,7 @@ func (q *Queries) ClaimLog(ctx context.Context, claimID string) ([]ClaimLog, err
 
 const claimsFrom = `-- name: ClaimsFrom :many
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim
  WHERE identity_id = $1 AND kind = $2
    AND created_at >= $3 AND created_at <= $4
@@ -418,6 +559,7 @@ func (q *Queries) ClaimsFrom(ctx context.Context, arg ClaimsFromParams) ([]Claim
 			&i.CheckID,
 			&i.CheckUntil,
 			&i.CreatedAt,
+			&i.OldToken,
 		); err != nil {
 			return nil, err
 		}
@@ -434,7 +576,7 @@ func (q *Queries) ClaimsFrom(ctx context.Context, arg ClaimsFromParams) ([]Claim
 
 const claimsLike = `-- name: ClaimsLike :many
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim
  WHERE id IN (
     SELECT c.id FROM claim AS c
@@ -506,6 +648,7 @@ func (q *Queries) ClaimsLike(ctx context.Context, arg ClaimsLikeParams) ([]Claim
 			&i.CheckID,
 			&i.CheckUntil,
 			&i.CreatedAt,
+			&i.OldToken,
 		); err != nil {
 			return nil, err
 		}
@@ -522,7 +665,7 @@ func (q *Queries) ClaimsLike(ctx context.Context, arg ClaimsLikeParams) ([]Claim
 
 const claimsOfStatusFrom = `-- name: ClaimsOfStatusFrom :many
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim
  WHERE identity_id = $1 AND kind = $2 AND status = $3
    AND created_at >= $4 AND created_at <= $5
@@ -579,6 +722,7 @@ func (q *Queries) ClaimsOfStatusFrom(ctx context.Context, arg ClaimsOfStatusFrom
 			&i.CheckID,
 			&i.CheckUntil,
 			&i.CreatedAt,
+			&i.OldToken,
 		); err != nil {
 			return nil, err
 		}
@@ -591,6 +735,57 @@ func (q *Queries) ClaimsOfStatusFrom(ctx context.Context, arg ClaimsOfStatusFrom
 		return nil, err
 	}
 	return items, nil
+}
+
+const countAccountClaims = `-- name: CountAccountClaims :one
+SELECT count(*) FROM (
+    SELECT 1 AS one FROM claim
+     WHERE account_id = $1
+       AND (CAST($2 AS TEXT) = '' OR kind = $2)
+       AND (CAST($3 AS TEXT) = '' OR identity_id = $3)
+       AND (CAST($4 AS TEXT) = ''
+            OR $4 = 'pending' AND verified_at IS NULL
+            OR $4 = 'verified' AND status = 'verified' AND expires_at > CAST($5 AS BIGINT)
+            OR $4 = 'expiring' AND status = 'verified' AND expires_at > CAST($5 AS BIGINT)
+               AND expires_at <= CAST($6 AS BIGINT)
+            OR $4 = 'expired' AND verified_at IS NOT NULL
+               AND (status = 'pending' OR expires_at <= CAST($5 AS BIGINT)))
+       AND (CAST($7 AS TEXT) = ''
+            OR labels = $8 AND lookup >= $9 AND lookup < $10 AND name LIKE $7)
+     LIMIT $11) AS counted
+`
+
+type CountAccountClaimsParams struct {
+	AccountID  string
+	Kind       string
+	IdentityID string
+	State      string
+	Now        int64
+	Soon       int64
+	Pattern    string
+	Labels     int64
+	Low        []byte
+	High       []byte
+	Lim        int32
+}
+
+func (q *Queries) CountAccountClaims(ctx context.Context, arg CountAccountClaimsParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countAccountClaims,
+		arg.AccountID,
+		arg.Kind,
+		arg.IdentityID,
+		arg.State,
+		arg.Now,
+		arg.Soon,
+		arg.Pattern,
+		arg.Labels,
+		arg.Low,
+		arg.High,
+		arg.Lim,
+	)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const countApprovals = `-- name: CountApprovals :one
@@ -740,7 +935,7 @@ func (q *Queries) ExpireClaim(ctx context.Context, arg ExpireClaimParams) (int64
 
 const expiredClaims = `-- name: ExpiredClaims :many
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim
  WHERE identity_id = $1 AND status = 'verified' AND expires_at <= CAST($2 AS BIGINT)
  ORDER BY expires_at, id LIMIT $3
@@ -784,6 +979,7 @@ func (q *Queries) ExpiredClaims(ctx context.Context, arg ExpiredClaimsParams) ([
 			&i.CheckID,
 			&i.CheckUntil,
 			&i.CreatedAt,
+			&i.OldToken,
 		); err != nil {
 			return nil, err
 		}
@@ -985,7 +1181,7 @@ func (q *Queries) LessenClaimCount(ctx context.Context, arg LessenClaimCountPara
 
 const lockClaim = `-- name: LockClaim :one
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim WHERE id = $1 FOR UPDATE
 `
 
@@ -1015,6 +1211,7 @@ func (q *Queries) LockClaim(ctx context.Context, id string) (Claim, error) {
 		&i.CheckID,
 		&i.CheckUntil,
 		&i.CreatedAt,
+		&i.OldToken,
 	)
 	return i, err
 }
@@ -1085,12 +1282,13 @@ func (q *Queries) OldestVerifications(ctx context.Context, lim int32) ([]OldestV
 
 const reassertClaim = `-- name: ReassertClaim :execrows
 UPDATE claim
-   SET token = $1, token_at = $2, assert_by = $3, round = round + 1,
+   SET old_token = CAST($1 AS TEXT), token = $2, token_at = $3, assert_by = $4, round = round + 1,
        token_open = TRUE, check_id = NULL, check_until = NULL
- WHERE identity_id = $4 AND id = $5
+ WHERE identity_id = $5 AND id = $6
 `
 
 type ReassertClaimParams struct {
+	OldToken   string
 	Token      string
 	TokenAt    int64
 	AssertBy   int64
@@ -1100,6 +1298,7 @@ type ReassertClaimParams struct {
 
 func (q *Queries) ReassertClaim(ctx context.Context, arg ReassertClaimParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, reassertClaim,
+		arg.OldToken,
 		arg.Token,
 		arg.TokenAt,
 		arg.AssertBy,

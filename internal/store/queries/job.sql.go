@@ -172,6 +172,22 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 	return err
 }
 
+const jobRunAt = `-- name: JobRunAt :one
+SELECT run_at FROM job WHERE kind = $1 AND key = $2
+`
+
+type JobRunAtParams struct {
+	Kind string
+	Key  string
+}
+
+func (q *Queries) JobRunAt(ctx context.Context, arg JobRunAtParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, jobRunAt, arg.Kind, arg.Key)
+	var run_at int64
+	err := row.Scan(&run_at)
+	return run_at, err
+}
+
 const jobsDue = `-- name: JobsDue :many
 SELECT kind, count(*) AS n, CAST(min(run_at) AS BIGINT) AS oldest FROM job WHERE run_at <= $1 GROUP BY kind ORDER BY kind
 `

@@ -220,6 +220,7 @@ type Claim struct {
 	CheckID        *string
 	CheckUntil     *int64
 	CreatedAt      int64
+	OldToken       *string
 }
 
 type ClaimCount struct {

@@ -8,22 +8,22 @@ ON CONFLICT (identity_id, kind, name) DO NOTHING;
 
 -- name: Claim :one
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim WHERE identity_id = sqlc.arg(identity_id) AND kind = sqlc.arg(kind) AND id = sqlc.arg(id);
 
 -- name: ClaimByID :one
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim WHERE id = sqlc.arg(id);
 
 -- name: LockClaim :one
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim WHERE id = sqlc.arg(id) FOR UPDATE;
 
 -- name: ClaimByName :one
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim WHERE identity_id = sqlc.arg(identity_id) AND kind = sqlc.arg(kind) AND name = sqlc.arg(name);
 
 -- name: BeginClaimCheck :execrows
@@ -45,7 +45,7 @@ UPDATE claim
 
 -- name: ReassertClaim :execrows
 UPDATE claim
-   SET token = sqlc.arg(token), token_at = sqlc.arg(token_at), assert_by = sqlc.arg(assert_by), round = round + 1,
+   SET old_token = CAST(sqlc.arg(old_token) AS TEXT), token = sqlc.arg(token), token_at = sqlc.arg(token_at), assert_by = sqlc.arg(assert_by), round = round + 1,
        token_open = TRUE, check_id = NULL, check_until = NULL
  WHERE identity_id = sqlc.arg(identity_id) AND id = sqlc.arg(id);
 
@@ -55,7 +55,7 @@ UPDATE claim SET status = 'pending'
 
 -- name: ExpiredClaims :many
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim
  WHERE identity_id = sqlc.arg(identity_id) AND status = 'verified' AND expires_at <= CAST(sqlc.arg(now) AS BIGINT)
  ORDER BY expires_at, id LIMIT sqlc.arg(lim);
@@ -82,7 +82,7 @@ SELECT claim_id, id, at, status, method, description, evidence FROM claim_log WH
 
 -- name: ClaimsFrom :many
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim
  WHERE identity_id = sqlc.arg(identity_id) AND kind = sqlc.arg(kind)
    AND created_at >= sqlc.arg(first) AND created_at <= sqlc.arg(last)
@@ -90,7 +90,7 @@ SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at,
 
 -- name: ClaimsOfStatusFrom :many
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim
  WHERE identity_id = sqlc.arg(identity_id) AND kind = sqlc.arg(kind) AND status = sqlc.arg(status)
    AND created_at >= sqlc.arg(first) AND created_at <= sqlc.arg(last)
@@ -100,7 +100,7 @@ SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at,
 -- time.
 -- name: ClaimsLike :many
 SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
-       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
   FROM claim
  WHERE id IN (
     SELECT c.id FROM claim AS c
@@ -117,6 +117,46 @@ SELECT count(*) FROM claim
    AND lookup >= sqlc.arg(low) AND lookup < sqlc.arg(high) AND name LIKE sqlc.arg(pattern)
    AND created_at + 0 >= sqlc.arg(first) AND created_at + 0 <= sqlc.arg(last)
    AND (CAST(sqlc.arg(status) AS TEXT) = '' OR status = sqlc.arg(status));
+
+-- name: AccountClaim :one
+SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
+  FROM claim WHERE account_id = sqlc.arg(account_id) AND id = sqlc.arg(id);
+
+-- name: AccountClaims :many
+SELECT id, account_id, identity_id, kind, name, labels, lookup, token, token_at, assert_by, round, token_open, status,
+       verification_id, verified_at, method, adn, coverage, expires_at, check_id, check_until, created_at, old_token
+  FROM claim
+ WHERE account_id = sqlc.arg(account_id) AND id < sqlc.arg(before)
+   AND (CAST(sqlc.arg(kind) AS TEXT) = '' OR kind = sqlc.arg(kind))
+   AND (CAST(sqlc.arg(identity_id) AS TEXT) = '' OR identity_id = sqlc.arg(identity_id))
+   AND (CAST(sqlc.arg(state) AS TEXT) = ''
+        OR sqlc.arg(state) = 'pending' AND verified_at IS NULL
+        OR sqlc.arg(state) = 'verified' AND status = 'verified' AND expires_at > CAST(sqlc.arg(now) AS BIGINT)
+        OR sqlc.arg(state) = 'expiring' AND status = 'verified' AND expires_at > CAST(sqlc.arg(now) AS BIGINT)
+           AND expires_at <= CAST(sqlc.arg(soon) AS BIGINT)
+        OR sqlc.arg(state) = 'expired' AND verified_at IS NOT NULL
+           AND (status = 'pending' OR expires_at <= CAST(sqlc.arg(now) AS BIGINT)))
+   AND (CAST(sqlc.arg(pattern) AS TEXT) = ''
+        OR labels = sqlc.arg(labels) AND lookup >= sqlc.arg(low) AND lookup < sqlc.arg(high) AND name LIKE sqlc.arg(pattern))
+ ORDER BY id DESC LIMIT sqlc.arg(lim) OFFSET sqlc.arg(skip);
+
+-- name: CountAccountClaims :one
+SELECT count(*) FROM (
+    SELECT 1 AS one FROM claim
+     WHERE account_id = sqlc.arg(account_id)
+       AND (CAST(sqlc.arg(kind) AS TEXT) = '' OR kind = sqlc.arg(kind))
+       AND (CAST(sqlc.arg(identity_id) AS TEXT) = '' OR identity_id = sqlc.arg(identity_id))
+       AND (CAST(sqlc.arg(state) AS TEXT) = ''
+            OR sqlc.arg(state) = 'pending' AND verified_at IS NULL
+            OR sqlc.arg(state) = 'verified' AND status = 'verified' AND expires_at > CAST(sqlc.arg(now) AS BIGINT)
+            OR sqlc.arg(state) = 'expiring' AND status = 'verified' AND expires_at > CAST(sqlc.arg(now) AS BIGINT)
+               AND expires_at <= CAST(sqlc.arg(soon) AS BIGINT)
+            OR sqlc.arg(state) = 'expired' AND verified_at IS NOT NULL
+               AND (status = 'pending' OR expires_at <= CAST(sqlc.arg(now) AS BIGINT)))
+       AND (CAST(sqlc.arg(pattern) AS TEXT) = ''
+            OR labels = sqlc.arg(labels) AND lookup >= sqlc.arg(low) AND lookup < sqlc.arg(high) AND name LIKE sqlc.arg(pattern))
+     LIMIT sqlc.arg(lim)) AS counted;
 
 -- name: ClaimCounts :many
 SELECT start, n FROM claim_count

@@ -33,6 +33,9 @@ UPDATE job SET run_at = sqlc.arg(run_at), attempts = sqlc.arg(attempts), holder 
 -- name: DropJob :exec
 DELETE FROM job WHERE kind = sqlc.arg(kind) AND key = sqlc.arg(key);
 
+-- name: JobRunAt :one
+SELECT run_at FROM job WHERE kind = sqlc.arg(kind) AND key = sqlc.arg(key);
+
 -- name: JobsDue :many
 SELECT kind, count(*) AS n, CAST(min(run_at) AS BIGINT) AS oldest FROM job WHERE run_at <= sqlc.arg(now) GROUP BY kind ORDER BY kind;
 
