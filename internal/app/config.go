@@ -149,6 +149,10 @@ type NamesConfig struct {
 	// one.example.com. For each, clientauth.one.example.com is served too, on which
 	// clients are asked for certificates. Without one there is no such API.
 	DigiCertONE []string `yaml:"digicert_one"`
+	// Admin are the names of the admin API for machines, such as admin.example.com, on
+	// which clients are asked for certificates. Without one it is on the admin socket
+	// alone.
+	Admin []string `yaml:"admin"`
 }
 
 // PortalConfig says how people register and sign in.
@@ -629,6 +633,7 @@ func (c *Config) Check() error {
 		}
 	}
 	problems = append(problems, c.operatorProblems()...)
+	problems = append(problems, c.adminProblems()...)
 	problems = append(problems, c.digicertONEProblems()...)
 	problems = append(problems, c.Validation.problems()...)
 	if err := lint.Known(c.Lint.Ignore); err != nil {

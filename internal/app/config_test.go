@@ -41,7 +41,7 @@ operators:
 four_eyes: "on"
 status_base_url: http://ca.example.com/pki
 blocked_keys_file: /etc/telamon/blocked-keys
-names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com], digicert_one: [one.example.com]}
+names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com], digicert_one: [one.example.com], admin: [admin.example.com]}
 portal: {agreement: 2026-11-30, administrator_limit: 5, provider_networks: [10.1.0.0/16]}
 tls: {cert_file: server.crt, key_file: server.key}
 proxy:
@@ -157,7 +157,7 @@ func TestParseConfig(t *testing.T) {
 				{Name: "ada", UID: new(uint32(4001))}, {Name: "bob", TokenSHA256: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", Email: "bob@ca.example.com"},
 			},
 			StatusBaseURL: "http://ca.example.com/pki", BlockedKeysFile: "/etc/telamon/blocked-keys",
-			Names:  app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}, DigiCertONE: []string{"one.example.com"}},
+			Names:  app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}, DigiCertONE: []string{"one.example.com"}, Admin: []string{"admin.example.com"}},
 			Portal: app.PortalConfig{Agreement: "2026-11-30", AdministratorLimit: 5, ProviderNetworks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
 			TLS:    app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
 			Proxy: app.ProxyConfig{
@@ -332,6 +332,12 @@ func TestCheck(t *testing.T) {
 		{"a key without a certificate", func(c *app.Config) { c.TLS.KeyFile = "x" }, "tls"},
 		{"no names for a certificate of its own", func(c *app.Config) { c.Names.Atlas = nil }, "names.atlas"},
 		{"no names with files", func(c *app.Config) { c.Names.Atlas, c.TLS = nil, app.TLSConfig{CertFile: "x", KeyFile: "y"} }, ""},
+		{"the admin API", func(c *app.Config) { c.Names.Admin = []string{"admin.example.com"} }, ""},
+		{"the admin API at the portal's name", func(c *app.Config) { c.Names.Portal, c.Names.Admin = []string{"a.example"}, []string{"A.example"} }, "names.admin"},
+		{"the admin API twice", func(c *app.Config) { c.Names.Admin = []string{"a.example", "a.example"} }, "names.admin"},
+		{"the admin API at a name of DigiCert ONE", func(c *app.Config) {
+			c.Names.Admin, c.Names.DigiCertONE = []string{"clientauth.a.example"}, []string{"a.example"}
+		}, "names.digicert_one"},
 		{"DigiCert ONE", func(c *app.Config) { c.Names.DigiCertONE = []string{"one.example.com", "one.example.net"} }, ""},
 		{"DigiCert ONE at an address", func(c *app.Config) { c.Names.DigiCertONE = []string{"192.0.2.1"} }, "names.digicert_one"},
 		{"DigiCert ONE in upper case", func(c *app.Config) { c.Names.DigiCertONE = []string{"One.example.com"} }, "names.digicert_one"},

@@ -40,7 +40,7 @@ func (c *Config) digicertONEProblems() (problems []error) {
 		problems = append(problems, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
 	}
 	taken := map[string]bool{}
-	for _, name := range slices.Concat(c.Names.Atlas, c.Names.Portal) {
+	for _, name := range slices.Concat(c.Names.Atlas, c.Names.Portal, c.Names.Admin) {
 		taken[strings.ToLower(name)] = true
 	}
 	for _, base := range c.Names.DigiCertONE {
@@ -73,7 +73,7 @@ func (c *NamesConfig) digicertONENames() (bases, derived []string) {
 // all returns every name that the server's own certificate is for.
 func (c *NamesConfig) all() []string {
 	bases, derived := c.digicertONENames()
-	return slices.Concat(c.Atlas, c.Portal, bases, derived)
+	return slices.Concat(c.Atlas, c.Portal, c.Admin, bases, derived)
 }
 
 // coveredBy reports which name of DigiCert ONE a certificate is not for: clients make one

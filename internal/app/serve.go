@@ -40,6 +40,7 @@ type Server struct {
 	servers     []*http.Server
 	listeners   []net.Listener
 	held        []net.Listener // open before, and not in listeners yet
+	admin       *admin.API
 	stopTraces  func(context.Context) error
 	socket      os.FileInfo // of the admin socket, nil if there is none
 
@@ -67,6 +68,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err := a.resolver.start(ctx); err != nil {
 		return err
 	}
+	s.admin = a.adminAPI()
 	handler, faces, err := s.faces(ctx)
 	if err != nil {
 		return err
@@ -128,6 +130,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 			Name: "portal", Hosts: a.Config.Names.Portal, Handler: instrument.Wrap(pages), Certificate: s.certificate.get,
 		})
 	}
+	list = append(list, s.adminFaces(instrument)...)
 	faces := web.NewFaces(list...)
 	clients, err := a.clients()
 	if err != nil {
@@ -217,13 +220,8 @@ func (s *Server) listenAdmin() error {
 	}
 	defer os.RemoveAll(private)
 	made := filepath.Join(private, "s")
-	api := admin.New(admin.Config{
-		IAM: a.IAM, Signing: a.Signing, SignIn: a.SignIn, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance,
-		CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
-		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(), Operators: a.operators,
-	})
-	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: 4 << 20}
-	listener, err := s.listen("unix", made, instrument.Wrap(api), false)
+	instrument := web.Instrument{Face: "admin", Log: a.Log, MaxBody: adminBody}
+	listener, err := s.listen("unix", made, instrument.Wrap(s.admin), false)
 	if err != nil {
 		return fmt.Errorf("admin_socket: %w", err)
 	}

@@ -1,11 +1,13 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/telamon-ca/telamon"
@@ -31,10 +33,11 @@ const (
 
 // A UserCertRequest asks for a client certificate of a user.
 type UserCertRequest struct {
-	User telamon.UserID // empty: the actor
-	CSR  string         // PEM, or base64 of the DER
-	Name string         // unique among the user's, without regard to case
-	End  *string        // the last second, in one of the forms of RFC 3339 or a date; nil: a year from today
+	Account telamon.AccountID // empty: the actor's
+	User    telamon.UserID    // empty: the actor
+	CSR     string            // PEM, or base64 of the DER
+	Name    string            // unique among the user's, without regard to case
+	End     *string           // the last second, in one of the forms of RFC 3339 or a date; nil: a year from today
 }
 
 // An IssuedUserCert is a client certificate of a user that was just issued.
@@ -52,7 +55,7 @@ type IssuedUserCert struct {
 // invalid_subject, invalid_name or invalid_end; Conflict with name_taken or
 // key_of_another_account; NotFound if the account has no such user; and Unavailable.
 func (s *IAM) IssueUserCert(ctx context.Context, actor telamon.Actor, req UserCertRequest) (*IssuedUserCert, error) {
-	user, err := s.certOwner(ctx, actor, authz.ClientCertificateIssue, req.User)
+	user, err := s.certOwnerIn(ctx, actor, authz.ClientCertificateIssue, cmp.Or(req.Account, actor.Account), req.User)
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +78,18 @@ func (s *IAM) IssueUserCert(ctx context.Context, actor telamon.Actor, req UserCe
 	return issued, nil
 }
 
-// certOwner returns the user for whom the actor does the action, which may be the actor.
+// certOwner returns the user of the actor's account for whom the actor does the action,
+// which may be the actor.
 func (s *IAM) certOwner(ctx context.Context, actor telamon.Actor, action authz.Action, id telamon.UserID) (*telamon.User, error) {
+	return s.certOwnerIn(ctx, actor, action, actor.Account, id)
+}
+
+// certOwnerIn is certOwner for a user of an account.
+func (s *IAM) certOwnerIn(ctx context.Context, actor telamon.Actor, action authz.Action, account telamon.AccountID, id telamon.UserID) (*telamon.User, error) {
 	if id == "" {
 		id = actor.User
 	}
-	if err := authz.CheckUser(actor, action, actor.Account, id); err != nil {
+	if err := authz.CheckUser(actor, action, account, id); err != nil {
 		return nil, err
 	}
 	if action != authz.ClientCertificateRead {
@@ -88,7 +97,7 @@ func (s *IAM) certOwner(ctx context.Context, actor telamon.Actor, action authz.A
 			return nil, err
 		}
 	}
-	user, err := s.liveUser(ctx, actor.Account, id)
+	user, err := s.liveUser(ctx, account, id)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +105,11 @@ func (s *IAM) certOwner(ctx context.Context, actor telamon.Actor, action authz.A
 		if err := authz.MayGive(actor, user.Roles); err != nil { // who then could act with them
 			return nil, err
 		}
+	}
+	// A machine of the staff gets none by its API token alone, which would be worth the
+	// certificate that must be shown beside it: see AuthenticateMachine.
+	if action == authz.ClientCertificateIssue && actor.Token != "" && actor.ClientCert == "" && slices.ContainsFunc(user.Roles, authz.IsStaffRole) {
+		return nil, errCertificateNeeded()
 	}
 	return &user, nil
 }

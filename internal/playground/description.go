@@ -23,6 +23,7 @@ type Description struct {
 	// The world in which domains are validated: DNS, web servers and mail, which only
 	// this machine reaches. See docs/DOMAIN-VALIDATION.md.
 	PortalURL      string   `json:"portal_url"`       // where people sign in, and mailboxes approve
+	AdminURL       string   `json:"admin_url"`        // of the admin API for machines
 	DNSAddr        string   `json:"dns_addr"`         // answers for every name, over UDP and TCP
 	DNSControlURL  string   `json:"dns_control_url"`  // of /records and /faults
 	HTTPControlURL string   `json:"http_control_url"` // of /files/HOST/PATH

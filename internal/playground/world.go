@@ -14,6 +14,7 @@ import (
 // The names of the playground in its world.
 const (
 	portalHost   = "portal.localhost"
+	adminHost    = "admin.localhost"
 	issuerDomain = "ca.playground.example"
 	mailFrom     = "Telamon Playground <ca@playground.example>"
 )
@@ -38,7 +39,7 @@ func (p *playground) joinWorld() error {
 	v.HTTPPort, v.HTTPSPort = portOf(p.world.HTTP.Addr()), portOf(p.world.HTTP.TLSAddr())
 	mail := netip.MustParseAddrPort(p.world.Mail.Addr())
 	m.Host, m.Port, m.STARTTLS, m.From, m.Platform = mail.Addr().String(), int(mail.Port()), "none", mailFrom, "Telamon Playground"
-	p.cfg.Names.Portal = []string{portalHost}
+	p.cfg.Names.Portal, p.cfg.Names.Admin = []string{portalHost}, []string{adminHost}
 	return nil
 }
 
@@ -62,6 +63,7 @@ func (p *playground) describeWorld(d *Description, server *app.Server) {
 	_, port, err := net.SplitHostPort(reachable(server.Addr))
 	if err == nil {
 		d.PortalURL = "https://" + net.JoinHostPort(portalHost, port)
+		d.AdminURL = "https://" + net.JoinHostPort(adminHost, port)
 	}
 	d.DNSAddr, d.DNSControlURL, d.MailboxURL = p.world.DNS.Addr(), p.world.DNSControlURL(), p.world.MailboxURL()
 	d.HTTPControlURL = strings.TrimSuffix(p.world.ControlURL(), "/") + "/http"

@@ -168,9 +168,10 @@ func (s *Service) AcceptInvitation(ctx context.Context, value, name, newPassword
 	return nil
 }
 
-// SetRoles replaces the roles of the portal that a person has; those of other applications
-// stay. The person's sessions end. It reports Invalid with invalid_roles, NotFound,
-// Conflict with last_administrator and administrator_limit, and what Invite does of roles.
+// SetRoles replaces the roles of the portal that a user has, a person or a machine; those
+// of other applications stay. A person's sessions end. It reports Invalid with
+// invalid_roles, NotFound, Conflict with last_administrator and administrator_limit, and
+// what Invite does of roles.
 func (s *Service) SetRoles(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, roles []string) error {
 	if err := authz.Check(actor, authz.UserSetRoles, account); err != nil {
 		return err

@@ -271,7 +271,7 @@ func (db *DB) AssignRoles(ctx context.Context, actor telamon.Actor, account tela
 			return found(err, "user_not_found", "user")
 		}
 		u := userOf(row)
-		if u.Kind != telamon.StandardUser || u.State == telamon.Deleted {
+		if u.State == telamon.Deleted {
 			return fault.New(fault.NotFound, "user_not_found", "There is no such user.")
 		}
 		was, will := slices.Contains(u.Roles, roleAdministrator), slices.Contains(roles, roleAdministrator)
@@ -280,7 +280,7 @@ func (db *DB) AssignRoles(ctx context.Context, actor telamon.Actor, account tela
 				return err
 			}
 		}
-		if will && !was {
+		if will && !was && u.Kind == telamon.StandardUser {
 			if err := t.checkAdministratorLimit(ctx, account, limit); err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 )
@@ -61,7 +62,7 @@ type User struct {
 
 func userOf(u telamon.User) User {
 	return User{
-		ID: u.ID, Kind: u.Kind, Email: u.Email, Name: u.Name, Description: u.Description, Roles: u.Roles, State: u.State, EndsAt: timeOf(u.EndsAt),
+		ID: u.ID, Kind: u.Kind, Email: u.Email, Name: u.Name, Description: u.Description, Roles: orEmpty(u.Roles), State: u.State, EndsAt: timeOf(u.EndsAt),
 		LockedAt: timeOf(u.LockedAt), CreatedAt: u.CreatedAt,
 	}
 }
@@ -176,6 +177,17 @@ func (c *call) account(ctx context.Context) (telamon.Account, error) {
 	return c.accountNamed(ctx, c.r.PathValue("account"))
 }
 
+// accountID returns the ID of the account that the path names, for use cases that check
+// whose it is. Whoever sees their own account alone, or none, names it by its ID.
+func (c *call) accountID(ctx context.Context) (telamon.AccountID, error) {
+	id, err := telamon.ParseAccountID(c.r.PathValue("account"))
+	if err == nil && authz.Check(c.actor, authz.AccountRead, "") != nil {
+		return id, nil
+	}
+	account, err := c.account(ctx)
+	return account.ID, err
+}
+
 // accountNamed returns the account of an ID or a name.
 func (c *call) accountNamed(ctx context.Context, text string) (telamon.Account, error) {
 	if id, err := telamon.ParseAccountID(text); err == nil {
@@ -217,7 +229,7 @@ func (s *server) accountRoutes() {
 		if err := c.body(&in); err != nil {
 			return nil, err
 		}
-		account, err := c.account(ctx)
+		account, err := c.accountID(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -225,23 +237,24 @@ func (s *server) accountRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		return nil, s.IAM.SetServicePeriod(ctx, c.actor, account.ID, period)
+		return nil, s.IAM.SetServicePeriod(ctx, c.actor, account, period)
 	})
 	s.accountAction("POST /accounts/{account}/disable", s.IAM.DisableAccount)
 	s.accountAction("POST /accounts/{account}/enable", s.IAM.EnableAccount)
 	s.accountAction("DELETE /accounts/{account}", s.IAM.DeleteAccount)
 	s.userRoutes()
 	s.tokenRoutes()
+	s.userCertificateRoutes()
 	s.identityRoutes()
 }
 
 func (s *server) accountAction(pattern string, do func(context.Context, telamon.Actor, telamon.AccountID) error) {
 	s.route(pattern, http.StatusNoContent, func(ctx context.Context, c *call) (any, error) {
-		account, err := c.account(ctx)
+		account, err := c.accountID(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return nil, do(ctx, c.actor, account.ID)
+		return nil, do(ctx, c.actor, account)
 	})
 }
 

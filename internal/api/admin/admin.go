@@ -1,9 +1,11 @@
-// Package admin serves the operator's API: every use case of package iam, the
-// issuers, how certificates were validated, and the audit log, as JSON over HTTP on a Unix socket. Its Client is what
-// the commands of "telamon admin" are made of.
+// Package admin serves the admin API: every use case of package iam, the issuers, how
+// certificates were validated, and the audit log, as JSON over HTTP. Its Client is what the
+// commands of "telamon admin" are made of.
 //
-// Whoever can open the socket is an operator; which one, the user at the other end of
-// the socket or a token tells. What needs a second operator waits for one. Errors are application/problem+json (RFC 9457) with a code, the
+// The same routes have two faces. On a Unix socket, whoever can open it is an operator;
+// which one, the user at the other end of the socket or a token tells. Over TLS a machine is
+// a service user with the roles of that user: see [API.Machines]. What needs a second
+// operator waits for one. Errors are application/problem+json (RFC 9457) with a code, the
 // request's ID and a list of fields. Bodies are read strictly.
 package admin
 
@@ -14,8 +16,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -58,17 +62,22 @@ type Config struct {
 	Operators *staff.Operators
 }
 
+// server has the routes, and what they are made of.
 type server struct {
 	Config
-	mux *http.ServeMux
+	mux      *http.ServeMux
+	routes   []registered // in the order of their registration
+	document func() []byte
 }
 
-// An API serves the operator's API. Its methods do the same for the portal.
+// API is the admin API. Its methods do the same for the portal. It is safe for concurrent
+// use.
 type API struct{ s *server }
 
 // New returns the API.
 func New(cfg Config) *API {
 	s := &server{Config: cfg, mux: http.NewServeMux()}
+	s.meRoutes()
 	s.accountRoutes()
 	s.signInRoutes()
 	s.serviceRoutes()
@@ -81,17 +90,24 @@ func New(cfg Config) *API {
 	s.crlRoutes()
 	s.approvalRoutes()
 	s.caseRoutes()
+	s.document = sync.OnceValue(s.describe)
 	return &API{s}
 }
 
-// ServeHTTP answers a request.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s := a.s
+// ServeHTTP serves a request that came over the Unix socket.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.s.serve(w, r) }
+
+// serve serves a request by its route.
+func (s *server) serve(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == documentPath {
+		s.serveDocument(w, r)
+		return
+	}
 	if handler, pattern := s.mux.Handler(r); pattern == "" {
 		// The mux's own answer has the status: 404, or 405 with Allow.
 		recorded := &statusOnly{header: w.Header()}
 		handler.ServeHTTP(recorded, r)
-		s.refuse(w, r, recorded.status, fault.New(fault.NotFound, "no_such_route", "There is no such route, or not with this method."))
+		s.refuse(w, r, recorded.status, errNoRoute)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
@@ -107,7 +123,7 @@ func (w *statusOnly) Header() http.Header         { return w.header }
 func (w *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
 func (w *statusOnly) WriteHeader(status int)      { w.status = status }
 
-// A call is one request of the operator.
+// A call is one request on its way through its route.
 type call struct {
 	*server
 	r     *http.Request
@@ -118,6 +134,7 @@ type call struct {
 // route serves a pattern with a use case, whose result is answered as JSON with
 // the status, or with 204 if there is none.
 func (s *server) route(pattern string, status int, do func(ctx context.Context, c *call) (any, error)) {
+	s.routes = append(s.routes, registered{pattern, status})
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := &call{server: s, r: r}
 		result, err := any(nil), error(nil)
@@ -130,8 +147,7 @@ func (s *server) route(pattern string, status int, do func(ctx context.Context, 
 		}
 		switch {
 		case err != nil:
-			f := fault.From(err)
-			s.refuse(w, r, statusOf[f.Kind], f)
+			s.refuseFault(w, r, wouldAllow(r.Context(), err))
 		case result == nil:
 			w.WriteHeader(http.StatusNoContent)
 		default:
@@ -140,7 +156,7 @@ func (s *server) route(pattern string, status int, do func(ctx context.Context, 
 	})
 }
 
-// may reports Denied unless the operator may do the action.
+// may reports what authz.Check does of an action on what is the platform's own.
 func (c *call) may(action authz.Action) error { return authz.Check(c.actor, action, "") }
 
 // statusOf is the status of each kind of fault.
@@ -184,6 +200,18 @@ func (p *Problem) Error() string {
 		text += " (request " + p.RequestID + ")"
 	}
 	return text
+}
+
+// refuseFault answers with the fault in err, and its status.
+func (s *server) refuseFault(w http.ResponseWriter, r *http.Request, err error) {
+	f := fault.From(err)
+	if f.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))
+	}
+	if f.Kind == fault.Unauthenticated {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	s.refuse(w, r, statusOf[f.Kind], f)
 }
 
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, status int, f *fault.Fault) {
@@ -247,6 +275,14 @@ func (c *call) page() (store.Page, error) {
 		page.Limit = limit
 	}
 	return page, nil
+}
+
+// orEmpty returns an empty list for none: JSON would make null of that.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // A List is a part of a list. Next, if it is not empty, is the parameter "after" of

@@ -11,6 +11,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
@@ -64,8 +65,8 @@ type proposed struct {
 // after its approval.
 type approvedKey struct{}
 
-// actor returns who makes a request: an operator, with a name unless it is whoever runs the
-// server. A request that was approved is that of who asked for it.
+// actor returns who makes a request: whoever asked for it, if it was approved; a person, by
+// the portal; a machine; or an operator, who has no name if it is whoever runs the server.
 func (s *server) actor(r *http.Request) (telamon.Actor, error) {
 	ctx := r.Context()
 	if in, ok := ctx.Value(insideKey{}).(*inside); ok {
@@ -73,6 +74,11 @@ func (s *server) actor(r *http.Request) (telamon.Actor, error) {
 	}
 	if p, ok := ctx.Value(approvedKey{}).(*telamon.Proposal); ok {
 		return s.Staff.Requester(ctx, p, web.RequestID(ctx))
+	}
+	if m, ok := ctx.Value(machineKey{}).(*iam.Machine); ok {
+		actor := m.Actor
+		actor.RequestID = web.RequestID(ctx)
+		return actor, mustShowCertificate(m, r)
 	}
 	actor := telamon.Actor{Kind: telamon.ActorOperator, RequestID: web.RequestID(ctx)}
 	if s.Operators == nil {

@@ -22,6 +22,7 @@ import (
 func (w *world) as(token string) *world {
 	other := *w
 	other.Client = admin.NewClient(w.socket)
+	other.Through(hold(w.t))
 	other.Token = token
 	return &other
 }

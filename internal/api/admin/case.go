@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/staff"
 )
@@ -85,7 +86,10 @@ func (s *server) caseRoutes() {
 		opened, err := s.Staff.OpenCase(ctx, c.actor, report)
 		return made(opened, err, s.caseOf)
 	})
-	s.route("GET /cases/categories", http.StatusOK, func(context.Context, *call) (any, error) {
+	s.route("GET /cases/categories", http.StatusOK, func(_ context.Context, c *call) (any, error) {
+		if err := c.may(authz.CaseRead); err != nil {
+			return nil, err
+		}
 		list := List[Deadline]{Items: []Deadline{}}
 		for _, d := range s.Staff.Deadlines() {
 			list.Items = append(list.Items, Deadline{d.Category, int(d.Within.Hours()), d.Reason})

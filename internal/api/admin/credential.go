@@ -81,7 +81,7 @@ type ClientCertificate struct {
 func clientCertificateOf(cert telamon.ClientCert) ClientCertificate {
 	out := ClientCertificate{
 		ID: cert.ID, User: cert.User, Name: cert.Name, Serial: cert.Serial.String(), Issuer: cert.Issuer, Fingerprint: hex.EncodeToString(cert.Fingerprint[:]),
-		NotAfter: cert.NotAfter, State: cert.State, Credentials: cert.Credentials, CreatedAt: cert.CreatedAt,
+		NotAfter: cert.NotAfter, State: cert.State, Credentials: orEmpty(cert.Credentials), CreatedAt: cert.CreatedAt,
 	}
 	if !cert.DeletedAt.IsZero() {
 		out.DeletedAt = &cert.DeletedAt
@@ -150,7 +150,7 @@ func (s *server) credentialOf(ctx context.Context, v telamon.Credential) (Creden
 	pair, err := s.Store.Pair(ctx, v.Pair)
 	return Credential{
 		ID: v.ID, Name: v.Name, APIKey: v.Key, Subscription: pair.Subscription, Identity: pair.Identity, MTLS: v.MTLS,
-		AllowedIPs: v.AllowedIPs, State: v.State, LastUsedAt: timeOf(v.LastUsedAt), LastUsedFrom: v.LastUsedFrom,
+		AllowedIPs: orEmpty(v.AllowedIPs), State: v.State, LastUsedAt: timeOf(v.LastUsedAt), LastUsedFrom: v.LastUsedFrom,
 		CreatedAt: v.CreatedAt,
 	}, err
 }
@@ -193,7 +193,7 @@ func (s *server) credentialRoutes() {
 }
 
 func (s *server) credentials(ctx context.Context, c *call) (any, error) {
-	account, err := c.account(ctx)
+	account, err := c.accountID(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (s *server) credentials(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.IAM.Credentials(ctx, c.actor, account.ID, page)
+	rows, err := s.IAM.Credentials(ctx, c.actor, account, page)
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,13 @@ type AuditList struct {
 	Next       telamon.EventID   `json:"next,omitempty"`
 }
 
+// A Checkpoint is the newest signed note of the log.
+type Checkpoint struct {
+	Checkpoint string     `json:"checkpoint"`
+	Verifier   string     `json:"verifier"` // the key by which it is verified
+	At         *time.Time `json:"at"`       // null: there is none yet
+}
+
 // Verify is the body that asks for a verification of the audit log.
 type Verify struct {
 	// Checkpoints are signed notes that were kept elsewhere: the log must hold
@@ -88,6 +95,7 @@ func (s *server) platformRoutes() {
 	s.route("GET /status", http.StatusOK, s.status)
 	s.route("GET /issuers", http.StatusOK, s.issuers)
 	s.route("GET /audit/events", http.StatusOK, s.auditEvents)
+	s.route("GET /accounts/{account}/audit/events", http.StatusOK, s.accountEvents)
 	s.route("GET /audit/checkpoint", http.StatusOK, s.auditCheckpoint)
 	s.route("GET /audit/events/{event}/proof", http.StatusOK, s.auditProof)
 	s.route("POST /audit/verify", http.StatusOK, s.auditVerify)
@@ -146,20 +154,38 @@ func (s *server) auditEvents(ctx context.Context, c *call) (any, error) {
 	if err := c.may(authz.AuditRead); err != nil {
 		return nil, err
 	}
-	query := c.r.URL.Query()
-	filter := store.AuditFilter{
-		Actor: query.Get("actor"), Action: query.Get("action"), Object: query.Get("object"), Result: query.Get("result"),
-		After: telamon.EventID(query.Get("after")), Limit: defaultPage,
-	}
-	var err error
-	if text := query.Get("account"); text != "" {
-		c.r.SetPathValue("account", text)
-		account, err := c.account(ctx)
+	var of telamon.AccountID
+	if text := c.r.URL.Query().Get("account"); text != "" {
+		account, err := c.accountNamed(ctx, text)
 		if err != nil {
 			return nil, err
 		}
-		filter.Account = account.ID
+		of = account.ID
 	}
+	return s.eventsOf(ctx, c, of)
+}
+
+// accountEvents serves the events of the account in the path.
+func (s *server) accountEvents(ctx context.Context, c *call) (any, error) {
+	account, err := c.accountID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := authz.Check(c.actor, authz.AuditRead, account); err != nil {
+		return nil, err
+	}
+	return s.eventsOf(ctx, c, account)
+}
+
+// eventsOf returns the events that the request filters, of all accounts if the account is
+// empty.
+func (s *server) eventsOf(ctx context.Context, c *call, account telamon.AccountID) (any, error) {
+	query := c.r.URL.Query()
+	filter := store.AuditFilter{
+		Actor: query.Get("actor"), Action: query.Get("action"), Object: query.Get("object"), Result: query.Get("result"),
+		Account: account, After: telamon.EventID(query.Get("after")), Limit: defaultPage,
+	}
+	var err error
 	if filter.From, err = timeParameter(query.Get("from"), "from"); err != nil {
 		return nil, err
 	}
@@ -202,7 +228,7 @@ func (s *server) auditCheckpoint(ctx context.Context, c *call) (any, error) {
 		return nil, err
 	}
 	head, err := s.Store.AuditHead(ctx)
-	return map[string]any{"checkpoint": head.Checkpoint, "verifier": s.VerifierKey, "at": timeOf(head.At)}, err
+	return Checkpoint{Checkpoint: head.Checkpoint, Verifier: s.VerifierKey, At: timeOf(head.At)}, err
 }
 
 func (s *server) auditVerify(ctx context.Context, c *call) (any, error) {

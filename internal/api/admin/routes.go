@@ -14,12 +14,12 @@ type parser[ID any] func(string) (ID, error)
 // object reads the account and the ID of an object of it in the path.
 func object[ID any](ctx context.Context, c *call, name string, parse parser[ID]) (telamon.AccountID, ID, error) {
 	var none ID
-	account, err := c.account(ctx)
+	account, err := c.accountID(ctx)
 	if err != nil {
 		return "", none, err
 	}
 	value, err := id(c, name, parse)
-	return account.ID, value, err
+	return account, value, err
 }
 
 // listRoute serves a pattern with a part of a list of the platform's objects.
@@ -39,7 +39,7 @@ func listRoute[T, W any](s *server, pattern string, list func(context.Context, t
 func accountListRoute[T, W any](s *server, pattern string,
 	list func(context.Context, telamon.Actor, telamon.AccountID, store.Page) ([]T, error), wire func(T) W, id func(T) string) {
 	s.route(pattern, http.StatusOK, func(ctx context.Context, c *call) (any, error) {
-		account, err := c.account(ctx)
+		account, err := c.accountID(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +47,7 @@ func accountListRoute[T, W any](s *server, pattern string,
 		if err != nil {
 			return nil, err
 		}
-		rows, err := list(ctx, c.actor, account.ID, page)
+		rows, err := list(ctx, c.actor, account, page)
 		return listOf(rows, page, wire, id), err
 	})
 }
@@ -56,7 +56,7 @@ func accountListRoute[T, W any](s *server, pattern string,
 // account in the path, of a body.
 func accountPostRoute[In any](s *server, pattern string, do func(context.Context, *call, telamon.AccountID, *In) (any, error)) {
 	s.route(pattern, http.StatusCreated, func(ctx context.Context, c *call) (any, error) {
-		account, err := c.account(ctx)
+		account, err := c.accountID(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +64,7 @@ func accountPostRoute[In any](s *server, pattern string, do func(context.Context
 		if err := c.body(in); err != nil {
 			return nil, err
 		}
-		return do(ctx, c, account.ID, in)
+		return do(ctx, c, account, in)
 	})
 }
 

@@ -65,11 +65,11 @@ func (s *server) signInRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		account, err := c.account(ctx)
+		account, err := c.accountID(ctx)
 		if err != nil {
 			return nil, err
 		}
-		rows, err := people.Invitations(ctx, c.actor, account.ID)
+		rows, err := people.Invitations(ctx, c.actor, account)
 		return listOf(rows, store.Page{Limit: len(rows) + 1}, invitationOf, func(i store.Invitation) string { return i.ID.String() }), err
 	})
 	changeRoute(s, "POST "+one+"/roles", "user", telamon.ParseUserID,

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -37,6 +38,8 @@ type world struct {
 	app    *app.App
 	clock  *testkit.Clock
 	socket string
+	// address is that of the TLS listener.
+	address string
 }
 
 // each runs f on a server of its own with each database.
@@ -100,7 +103,9 @@ func newWorldWith(t *testing.T, url string, change func(*app.Config)) *world {
 			t.Error("the server does not end")
 		}
 	})
-	return &world{Client: admin.NewClient(cfg.AdminSocket), t: t, app: a, clock: clock, socket: cfg.AdminSocket}
+	w := &world{Client: admin.NewClient(cfg.AdminSocket), t: t, app: a, clock: clock, socket: cfg.AdminSocket, address: server.Addr.String()}
+	w.Through(hold(t))
+	return w
 }
 
 // do makes a call that must succeed, and returns the answer.
@@ -134,10 +139,11 @@ func (w *world) refused(method, path string, body any, status int, code string) 
 // raw sends a body as it is, and returns the answer.
 func (w *world) raw(method, path, body string) (*http.Response, string) {
 	w.t.Helper()
-	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", w.socket)
-	}}}
-	defer client.CloseIdleConnections()
+	}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: hold(w.t)(transport)}
 	req, err := http.NewRequestWithContext(w.t.Context(), method, "http://admin"+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
@@ -177,7 +183,13 @@ var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
 // csrOf returns the PEM of a CSR, of which only the key counts.
 func csrOf(t *testing.T, key any) string {
 	t.Helper()
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	return csrNamed(t, key, "")
+}
+
+// csrNamed returns the PEM of a CSR for a common name.
+func csrNamed(t *testing.T, key any, name string) string {
+	t.Helper()
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}, key)
 	if err != nil {
 		t.Fatal(err)
 	}
