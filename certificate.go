@@ -60,6 +60,22 @@ type Certificate struct {
 	Revocation    *Revocation
 }
 
+// A Requester is the user who requested a certificate in the portal.
+type Requester struct {
+	User      UserID `json:"user"`
+	Name      string `json:"name"`      // of the user, as it was then
+	Agreement string `json:"agreement"` // the version of the Subscriber Agreement that they accepted for it
+}
+
+// A SavedView is a filter of the list of certificates to which a user gave a name.
+type SavedView struct {
+	ID        SavedViewID
+	User      UserID
+	Name      string // of each user once
+	Query     string // of the list's address, such as "status=expiring"
+	CreatedAt time.Time
+}
+
 // A Revocation says when and why a certificate was revoked.
 type Revocation struct {
 	At            time.Time // by our clock

@@ -49,6 +49,7 @@ type (
 	vettingCaseKind  struct{}
 	vettingCheckKind struct{}
 	evidenceKind     struct{}
+	savedViewKind    struct{}
 )
 
 // ProcessKind is the kind of IDs that name a running process and what is its own:
@@ -87,6 +88,7 @@ func (passkeyKind) prefix() string      { return "pky" }
 func (vettingCaseKind) prefix() string  { return "vet" }
 func (vettingCheckKind) prefix() string { return "vck" }
 func (evidenceKind) prefix() string     { return "evd" }
+func (savedViewKind) prefix() string    { return "vew" }
 func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
@@ -123,6 +125,7 @@ type (
 	VettingCaseID  = ID[vettingCaseKind]
 	VettingCheckID = ID[vettingCheckKind]
 	EvidenceID     = ID[evidenceKind]
+	SavedViewID    = ID[savedViewKind]
 )
 
 // idEncoding keeps the order of the bytes that it encodes.
@@ -202,6 +205,7 @@ var (
 	NewApprovalID     = NewID[approvalKind]
 	NewCrossID        = NewID[crossKind]
 	NewCRLID          = NewID[crlKind]
+	NewSavedViewID    = NewID[savedViewKind]
 	NewAPITokenID     = NewID[apiTokenKind]
 	NewKeyPairID      = NewID[keyPairKind]
 	NewRegistrationID = NewID[registrationKind]
@@ -253,6 +257,7 @@ var (
 	ParseVettingCaseID  = ParseID[vettingCaseKind]
 	ParseVettingCheckID = ParseID[vettingCheckKind]
 	ParseEvidenceID     = ParseID[evidenceKind]
+	ParseSavedViewID    = ParseID[savedViewKind]
 )
 
 // String returns the ID as it is stored and printed.

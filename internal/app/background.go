@@ -88,6 +88,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, jobs.Poll, "look for jobs", a.lookForJobs)
 	a.every(ctx, work, sequenceEvery, "sequence the audit log", a.sequenceAudit)
 	a.every(ctx, work, retention.Every, "let go of what was kept for long enough", a.keeper.Turn)
+	a.every(ctx, work, termsEvery, "make what certificates of earlier releases are found by", a.indexTerms)
 	if a.OCSP != nil {
 		a.every(ctx, work, responder.RefreshEvery, "keep OCSP answers ready", a.OCSP.Refresh)
 	}

@@ -183,8 +183,9 @@ func (a *App) wireValidation() error {
 	a.RA = ra.New(ra.Config{
 		Transparency: transparency,
 		Store:        a.Store, Directory: a.Directory, Issuance: a.Issuance, Clock: a.Clock, Log: a.Log,
-		KeyCheck: a.KeyCheck,
-		WakeJobs: func() { a.jobs.Wake() },
+		KeyCheck:  a.KeyCheck,
+		Agreement: a.Config.Portal.Agreement,
+		WakeJobs:  func() { a.jobs.Wake() },
 		Validation: ra.Validation{
 			Panel: panel, Engine: engine, Rules: table, TokenPrefix: cfg.TokenPrefix, Issuers: cfg.IssuerDomains, PrivateSuffixes: private,
 			Blocked: blocked, Networks: policy, Inline: cfg.Inline, ApprovalURL: a.Config.approvalURL(),

@@ -76,7 +76,8 @@ func (ra *RA) revocation(ctx context.Context, actor telamon.Actor, serial telamo
 	if !slices.Contains(telamon.RevocationReasons, rev.Reason) {
 		return nil, entry, nil, invalid("revocation_reason", "is unknown")
 	}
-	if rev.Reason == telamon.ReasonPrivilegeWithdrawn && scope.Service.StrictContent {
+	ofSubscriber := scope.Service.StrictContent || actor.Kind == telamon.ActorUser && actor.Account == scope.Account.ID
+	if rev.Reason == telamon.ReasonPrivilegeWithdrawn && ofSubscriber { // BR 7.2.2: it is the CA's
 		return nil, entry, nil, invalid("revocation_reason", "is not allowed")
 	}
 	if rev.Reason != telamon.ReasonKeyCompromise {

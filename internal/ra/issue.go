@@ -21,6 +21,9 @@ type CertificateRequest struct {
 	Policy             policy.Request
 	PublicKey          string // PEM of a SubjectPublicKeyInfo or of a CSR
 	PublicKeySignature string // base64 of a signature over the SubjectPublicKeyInfo; "" if absent
+	// Agreement is the version of the Subscriber Agreement that the user accepts who
+	// requests it; ignored if a credential does.
+	Agreement string
 }
 
 // Issue issues a certificate and returns its serial number. When it returns nil,
@@ -28,10 +31,17 @@ type CertificateRequest struct {
 // and no quota was used; the refusal is in the audit log.
 //
 // It reports Invalid with a field for each thing that the policy forbids, in the
-// order in which they are checked; Limited with quota_reached; Denied if the
+// order in which they are checked; Invalid with agreement if a user has not accepted the
+// Subscriber Agreement of today; Limited with quota_reached; Denied if the
 // account, identity or service may not issue now; Unavailable if the database
 // cannot say that the certificate is durable.
 func (ra *RA) Issue(ctx context.Context, actor telamon.Actor, req *CertificateRequest) (telamon.Serial, error) {
+	if actor.Kind == telamon.ActorUser && req.Agreement != ra.agreement {
+		return telamon.Serial{}, ra.refuse(ctx, actor, authz.CertificateIssue, "", &fault.Fault{
+			Kind: fault.Invalid, Code: "agreement", Detail: "Accept the Subscriber Agreement, version " + ra.agreement + ".",
+			Fields: []fault.Field{{Path: "agreement", Problem: "is not accepted"}},
+		})
+	}
 	return ra.issue(ctx, actor, authz.CertificateIssue, req, nil)
 }
 
@@ -104,15 +114,25 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 	}
 	// Steps 11 and 12.
 	err = ra.store.IssueCertificate(ctx, draw, cert, store.Blob{
-		DER: signed.DER, Request: request, Evidence: decision.evidence, Precertified: logged,
+		DER: signed.DER, Request: request, Evidence: decision.evidence, Precertified: logged, Requester: requesterOf(actor, req),
 	}, telamon.Event{
 		Actor: actor, Account: actor.Account, Action: string(action), Object: signed.Serial.String(), Result: "ok",
-		After: issuedFacts{Issuer: signed.Issuer, Policy: scope.PolicyVersion, NotAfter: signed.NotAfter, RekeyOf: cert.RekeyOf},
+		After: issuedFacts{
+			Issuer: signed.Issuer, Policy: scope.PolicyVersion, NotAfter: signed.NotAfter, RekeyOf: cert.RekeyOf, Agreement: req.Agreement,
+		},
 	})
 	if err != nil && logged {
 		ra.abandon(ctx, actor, signed.Serial)
 	}
 	return signed.Serial, err
+}
+
+// requesterOf returns the user who requests a certificate, nil for a credential.
+func requesterOf(actor telamon.Actor, req *CertificateRequest) *telamon.Requester {
+	if actor.Kind != telamon.ActorUser {
+		return nil
+	}
+	return &telamon.Requester{User: actor.User, Name: actor.UserName, Agreement: req.Agreement}
 }
 
 // issuedFacts is what the audit log keeps of an issuance beside its serial.
@@ -121,6 +141,8 @@ type issuedFacts struct {
 	Policy   string           `json:"policy"`
 	NotAfter time.Time        `json:"not_after"`
 	RekeyOf  *telamon.Serial  `json:"rekey_of,omitempty"`
+
+	Agreement string `json:"agreement,omitempty"`
 }
 
 // refusalLimit bounds how long a refused request waits for its audit event.

@@ -45,6 +45,9 @@ type Config struct {
 	Validation Validation
 	// Transparency says which certificates are logged.
 	Transparency Transparency
+	// Agreement is the version of the Subscriber Agreement that people accept with each
+	// request.
+	Agreement string
 	// WakeJobs is called when there may be jobs to do; may be nil.
 	WakeJobs func()
 }
@@ -57,6 +60,7 @@ type RA struct {
 	clock     telamon.Clock
 	log       *slog.Logger
 	keycheck  *keycheck.Checker
+	agreement string
 
 	validation   Validation
 	transparency Transparency
@@ -69,7 +73,7 @@ type RA struct {
 // New returns a registration authority.
 func New(cfg Config) *RA {
 	return &RA{
-		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log, keycheck: cfg.KeyCheck,
+		store: cfg.Store, directory: cfg.Directory, issuance: cfg.Issuance, clock: cfg.Clock, log: cfg.Log, keycheck: cfg.KeyCheck, agreement: cfg.Agreement,
 		validation: cfg.Validation, transparency: cfg.Transparency, wakeJobs: cfg.WakeJobs, repeating: make(chan struct{}, writesAtOnce),
 	}
 }

@@ -95,6 +95,7 @@ type world struct {
 	remotes      func(local *dcv.Engine) []perspective.Remote // nil: there are none
 	issuer       telamon.Issuer
 	transparency ra.Transparency // none until a test sets it
+	agreement    string          // likewise
 	account      telamon.AccountID
 	identity     telamon.IdentityID
 	log          strings.Builder // of the use cases; read while nothing runs
@@ -185,7 +186,7 @@ func (w *world) start(t testing.TB) {
 	w.iam = iam.New(iam.Config{Store: w.db, Directory: w.directory, Issuance: w.engine, Keys: w.keys, Clock: w.clock, Log: log})
 	w.ra = ra.New(ra.Config{
 		Store: w.db, Directory: w.directory, Issuance: w.engine, Clock: w.clock, Log: log, Validation: w.validation(t, log),
-		Transparency: w.transparency,
+		Transparency: w.transparency, Agreement: w.agreement,
 	})
 }
 

@@ -33,6 +33,7 @@ type entry struct {
 	Certificate   []byte                   `json:"certificate"` // DER
 	Request       json.RawMessage          `json:"request,omitempty"`
 	Evidence      json.RawMessage          `json:"evidence,omitempty"`
+	Requester     *telamon.Requester       `json:"requester,omitempty"`
 }
 
 // Write writes a file of certificates, which are one at least. When it returns nil, the
@@ -45,7 +46,7 @@ func (a *Archive) Write(certificates []store.ExpiredCertificate) error {
 		e := entry{
 			Serial: c.Certificate.Serial.String(), Issuer: c.Certificate.Issuer, Credential: c.Certificate.Credential,
 			PolicyVersion: c.Certificate.PolicyVersion, AcceptedAt: c.Certificate.AcceptedAt, NotAfter: c.Certificate.NotAfter,
-			RekeyOf: c.Certificate.RekeyOf, Certificate: c.Blob.DER, Request: raw(c.Blob.Request), Evidence: raw(c.Blob.Evidence),
+			RekeyOf: c.Certificate.RekeyOf, Certificate: c.Blob.DER, Request: raw(c.Blob.Request), Evidence: raw(c.Blob.Evidence), Requester: c.Blob.Requester,
 		}
 		if r := c.Certificate.Revocation; r != nil {
 			e.RevokedAt, e.Reason = &r.At, r.Reason

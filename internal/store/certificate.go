@@ -17,6 +17,8 @@ var (
 		"spki_hash, not_before, not_after, accepted_at, rekey_of, status, updated_at, attested", "")
 	derTable      = newTable("certificate_der", "serial, not_after, der, request", "")
 	evidenceTable = newTable("certificate_evidence", "serial, names", "")
+
+	requesterTable = newTable("certificate_requester", "serial, user_id, user_name, agreement", "")
 )
 
 // appendCertificate appends the row of a newly issued certificate to args.
@@ -41,10 +43,13 @@ type Blob struct {
 	// Precertified says that a precertificate of the serial number is pending, which
 	// this is the certificate of. CertificateBlob does not read it.
 	Precertified bool
+	// Requester says who requested it in the portal; nil if a credential did.
+	// CertificateBlob does not read it.
+	Requester *telamon.Requester
 }
 
-// IssueCertificate writes the ledger entry of a signed certificate, its bytes, its
-// counts, its draw from the quota of subscription ("" draws none) and the audit
+// IssueCertificate writes the ledger entry of a signed certificate, its bytes, what it is
+// found by, its counts, its draw from the quota of subscription ("" draws none) and the audit
 // event, all or nothing: when it returns nil, they are durable.
 //
 // It reports Limited with quota_reached if no quota is left, Denied with
@@ -54,7 +59,7 @@ type Blob struct {
 // with precertificate_abandoned if a precertificate was abandoned meanwhile, and if the
 // database cannot say that the certificate is durable.
 func (db *DB) IssueCertificate(ctx context.Context, subscription telamon.SubscriptionID, cert *telamon.Certificate, blob Blob, event telamon.Event) error {
-	return db.committer.commit(ctx, &unit{draw: subscription, cert: cert, blob: blob, event: event})
+	return db.committer.commit(ctx, &unit{draw: subscription, cert: cert, blob: blob, terms: termsOf(cert, blob.DER), event: event})
 }
 
 // RecordEvent writes an audit event that changes nothing else, grouped with the

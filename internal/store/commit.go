@@ -21,6 +21,7 @@ type unit struct {
 	draw   telamon.SubscriptionID // draws one certificate of quota; "" draws none
 	cert   *telamon.Certificate   // inserted with blob
 	blob   Blob
+	terms  []int64 // that cert is found by
 	counts []count
 	shards []shardKey // that a revocation marks
 	event  telamon.Event
@@ -53,18 +54,16 @@ type committer struct {
 
 // batchRows are the columns of the rows of a batch, by table.
 type batchRows struct {
-	certs, ders, evidence, events, activity []any
-	sums                                    counts
-	shards                                  map[shardKey]bool // that were revised
+	certs, ders, terms, evidence, requesters, events, activity []any
+	sums                                                       counts
+	shards                                                     map[shardKey]bool // that were revised
 }
 
 func (r *batchRows) reset() {
-	clear(r.certs)
-	clear(r.ders)
-	clear(r.evidence)
-	clear(r.events)
-	clear(r.activity)
-	r.certs, r.ders, r.evidence, r.events, r.activity = r.certs[:0], r.ders[:0], r.evidence[:0], r.events[:0], r.activity[:0]
+	for _, rows := range []*[]any{&r.certs, &r.ders, &r.terms, &r.evidence, &r.requesters, &r.events, &r.activity} {
+		clear(*rows)
+		*rows = (*rows)[:0]
+	}
 	r.sums.reset()
 	clear(r.shards)
 }
@@ -257,20 +256,16 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 			return err
 		}
 	}
-	if err := t.insert(ctx, certificateTable, r.certs); err != nil {
-		return err
-	}
-	if err := t.insert(ctx, derTable, r.ders); err != nil {
-		return err
-	}
-	if err := t.insert(ctx, evidenceTable, r.evidence); err != nil {
-		return err
-	}
-	if err := t.insert(ctx, eventTable, r.events); err != nil {
-		return err
-	}
-	if err := t.insert(ctx, activityTable, r.activity); err != nil {
-		return err
+	for _, rows := range []struct {
+		into *table
+		args []any
+	}{
+		{certificateTable, r.certs}, {derTable, r.ders}, {termTable, r.terms}, {evidenceTable, r.evidence},
+		{requesterTable, r.requesters}, {eventTable, r.events}, {activityTable, r.activity},
+	} {
+		if err := t.insert(ctx, rows.into, rows.args); err != nil {
+			return err
+		}
 	}
 	if err := r.sums.write(ctx, t); err != nil {
 		return err
@@ -279,11 +274,15 @@ func (r *batchRows) write(ctx context.Context, t *txn, batch []*unit) error {
 }
 
 // addCertificate adds the rows and counts of a newly issued certificate.
-func (r *batchRows) addCertificate(c *telamon.Certificate, blob Blob) {
+func (r *batchRows) addCertificate(c *telamon.Certificate, blob Blob, terms []int64) {
 	r.certs = appendCertificate(r.certs, c)
+	r.terms = appendTerms(r.terms, c, terms)
 	r.ders = append(r.ders, c.Serial[:], c.NotAfter.UnixMilli(), blob.DER, blob.Request)
 	if blob.Evidence != nil {
 		r.evidence = append(r.evidence, c.Serial[:], blob.Evidence)
+	}
+	if by := blob.Requester; by != nil {
+		r.requesters = append(r.requesters, c.Serial[:], by.User.String(), by.Name, by.Agreement)
 	}
 	r.sums.add(
 		count{c.Pair, countIssued, c.AcceptedAt.Unix(), 1},
@@ -305,7 +304,7 @@ func (r *batchRows) add(u *unit) (err error) {
 		return err
 	}
 	if u.cert != nil {
-		r.addCertificate(u.cert, u.blob)
+		r.addCertificate(u.cert, u.blob, u.terms)
 	}
 	r.sums.add(u.counts...)
 	for _, key := range u.shards {

@@ -142,6 +142,7 @@ var uniqueColumns = map[string]string{
 	"issuer_plan_key_is_unique":            "issuer_plan.key_name",
 	"cross_certificate_one_active":         "cross_certificate.issuer_id",
 	"cross_certificate_is_unique":          "cross_certificate.certificate",
+	"saved_view_name_is_unique":            "saved_view.user_id, saved_view.name",
 }
 
 // violates reports whether err says that the named constraint was violated.

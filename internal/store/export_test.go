@@ -206,3 +206,6 @@ func ActivityQuery(db *DB, f ActivityFilter) (text string, args []any) {
 	}
 	return text, where.args
 }
+
+// SetSearchBudget changes how many certificates one page of a search looks at.
+func SetSearchBudget(db *DB, n int64) { db.searchBudget = n }

@@ -73,6 +73,7 @@ func (t *txn) fill(ctx context.Context, spec *FillSpec, at int, first, n int64) 
 	}
 	var rows batchRows
 	var revoked []any
+	terms := termsOf(&spec.Template, spec.Blob.DER)
 	valid := spec.Template.NotAfter.Sub(spec.Template.NotBefore)
 	for i := range n {
 		cert := spec.Template
@@ -85,7 +86,7 @@ func (t *txn) fill(ctx context.Context, spec *FillSpec, at int, first, n int64) 
 		cert.UpdatedAt = cert.AcceptedAt
 		der := slices.Clone(spec.Blob.DER)
 		copy(der[at:], cert.Serial[:])
-		rows.addCertificate(&cert, Blob{DER: der, Request: spec.Blob.Request})
+		rows.addCertificate(&cert, Blob{DER: der, Request: spec.Blob.Request}, terms)
 		if first+i < spec.Revoked {
 			own := rows.certs[len(rows.certs)-len(certificateTable.columns):]
 			revoked = append(append(revoked, own...), cert.AcceptedAt.UnixMilli(), string(telamon.ReasonSuperseded))
@@ -108,6 +109,9 @@ func (t *txn) fill(ctx context.Context, spec *FillSpec, at int, first, n int64) 
 		return err
 	}
 	if err := t.bulk(ctx, derTable, rows.ders); err != nil {
+		return err
+	}
+	if err := t.bulk(ctx, termTable, rows.terms); err != nil {
 		return err
 	}
 	if err := rows.sums.write(ctx, t); err != nil {

@@ -200,6 +200,9 @@ func (t *txn) dropExpired(ctx context.Context, pair telamon.PairID, d *Dropping)
 	}
 	var sums counts
 	for _, r := range rows {
+		if err := t.dropTerms(ctx, r); err != nil {
+			return 0, err
+		}
 		if _, err := t.conn.ExecContext(ctx, dropDER, r.Serial, r.NotAfter); err != nil {
 			return 0, fmt.Errorf("drop bytes: %w", err)
 		}
@@ -222,6 +225,29 @@ func (t *txn) dropExpired(ctx context.Context, pair telamon.PairID, d *Dropping)
 		Actor: telamon.Actor{Kind: telamon.ActorSystem}, Action: "certificate.drop", Object: fmt.Sprint(pair), Result: "ok",
 		After: map[string]any{"certificates": n, "expired_before": d.Before, "archived": d.Archive != nil},
 	})
+}
+
+// dropTerms drops what a certificate is found by, and who requested it.
+func (t *txn) dropTerms(ctx context.Context, r queries.DropCertificatesRow) error {
+	cert := telamon.Certificate{Credential: telamon.CredentialID(r.CredentialID), SPKIHash: [32]byte(r.SpkiHash)}
+	if len(r.RekeyOf) == len(cert.Serial) {
+		old := telamon.Serial(r.RekeyOf)
+		cert.RekeyOf = &old
+	}
+	blob, err := t.CertificateDER(ctx, queries.CertificateDERParams{Serial: r.Serial, NotAfter: r.NotAfter})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("read bytes: %w", err)
+	}
+	for _, term := range termsOf(&cert, blob.Der) {
+		err := t.DropTerm(ctx, queries.DropTermParams{PairID: r.PairID, Term: term, AcceptedAt: r.AcceptedAt, Serial: r.Serial})
+		if err != nil {
+			return fmt.Errorf("drop terms: %w", err)
+		}
+	}
+	if err := t.DropRequester(ctx, r.Serial); err != nil {
+		return fmt.Errorf("drop requester: %w", err)
+	}
+	return nil
 }
 
 // expired reads all that there is of a certificate whose entry was just dropped.
@@ -250,7 +276,8 @@ func (t *txn) expired(ctx context.Context, r queries.DropCertificatesRow) (Expir
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return out, fmt.Errorf("read evidence of %s: %w", cert.Serial, err)
 	}
-	return out, nil
+	out.Blob.Requester, err = requesterOf(ctx, t.Queries, cert.Serial)
+	return out, err
 }
 
 // DropExpiredClientCerts drops the client certificates that expired before the bound,

@@ -70,6 +70,8 @@ type DB struct {
 	onRevoked   atomic.Pointer[func(telamon.Serial)]
 	health      health
 	faults      faults
+
+	searchBudget int64 // see maxSearched
 }
 
 // faults are put in the way by tests of this package; nil functions do nothing.
@@ -98,7 +100,7 @@ func (e engine) String() string {
 // Open opens the database and, unless it is for reading alone, brings its schema up
 // to date. The caller closes it.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	db := &DB{clock: cfg.Clock, log: cfg.Log, holder: string(telamon.NewID[holderKind]()), unknown: newUnknowns()}
+	db := &DB{clock: cfg.Clock, log: cfg.Log, holder: string(telamon.NewID[holderKind]()), unknown: newUnknowns(), searchBudget: maxSearched}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}

@@ -165,7 +165,7 @@ DELETE FROM certificate WHERE serial IN
     (SELECT c.serial FROM certificate AS c
       WHERE c.pair_id = $1 AND c.not_after < $2
       ORDER BY c.not_after, c.serial LIMIT $3)
-RETURNING serial, pair_id, credential_id, issuer_id, policy_version, not_before, accepted_at, not_after, rekey_of, revoked_at,
+RETURNING serial, pair_id, credential_id, issuer_id, policy_version, spki_hash, not_before, accepted_at, not_after, rekey_of, revoked_at,
           reason, compromised_at
 `
 
@@ -181,6 +181,7 @@ type DropCertificatesRow struct {
 	CredentialID  string
 	IssuerID      string
 	PolicyVersion string
+	SpkiHash      []byte
 	NotBefore     int64
 	AcceptedAt    int64
 	NotAfter      int64
@@ -205,6 +206,7 @@ func (q *Queries) DropCertificates(ctx context.Context, arg DropCertificatesPara
 			&i.CredentialID,
 			&i.IssuerID,
 			&i.PolicyVersion,
+			&i.SpkiHash,
 			&i.NotBefore,
 			&i.AcceptedAt,
 			&i.NotAfter,

@@ -190,6 +190,27 @@ type CertificateEvidence struct {
 	Names  []byte
 }
 
+type CertificateRequester struct {
+	Serial    []byte
+	UserID    string
+	UserName  string
+	Agreement string
+}
+
+type CertificateTerm struct {
+	PairID     int64
+	Term       int64
+	AcceptedAt int64
+	Serial     []byte
+}
+
+type CertificateTermProgress struct {
+	ID      int64
+	Pass    int64
+	Cursor  []byte
+	BeganAt int64
+}
+
 type Change struct {
 	ID     []byte
 	At     int64
@@ -700,6 +721,14 @@ type RevocationCase struct {
 	ClosedBy   string
 	Outcome    string
 	CreatedAt  int64
+}
+
+type SavedView struct {
+	ID        string
+	UserID    string
+	Name      string
+	Query     string
+	CreatedAt int64
 }
 
 type SecondCount struct {

@@ -79,7 +79,7 @@ DELETE FROM certificate WHERE serial IN
     (SELECT c.serial FROM certificate AS c
       WHERE c.pair_id = sqlc.arg(pair_id) AND c.not_after < sqlc.arg(before)
       ORDER BY c.not_after, c.serial LIMIT sqlc.arg(lim))
-RETURNING serial, pair_id, credential_id, issuer_id, policy_version, not_before, accepted_at, not_after, rekey_of, revoked_at,
+RETURNING serial, pair_id, credential_id, issuer_id, policy_version, spki_hash, not_before, accepted_at, not_after, rekey_of, revoked_at,
           reason, compromised_at;
 
 -- name: OldestCertificate :many
