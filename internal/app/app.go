@@ -36,6 +36,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/signing"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/vetting"
 	"github.com/telamon-ca/telamon/internal/witness"
 )
 
@@ -62,6 +63,7 @@ type App struct {
 	Life      *lifecycle.Life
 	KeyCheck  *keycheck.Checker
 	Staff     *staff.Staff
+	Vetting   *vetting.Vetting
 	Publisher *publish.Publisher
 	operators *staff.Operators
 
@@ -161,6 +163,9 @@ func (a *App) wire(ctx context.Context) error {
 	a.Signing = signing.New(signing.Config{
 		Store: a.Store, Issuance: a.Issuance, Keys: a.CAKeys, ReadKeys: a.Keys.Refresh, Clock: a.Clock, Log: a.Log, Series: SeriesSigning,
 	})
+	if err := a.wireVetting(); err != nil {
+		return err
+	}
 	if err := a.wireStaff(); err != nil {
 		return err
 	}

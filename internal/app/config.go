@@ -358,6 +358,9 @@ type MailConfig struct {
 	// Operators are the mailboxes that are told of the platform's own matters: 30 and 7
 	// days before an issuing CA is exchanged, and of requests that wait for a root.
 	Operators []string `yaml:"operators"`
+	// Vetting is the mailbox of the vetting agents, to which answers to mails about their
+	// cases go; "" asks for none.
+	Vetting string `yaml:"vetting"`
 }
 
 // CRLConfig says how often CRLs are published, how long they are good, and where they

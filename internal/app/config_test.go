@@ -105,6 +105,7 @@ mail:
   platform: Example
   portal_url: https://portal.example.com
   operators: [pki@example.com]
+  vetting: vetting@example.com
 limits:
   connections: 6
   body_bytes: 65536
@@ -205,6 +206,7 @@ func TestParseConfig(t *testing.T) {
 			Mail: app.MailConfig{
 				Host: "smtp.example.com", Port: 2525, STARTTLS: "opportunistic", ImplicitTLS: true, CAFile: "testdata/mail-ca.pem",
 				From: "ca@example.com", Username: "ca", Platform: "Example", PortalURL: "https://portal.example.com", Operators: []string{"pki@example.com"},
+				Vetting: "vetting@example.com",
 			},
 			Limits: app.LimitsConfig{
 				Connections: 6, BodyBytes: 65536, CredentialRate: 1.5, CredentialBurst: 2, AddressRate: 0.5, AddressBurst: 3, RequestTimeout: 5 * time.Second,

@@ -12,6 +12,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/rules"
 	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/vetting"
 )
 
 // wireLifecycle makes what plans and exchanges issuing CAs.
@@ -20,6 +21,19 @@ func (a *App) wireLifecycle(table *rules.Table) {
 		Store: a.Store, Issuance: a.Issuance, Keys: a.CAKeys, Clock: a.Clock, Log: a.Log, Rules: table,
 		Changed: a.Directory.Refresh, Operators: a.Config.Mail.Operators, WakeJobs: func() { a.jobs.Wake() },
 	})
+}
+
+// wireVetting makes the use cases of vetting agents.
+func (a *App) wireVetting() error {
+	table, err := a.Config.Validation.rules()
+	if err != nil {
+		return fmt.Errorf("validation: %w", err)
+	}
+	a.Vetting = vetting.New(vetting.Config{
+		Store: a.Store, Directory: a.Directory, Clock: a.Clock, Rules: table, Platform: a.Config.Mail.Platform,
+		PortalURL: a.Config.portalURL(), ReplyTo: a.Config.Mail.Vetting, Wake: func() { a.jobs.Wake() },
+	})
+	return nil
 }
 
 // enforceLifecycle brings the keystore to where the issuers stand, after reading keys
@@ -38,6 +52,9 @@ func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, er
 	}
 	if m.Template == notify.TemplateClientCertsExpiring {
 		return a.IAM.RenderMail(ctx, m)
+	}
+	if vetting.IsTemplate(m.Template) {
+		return a.Vetting.RenderMail(ctx, m)
 	}
 	if signin.IsTemplate(m.Template) {
 		if a.SignIn == nil { // the portal has gone, and its links with it

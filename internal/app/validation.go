@@ -111,6 +111,11 @@ func (c *MailConfig) problems(portal bool) (problems []error) {
 			problem("operators", err.Error())
 		}
 	}
+	if c.Vetting != "" {
+		if err := checkMailbox(c.Vetting); err != nil {
+			problem("vetting", err.Error())
+		}
+	}
 	if c.Host == "" {
 		return problems
 	}
@@ -255,6 +260,7 @@ func (a *App) wireJobs() error {
 	handlers := a.RA.Handlers()
 	maps.Copy(handlers, a.Staff.Handlers())
 	maps.Copy(handlers, a.IAM.Handlers())
+	maps.Copy(handlers, a.Vetting.Handlers())
 	handlers[store.JobMailSend] = jobs.Handler{
 		Run: outbox.Send, GivenUp: outbox.GiveUp, AtOnce: mailsAtOnce, Lease: mailLease, Attempts: mailAttempts,
 	}

@@ -43,3 +43,16 @@ func (p *Problems) Text(path, value string, limit int) {
 		p.Add(path, fmt.Sprintf("has more than %d characters", limit))
 	}
 }
+
+// Prose checks a text of 1 to limit characters that may have lines.
+func (p *Problems) Prose(path, value string, limit int) {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) && r != '\n' && r != '\r' && r != '\t' }
+	switch {
+	case strings.TrimSpace(value) == "":
+		p.Add(path, "is required")
+	case !utf8.ValidString(value) || strings.ContainsFunc(value, odd):
+		p.Add(path, "holds characters that cannot be shown")
+	case utf8.RuneCountInString(value) > limit:
+		p.Add(path, fmt.Sprintf("has more than %d characters", limit))
+	}
+}

@@ -120,7 +120,9 @@ func TestSubmitIdentity(t *testing.T) {
 		if i := got(w.Identity(ctx, ada, w.account, active.ID))(t); i.State != telamon.IdentityActive || !i.ExpiresAt.IsZero() {
 			t.Errorf("the identity of names is %+v, want an active one", i)
 		}
-		fitting := func(sub telamon.SubscriptionID) []telamon.Identity { return got(w.Fitting(ctx, ada, w.account, sub))(t) }
+		fitting := func(sub telamon.SubscriptionID) []telamon.Identity {
+			return got(w.Fitting(ctx, ada, w.account, sub))(t)
+		}
 		if list := fitting(sub.ID); len(list) != 2 || list[0].ID != w.identity || list[1].ID != active.ID {
 			t.Errorf("for the service of names there are %+v, want that of the operator and that of names", list)
 		}

@@ -21,6 +21,9 @@ const (
 	JobClaimRemind = "claim.remind" // reminds of a claim's deadlines; the key is the claim
 	JobMailSend    = "mail.send"    // sends a mail of the outbox; the key is the mail
 
+	// Lets vetted identities expire and tells of those that will; there is one, with the key "".
+	JobIdentityEnd = "identity.end"
+
 	// Tells each day of certificates that expire soon; there is one, with the key "".
 	JobCertificateRemind = "certificate.remind"
 	JobClientCertRemind  = "client_certificate.remind" // likewise, of client certificates

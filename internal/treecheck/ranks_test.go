@@ -70,6 +70,7 @@ var ranks = map[string]int{
 	"internal/backup":    5,
 	"internal/publish":   5,
 	"internal/staff":     5,
+	"internal/vetting":   5,
 	"internal/responder": 5,
 	"internal/signing":   5,
 
