@@ -37,6 +37,7 @@ type (
 	jobKind          struct{}
 	bulkKind         struct{}
 	caseKind         struct{}
+	reportKind       struct{}
 	crossKind        struct{}
 	crlKind          struct{}
 	apiTokenKind     struct{}
@@ -76,6 +77,7 @@ func (mailKind) prefix() string         { return "mai" }
 func (jobKind) prefix() string          { return "job" }
 func (bulkKind) prefix() string         { return "blk" }
 func (caseKind) prefix() string         { return "cas" }
+func (reportKind) prefix() string       { return "rpt" }
 func (crossKind) prefix() string        { return "crs" }
 func (crlKind) prefix() string          { return "crl" }
 func (apiTokenKind) prefix() string     { return "tok" }
@@ -113,6 +115,7 @@ type (
 	JobID          = ID[jobKind]
 	BulkID         = ID[bulkKind]
 	CaseID         = ID[caseKind]
+	ReportID       = ID[reportKind]
 	CrossID        = ID[crossKind]
 	CRLID          = ID[crlKind]
 	APITokenID     = ID[apiTokenKind]
@@ -202,6 +205,7 @@ var (
 	NewJobID          = NewID[jobKind]
 	NewBulkID         = NewID[bulkKind]
 	NewCaseID         = NewID[caseKind]
+	NewReportID       = NewID[reportKind]
 	NewApprovalID     = NewID[approvalKind]
 	NewCrossID        = NewID[crossKind]
 	NewCRLID          = NewID[crlKind]
@@ -247,6 +251,7 @@ var (
 	ParseClaimID        = ParseID[claimKind]
 	ParseBulkID         = ParseID[bulkKind]
 	ParseCaseID         = ParseID[caseKind]
+	ParseReportID       = ParseID[reportKind]
 	ParseApprovalID     = ParseID[approvalKind]
 	ParseMailApprovalID = ParseID[mailApprovalKind]
 	ParseAPITokenID     = ParseID[apiTokenKind]

@@ -11,6 +11,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/rules"
 	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/vetting"
 )
@@ -47,7 +48,7 @@ func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, er
 	if slices.Contains(lifecycle.Templates(), m.Template) {
 		return a.Life.RenderMail(ctx, m)
 	}
-	if m.Template == notify.TemplateCaseOverdue {
+	if staff.IsTemplate(m.Template) {
 		return a.Staff.RenderMail(ctx, m)
 	}
 	if m.Template == notify.TemplateClientCertsExpiring {

@@ -122,8 +122,18 @@ const (
 
 	MailRead Action = "mail.read" // which mails were sent, and what they said
 
+	// Problem reports of certificates, which anybody may file.
+	ReportFile    Action = "report.file"
+	ReportRead    Action = "report.read"
+	ReportAnswer  Action = "report.answer" // says that the reporter has a preliminary answer
+	ReportAccept  Action = "report.accept" // makes a case of it
+	ReportDismiss Action = "report.dismiss"
+
 	AuditRead   Action = "audit.read"
 	AuditVerify Action = "audit.verify"
+
+	PlatformRead Action = "platform.read" // how the platform does: its jobs, its health
+	JobRun       Action = "job.run"       // before its time
 
 	CRLRead    Action = "crl.read"
 	CRLPublish Action = "crl.publish" // before its time, or one that was signed elsewhere
@@ -164,8 +174,8 @@ var actions = []Action{
 	KeyBlock, KeyUnblock, KeyRead,
 	BulkPlan, BulkExecute, BulkRead,
 	ProposalRead, ProposalDecide, CaseOpen, CaseClose, CaseRead,
-	MailRead, AuditRead, AuditVerify,
-	CRLRead, CRLPublish,
+	MailRead, ReportFile, ReportRead, ReportAnswer, ReportAccept, ReportDismiss, AuditRead, AuditVerify,
+	PlatformRead, JobRun, CRLRead, CRLPublish,
 	HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire,
 	IssuerPlan, IssuerSchedule, IssuerRevoke, IssuerCrossSign,
 }

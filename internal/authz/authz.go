@@ -60,9 +60,9 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 		IdentityRead, IdentityExpire, HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire, IssuerPlan,
 		AuditRead, AuditVerify, CRLRead, CRLPublish, ClaimRead, ClaimCheck, ClaimExpire,
 	}),
-	// Nobody yet: all that a stranger may do is to try a login, and to approve a
-	// claim with the value that was mailed to its domain.
-	telamon.ActorAnonymous: {CredentialLogin: Any, ClaimApprove: Any},
+	// Nobody yet: all that a stranger may do is to try a login, to approve a claim with the
+	// value that was mailed to its domain, and to report a problem with a certificate.
+	telamon.ActorAnonymous: {CredentialLogin: Any, ClaimApprove: Any, ReportFile: Any},
 }
 
 func reachOf(reach Reach, actions []Action) map[Action]Reach {

@@ -105,7 +105,8 @@ var portalGrants = map[string]map[Action]Reach{
 		ServiceCreate, ServiceRead, ServiceUpdate, SubscriptionCreate, SubscriptionRead, SubscriptionGrant,
 		CredentialRead, CredentialDisable, ClientCertificateRead, ClientCertificateDisable, ClientCertificateRevoke,
 		KeyBlock, KeyUnblock, KeyRead, BulkPlan, BulkExecute, BulkRead, ProposalRead, ProposalDecide, CaseOpen, CaseClose, CaseRead,
-		MailRead, AuditRead, AuditVerify, CRLRead, CRLPublish,
+		MailRead, AuditRead, AuditVerify, PlatformRead, JobRun, CRLRead, CRLPublish,
+		ReportRead, ReportAnswer, ReportAccept, ReportDismiss,
 		IssuerRead, IssuerChain, IssuerActivate, IssuerRetire, IssuerPlan, IssuerSchedule,
 	}),
 	RoleSales: reachOf(Any, []Action{

@@ -28,6 +28,8 @@ const (
 
 	TemplateCertificatesExpiring = "certificates_expiring" // takes a [CertificatesMail]
 	TemplateCaseOverdue          = "case_overdue"          // takes a [CaseMail]
+	TemplateReportFiled          = "report_filed"          // takes a [ReportMail]
+	TemplateReportOverdue        = "report_overdue"        // likewise
 )
 
 // Templates returns the names of all templates.
@@ -35,6 +37,7 @@ func Templates() []string {
 	return []string{
 		TemplateClaimApproval, TemplateClaimTokenIssued, TemplateClaimTokenExpiring, TemplateClaimVerified, TemplateClaimFailing,
 		TemplateClaimExpiring, TemplateIssuerSwitch, TemplateIssuerUnsigned, TemplateCertificatesExpiring, TemplateCaseOverdue,
+		TemplateReportFiled, TemplateReportOverdue,
 	}
 }
 
@@ -104,6 +107,18 @@ type CaseMail struct {
 	PortalURL    string // always ""
 }
 
+// A ReportMail tells the operators of somebody's problem report.
+type ReportMail struct {
+	Report       string
+	Category     string
+	Reporter     string
+	ReceivedAt   time.Time
+	AnswerBy     time.Time
+	Certificates int    // that it names
+	Account      string // always "": it is for the operators
+	PortalURL    string // always ""
+}
+
 //go:embed *.tmpl
 var templateFiles embed.FS
 
@@ -163,7 +178,7 @@ func Render(template string, data any) (Message, error) {
 		}
 		to, data = d.Address, d.tamed()
 	case ClaimMail:
-		if template == TemplateClaimApproval || template == TemplateCertificatesExpiring || template == TemplateCaseOverdue || isIssuers(template) {
+		if template == TemplateClaimApproval || template == TemplateCertificatesExpiring || template == TemplateCaseOverdue || isIssuers(template) || isReports(template) {
 			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
 		}
 		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
@@ -184,6 +199,12 @@ func Render(template string, data any) (Message, error) {
 		}
 		d.Case, d.Category, d.Account, d.PortalURL = tame(d.Case), tame(d.Category), "", ""
 		data = d
+	case ReportMail:
+		if !isReports(template) {
+			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
+		}
+		d.Report, d.Category, d.Reporter, d.Account, d.PortalURL = tame(d.Report), tame(d.Category), tame(d.Reporter), "", ""
+		data = d
 	case IssuerMail:
 		if !isIssuers(template) {
 			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
@@ -203,6 +224,10 @@ func Render(template string, data any) (Message, error) {
 
 func isIssuers(template string) bool {
 	return template == TemplateIssuerSwitch || template == TemplateIssuerUnsigned
+}
+
+func isReports(template string) bool {
+	return template == TemplateReportFiled || template == TemplateReportOverdue
 }
 
 func (t mailTemplate) render(data any) (Message, error) {

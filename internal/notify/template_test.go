@@ -36,6 +36,9 @@ func mails(text string) map[string]any {
 		Account: text, Certificates: []CertificateLine{{Name: text, Serial: "01", NotAfter: deadline, Days: 7}, {Name: text, Days: 1}}, More: 3, PortalURL: portal,
 	}
 	data[TemplateCaseOverdue] = CaseMail{Case: text, Category: text, ReportedAt: deadline, DueAt: deadline, Certificates: 3}
+	for _, name := range []string{TemplateReportFiled, TemplateReportOverdue} {
+		data[name] = ReportMail{Report: text, Category: text, Reporter: text, ReceivedAt: deadline, AnswerBy: deadline, Certificates: 2}
+	}
 	data[TemplateClaimApproval] = ApprovalMail{
 		Account: text, Domain: text, Address: "admin@example.test", Link: link, Expires: deadline, Platform: text,
 	}

@@ -39,6 +39,15 @@ func (s *Staff) OpenCase(ctx context.Context, actor telamon.Actor, r Report) (*t
 	if err := authz.Check(actor, authz.CaseOpen, ""); err != nil {
 		return nil, err
 	}
+	c, err := s.newCase(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return c, s.store.CreateCase(ctx, actor, c)
+}
+
+// newCase is the case of a report, which is not written yet.
+func (s *Staff) newCase(ctx context.Context, r Report) (*telamon.RevocationCase, error) {
 	now := s.clock.Now().UTC()
 	if r.ReportedAt.IsZero() {
 		r.ReportedAt = now
@@ -61,11 +70,10 @@ func (s *Staff) OpenCase(ctx context.Context, actor telamon.Actor, r Report) (*t
 			return nil, err
 		}
 	}
-	c := &telamon.RevocationCase{
+	return &telamon.RevocationCase{
 		ID: telamon.NewCaseID(), Category: r.Category, Summary: r.Summary, Reporter: r.Reporter, Serials: r.Serials, ReportedAt: r.ReportedAt,
 		DueAt: r.ReportedAt.Add(deadline.Within),
-	}
-	return c, s.store.CreateCase(ctx, actor, c)
+	}, nil
 }
 
 // isText reports whether a text is short enough and can be printed.
@@ -129,14 +137,15 @@ func (s *Staff) Cases(ctx context.Context, actor telamon.Actor, page store.Page)
 	return s.store.Cases(ctx, page)
 }
 
-// WatchCases tells the operators by mail of cases that have become overdue, each once, and
-// returns how many are open and overdue. It is background work.
+// WatchCases tells the operators by mail of cases that have become overdue, and of reports
+// whose answer has, each once, and returns how many cases are open and overdue. It is
+// background work.
 func (s *Staff) WatchCases(ctx context.Context) (open, overdue int, err error) {
 	cases, err := s.store.OpenCases(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	var errs []error
+	errs := []error{s.watchReports(ctx)}
 	for i := range cases {
 		c := &cases[i]
 		if !c.IsOverdue(s.clock.Now()) {
@@ -172,8 +181,17 @@ func (s *Staff) tell(ctx context.Context, c *telamon.RevocationCase) error {
 	return nil
 }
 
-// RenderMail makes the message of a mail about a case, or notify.ErrMoot once that is closed.
+// IsTemplate reports whether RenderMail makes the mails of this template.
+func IsTemplate(name string) bool {
+	return name == notify.TemplateCaseOverdue || name == notify.TemplateReportFiled || name == notify.TemplateReportOverdue
+}
+
+// RenderMail makes the message of a mail about a case or a report, or notify.ErrMoot once
+// that is over.
 func (s *Staff) RenderMail(ctx context.Context, m *store.Mail) (notify.Message, error) {
+	if m.Template != notify.TemplateCaseOverdue {
+		return s.renderReport(ctx, m)
+	}
 	var p caseMail
 	if err := json.Unmarshal(m.Params, &p); err != nil {
 		return notify.Message{}, fmt.Errorf("read the parameters of mail %s: %w", m.ID, err)

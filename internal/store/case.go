@@ -32,24 +32,26 @@ func caseOf(r queries.RevocationCase) (telamon.RevocationCase, error) {
 
 // CreateCase writes a case with the audit event, and sets CreatedAt.
 func (db *DB) CreateCase(ctx context.Context, actor telamon.Actor, c *telamon.RevocationCase) error {
+	return db.update(ctx, func(t *txn) error { return t.createCase(ctx, actor, c) })
+}
+
+func (t *txn) createCase(ctx context.Context, actor telamon.Actor, c *telamon.RevocationCase) error {
 	texts := mapped(c.Serials, telamon.Serial.String)
 	serials, err := json.Marshal(texts)
 	if err != nil {
 		return fmt.Errorf("encode the certificates of case %s: %w", c.ID, err)
 	}
-	return db.update(ctx, func(t *txn) error {
-		c.CreatedAt = timeOf(t.millis())
-		err := t.InsertCase(ctx, queries.InsertCaseParams{
-			ID: c.ID.String(), Category: c.Category, Summary: c.Summary, Reporter: c.Reporter, Serials: string(serials),
-			ReportedAt: c.ReportedAt.UnixMilli(), DueAt: c.DueAt.UnixMilli(), CreatedAt: t.millis(),
-		})
-		if err != nil {
-			return fmt.Errorf("insert case %s: %w", c.ID, err)
-		}
-		return t.audit(ctx, telamon.Event{
-			Actor: actor, Action: "case.open", Object: c.ID.String(), Result: "ok",
-			After: map[string]any{"category": c.Category, "reported_at": c.ReportedAt, "due_at": c.DueAt, "certificates": texts},
-		})
+	c.CreatedAt = timeOf(t.millis())
+	err = t.InsertCase(ctx, queries.InsertCaseParams{
+		ID: c.ID.String(), Category: c.Category, Summary: c.Summary, Reporter: c.Reporter, Serials: string(serials),
+		ReportedAt: c.ReportedAt.UnixMilli(), DueAt: c.DueAt.UnixMilli(), CreatedAt: t.millis(),
+	})
+	if err != nil {
+		return fmt.Errorf("insert case %s: %w", c.ID, err)
+	}
+	return t.audit(ctx, telamon.Event{
+		Actor: actor, Action: "case.open", Object: c.ID.String(), Result: "ok",
+		After: map[string]any{"category": c.Category, "reported_at": c.ReportedAt, "due_at": c.DueAt, "certificates": texts},
 	})
 }
 
