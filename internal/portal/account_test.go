@@ -107,6 +107,7 @@ func TestIsolation(t *testing.T) {
 	account := w.accountOf(t, ada)
 	w.equip(t, account)
 	credential, cert := owner.made(t, account, "metering_prod")
+	invitation := got(w.signin.Invite(t.Context(), townOperator, account, "metering_prod@northwind.example", "en", []string{"finance"}))(t)
 	other := w.admin(t, "eve@globex.example", "Globex")
 	tried := 0
 	for _, pattern := range portal.PageRoutes() {
@@ -115,8 +116,13 @@ func TestIsolation(t *testing.T) {
 		}
 		tried++
 		id := credential
-		if strings.Contains(pattern, "/mtls/") {
+		switch {
+		case strings.Contains(pattern, "/mtls/"):
 			id = cert
+		case strings.Contains(pattern, "/members/invitations/"):
+			id = invitation.ID.String()
+		case strings.Contains(pattern, "/members/"):
+			id = w.userOf(t, ada).String()
 		}
 		method, path := filled(t, pattern, map[string]string{"id": id})
 		if a := other.send(t, method, path, url.Values{"allowed_ips": {"192.0.2.1"}, "sure": {"yes"}, "credential": {credential}}); a.status != http.StatusNotFound || strings.Contains(a.body, "metering_prod") {

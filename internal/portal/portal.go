@@ -28,6 +28,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/access"
 	"github.com/telamon-ca/telamon/internal/portal/holdings"
+	"github.com/telamon-ca/telamon/internal/portal/members"
 	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/ra"
@@ -60,6 +61,8 @@ type Config struct {
 	// AtlasURL is the address of the Atlas API, without a final slash, for commands that
 	// people copy; "" leaves them out.
 	AtlasURL string
+	// RenderMail makes the message of a mail again, for the history of mails; nil shows none.
+	RenderMail members.Renderer
 	// Addresses bounds how often one address may open or use links. Nil sets no bound.
 	Addresses *web.Limiter
 }
@@ -92,6 +95,7 @@ func newFace(cfg Config) *face {
 		areas: []area{
 			holdings.New(shell, cfg.IAM),
 			access.New(shell, cfg.IAM, cfg.AtlasURL),
+			members.New(shell, cfg.SignIn, cfg.IAM, cfg.RenderMail),
 		},
 	}
 }

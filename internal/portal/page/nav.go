@@ -19,7 +19,7 @@ var navigation = [][]entry{
 	{{"nav.dashboard", HomePath, ""}},
 	{{"nav.services", ServicesPath, authz.SubscriptionRead}, {"nav.identities", IdentitiesPath, authz.IdentityRead}},
 	{{"nav.credentials", CredentialsPath, authz.CredentialRead}, {"nav.mtls", MTLSPath, authz.ClientCertificateRead}},
-	{{"nav.settings", SettingsPath, ""}},
+	{{"nav.members", MembersPath, authz.UserRead}, {"nav.settings", SettingsPath, ""}},
 }
 
 // Chrome is what is around a page: the navigation, as far as the person may go.
