@@ -7,6 +7,7 @@ import (
 
 	"github.com/telamon-ca/telamon/internal/egress"
 	"github.com/telamon-ca/telamon/internal/openid"
+	"github.com/telamon-ca/telamon/internal/portal/clients"
 	"github.com/telamon-ca/telamon/internal/signin"
 )
 
@@ -56,7 +57,20 @@ func (c *Config) atlasURL() string {
 	if len(c.Names.Atlas) == 0 {
 		return ""
 	}
-	host := c.Names.Atlas[0]
+	return c.urlOf(c.Names.Atlas[0])
+}
+
+// digicertONEURLs are where users reach the API of DigiCert ONE, if it has a name.
+func (c *Config) digicertONEURLs() clients.API {
+	bases, derived := c.Names.digicertONENames()
+	if len(bases) == 0 {
+		return clients.API{}
+	}
+	return clients.API{Base: c.urlOf(bases[0]), ClientAuth: c.urlOf(derived[0])}
+}
+
+// urlOf is the address of a name on the TLS listener.
+func (c *Config) urlOf(host string) string {
 	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port != "443" && port != "0" {
 		host = net.JoinHostPort(host, port)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/access"
+	"github.com/telamon-ca/telamon/internal/portal/clients"
 	"github.com/telamon-ca/telamon/internal/portal/holdings"
 	"github.com/telamon-ca/telamon/internal/portal/members"
 	"github.com/telamon-ca/telamon/internal/portal/page"
@@ -63,6 +64,8 @@ type Config struct {
 	AtlasURL string
 	// RenderMail makes the message of a mail again, for the history of mails; nil shows none.
 	RenderMail members.Renderer
+	// DigiCertONE says where users reach the API of DigiCert ONE, for commands too.
+	DigiCertONE clients.API
 	// Addresses bounds how often one address may open or use links. Nil sets no bound.
 	Addresses *web.Limiter
 }
@@ -96,6 +99,7 @@ func newFace(cfg Config) *face {
 			holdings.New(shell, cfg.IAM),
 			access.New(shell, cfg.IAM, cfg.AtlasURL),
 			members.New(shell, cfg.SignIn, cfg.IAM, cfg.RenderMail),
+			clients.New(shell, cfg.IAM, cfg.DigiCertONE),
 		},
 	}
 }

@@ -18,7 +18,10 @@ type entry struct {
 var navigation = [][]entry{
 	{{"nav.dashboard", HomePath, ""}},
 	{{"nav.services", ServicesPath, authz.SubscriptionRead}, {"nav.identities", IdentitiesPath, authz.IdentityRead}},
-	{{"nav.credentials", CredentialsPath, authz.CredentialRead}, {"nav.mtls", MTLSPath, authz.ClientCertificateRead}},
+	{
+		{"nav.credentials", CredentialsPath, authz.CredentialRead}, {"nav.mtls", MTLSPath, authz.ClientCertificateRead},
+		{"nav.clients", ClientCertificatesPath, ""}, {"nav.service_users", ServiceUsersPath, authz.UserRead},
+	},
 	{{"nav.members", MembersPath, authz.UserRead}, {"nav.settings", SettingsPath, ""}},
 }
 
@@ -38,7 +41,7 @@ func (c *Call) Chrome() ui.Chrome {
 	}
 	return ui.Chrome{
 		Groups: groups, Account: c.Session.Account.Name, User: c.Session.User.Name, Email: c.Session.User.Email, Home: HomePath,
-		Me: []ui.Link{{Text: c.Say("nav.settings"), URL: SettingsPath}}, SignOut: SignOutPath,
+		Me: []ui.Link{{Text: c.Say("nav.me"), URL: MePath}, {Text: c.Say("nav.settings"), URL: SettingsPath}}, SignOut: SignOutPath,
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	MTLSNewPath            = MTLSPath + "/new"
 	ClientCertificatesPath = "/client-certificates"
 	ServiceUsersPath       = "/service-users"
+	TokensPath             = "/tokens"
 
 	DomainsPath        = "/domains"
 	DomainNewPath      = DomainsPath + "/new"
