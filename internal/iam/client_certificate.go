@@ -62,6 +62,11 @@ func (s *IAM) IssueClientCert(ctx context.Context, actor telamon.Actor, req Clie
 	if err := authz.Check(actor, authz.ClientCertificateIssue, req.Account); err != nil {
 		return nil, err
 	}
+	// Those who look after users issue certificates, too, but none that is good for API
+	// credentials.
+	if err := authz.Check(actor, authz.ClientCertificateLink, req.Account); err != nil {
+		return nil, err
+	}
 	credentials, err := s.linkable(ctx, req.Account, req.Credentials)
 	if err != nil {
 		return nil, err

@@ -182,6 +182,9 @@ func (s *server) issuerRoutes() {
 		return list, nil
 	})
 	postRoute(s, "POST /issuers/import", func(ctx context.Context, c *call, in *IssuerImport) (any, error) {
+		if err := c.may(authz.IssuerCreate); err != nil {
+			return nil, err
+		}
 		if n := len(in.Certificates); n == 0 || n > maxImports {
 			return nil, fault.New(fault.Invalid, "certificates", fmt.Sprintf("Give 1 to %d certificates.", maxImports))
 		}
