@@ -51,6 +51,7 @@ type (
 	vettingCheckKind struct{}
 	evidenceKind     struct{}
 	savedViewKind    struct{}
+	quoteKind        struct{}
 )
 
 // ProcessKind is the kind of IDs that name a running process and what is its own:
@@ -91,6 +92,7 @@ func (vettingCaseKind) prefix() string  { return "vet" }
 func (vettingCheckKind) prefix() string { return "vck" }
 func (evidenceKind) prefix() string     { return "evd" }
 func (savedViewKind) prefix() string    { return "vew" }
+func (quoteKind) prefix() string        { return "quo" }
 func (ProcessKind) prefix() string      { return "prc" }
 
 // The IDs of the platform's objects.
@@ -129,6 +131,7 @@ type (
 	VettingCheckID = ID[vettingCheckKind]
 	EvidenceID     = ID[evidenceKind]
 	SavedViewID    = ID[savedViewKind]
+	QuoteID        = ID[quoteKind]
 )
 
 // idEncoding keeps the order of the bytes that it encodes.
@@ -220,6 +223,7 @@ var (
 	NewEvidenceID     = NewID[evidenceKind]
 	NewInvitationID   = NewID[invitationKind]
 	NewPasskeyID      = NewID[passkeyKind]
+	NewQuoteID        = NewID[quoteKind]
 )
 
 // ParseID reads an ID of kind K. The comparison is exact: IDs are lower case.
@@ -263,6 +267,8 @@ var (
 	ParseVettingCheckID = ParseID[vettingCheckKind]
 	ParseEvidenceID     = ParseID[evidenceKind]
 	ParseSavedViewID    = ParseID[savedViewKind]
+	ParseLotID          = ParseID[lotKind]
+	ParseQuoteID        = ParseID[quoteKind]
 )
 
 // String returns the ID as it is stored and printed.

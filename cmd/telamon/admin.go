@@ -59,7 +59,7 @@ func (f *adminFlags) dial() (*admin.Client, error) {
 func newAdmin() *cobra.Command {
 	f := &adminFlags{}
 	cmd := group("admin", "Operate a running server",
-		newAccount(f), newUser(f), newToken(f), newIdentity(f), newService(f), newSubscription(f), newQuota(f),
+		newAccount(f), newUser(f), newToken(f), newIdentity(f), newService(f), newSubscription(f), newQuota(f), newQuote(f),
 		newCredential(f), newClientCertificate(f), newOnboard(f), newKeyPair(f), newIssuer(f), newCertificate(f), newAuditEvents(f), newStatus(f))
 	cmd.Long = "Operate a running server over its admin socket, which its owner alone can open.\n" +
 		"Accounts and services may be named by name or by ID. With --json, commands print what the API answers."

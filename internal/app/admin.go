@@ -16,7 +16,7 @@ const adminBody = 4 << 20
 // TLS.
 func (a *App) adminAPI() *admin.API {
 	return admin.New(admin.Config{
-		IAM: a.IAM, Signing: a.Signing, SignIn: a.SignIn, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance,
+		IAM: a.IAM, Signing: a.Signing, SignIn: a.SignIn, RA: a.RA, Life: a.Life, Staff: a.Staff, Commerce: a.Commerce, Store: a.Store, Issuance: a.Issuance,
 		CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,
 		VerifierKey: a.verifierKey, Ready: a.ready, Version: Version(), Operators: a.operators,
 	})

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
@@ -64,6 +65,7 @@ type App struct {
 	KeyCheck  *keycheck.Checker
 	Staff     *staff.Staff
 	Vetting   *vetting.Vetting
+	Commerce  *commerce.Service
 	Publisher *publish.Publisher
 	operators *staff.Operators
 
@@ -167,6 +169,9 @@ func (a *App) wire(ctx context.Context) error {
 		return err
 	}
 	if err := a.wireStaff(); err != nil {
+		return err
+	}
+	if err := a.wireCommerce(); err != nil {
 		return err
 	}
 	if err := a.wireCRLs(); err != nil {

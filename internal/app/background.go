@@ -77,9 +77,7 @@ func (a *App) startBackground(ctx context.Context, work *sync.WaitGroup, certifi
 	a.every(ctx, work, partitionEvery, "make partitions", a.Store.EnsurePartitions)
 	a.every(ctx, work, renewEvery, "renew the server certificate", certificate.refresh)
 	a.every(ctx, work, resolverEvery, "keep the resolver running", a.resolver.watch)
-	a.every(ctx, work, startJobsEvery, "put the jobs that come again by themselves", func(ctx context.Context) error {
-		return errors.Join(a.RA.StartJobs(ctx), a.IAM.StartJobs(ctx), a.Vetting.StartJobs(ctx))
-	})
+	a.every(ctx, work, startJobsEvery, "put the jobs that come again by themselves", a.startJobs)
 	a.startCases(ctx, work)
 	work.Go(func() { a.jobs.Run(ctx) })
 	a.every(ctx, work, lifecycle.Every, "plan and exchange issuing CAs", a.Life.Turn)

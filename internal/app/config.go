@@ -168,6 +168,10 @@ type PortalConfig struct {
 	// Customers choose the addresses of their providers, so that only public ones are asked
 	// otherwise.
 	ProviderNetworks []netip.Prefix `yaml:"provider_networks"`
+	// CreditLimits are the totals, one for each currency, above which an operator must
+	// clear a quote that was accepted before its services are there, such as "EUR 3500.00".
+	// A currency that is not named needs no clearance.
+	CreditLimits []string `yaml:"credit_limits"`
 }
 
 // TLSConfig names the files of the server's certificate; give both or none.

@@ -42,7 +42,7 @@ four_eyes: "on"
 status_base_url: http://ca.example.com/pki
 blocked_keys_file: /etc/telamon/blocked-keys
 names: {atlas: [ca.example.com, 192.0.2.1], portal: [portal.example.com], digicert_one: [one.example.com], admin: [admin.example.com]}
-portal: {agreement: 2026-11-30, administrator_limit: 5, provider_networks: [10.1.0.0/16]}
+portal: {agreement: 2026-11-30, administrator_limit: 5, provider_networks: [10.1.0.0/16], credit_limits: [CHF 4000.00, JPY 512345]}
 tls: {cert_file: server.crt, key_file: server.key}
 proxy:
   trusted: [192.0.2.0/24, "2001:db8::/32"]
@@ -158,9 +158,10 @@ func TestParseConfig(t *testing.T) {
 				{Name: "ada", UID: new(uint32(4001))}, {Name: "bob", TokenSHA256: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", Email: "bob@ca.example.com"},
 			},
 			StatusBaseURL: "http://ca.example.com/pki", BlockedKeysFile: "/etc/telamon/blocked-keys",
-			Names:  app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}, DigiCertONE: []string{"one.example.com"}, Admin: []string{"admin.example.com"}},
-			Portal: app.PortalConfig{Agreement: "2026-11-30", AdministratorLimit: 5, ProviderNetworks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
-			TLS:    app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
+			Names: app.NamesConfig{Atlas: []string{"ca.example.com", "192.0.2.1"}, Portal: []string{"portal.example.com"}, DigiCertONE: []string{"one.example.com"}, Admin: []string{"admin.example.com"}},
+			Portal: app.PortalConfig{Agreement: "2026-11-30", AdministratorLimit: 5, ProviderNetworks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+				CreditLimits: []string{"CHF 4000.00", "JPY 512345"}},
+			TLS: app.TLSConfig{CertFile: "server.crt", KeyFile: "server.key"},
 			Proxy: app.ProxyConfig{
 				Trusted:      []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 				Fingerprints: []string{fingerprint}, InsecureSerialOnly: true,

@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"slices"
 
+	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/lifecycle"
 	"github.com/telamon-ca/telamon/internal/notify"
 	"github.com/telamon-ca/telamon/internal/rules"
@@ -56,6 +57,9 @@ func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, er
 	}
 	if vetting.IsTemplate(m.Template) {
 		return a.Vetting.RenderMail(ctx, m)
+	}
+	if slices.Contains(commerce.Templates(), m.Template) {
+		return a.Commerce.RenderMail(ctx, m)
 	}
 	if signin.IsTemplate(m.Template) {
 		if a.SignIn == nil { // the portal has gone, and its links with it

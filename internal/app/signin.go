@@ -13,7 +13,7 @@ import (
 
 // defaultPortal is what new accounts accept until the operators have a text of their own.
 func defaultPortal() PortalConfig {
-	return PortalConfig{Agreement: "1", AdministratorLimit: signin.DefaultAdministratorLimit}
+	return PortalConfig{Agreement: "1", AdministratorLimit: signin.DefaultAdministratorLimit, CreditLimits: defaultCreditLimits()}
 }
 
 // problems reports what is wrong with the configuration of the portal.
@@ -23,6 +23,9 @@ func (c *PortalConfig) problems() (problems []error) {
 	}
 	if c.AdministratorLimit < 1 {
 		problems = append(problems, errors.New("portal.administrator_limit: must be positive"))
+	}
+	if _, err := c.creditLimits(); err != nil {
+		problems = append(problems, err)
 	}
 	return problems
 }

@@ -261,6 +261,7 @@ func (a *App) wireJobs() error {
 	maps.Copy(handlers, a.Staff.Handlers())
 	maps.Copy(handlers, a.IAM.Handlers())
 	maps.Copy(handlers, a.Vetting.Handlers())
+	maps.Copy(handlers, a.Commerce.Handlers())
 	handlers[store.JobMailSend] = jobs.Handler{
 		Run: outbox.Send, GivenUp: outbox.GiveUp, AtOnce: mailsAtOnce, Lease: mailLease, Attempts: mailAttempts,
 	}

@@ -79,6 +79,16 @@ const (
 	SubscriptionRead   Action = "subscription.read"
 	SubscriptionGrant  Action = "subscription.grant" // adds a lot of quota
 
+	QuoteCreate  Action = "quote.create"
+	QuoteRead    Action = "quote.read"
+	QuoteUpdate  Action = "quote.update" // a draft
+	QuoteSend    Action = "quote.send"   // to its account, which can accept it from then on
+	QuoteAccept  Action = "quote.accept"
+	QuoteReorder Action = "quote.reorder" // makes one of its own for what a pack held
+	QuoteClear   Action = "quote.clear"   // its credit is good
+	QuoteCancel  Action = "quote.cancel"
+	QuoteExpire  Action = "quote.expire"
+
 	CredentialCreate  Action = "credential.create"
 	CredentialRead    Action = "credential.read"
 	CredentialDisable Action = "credential.disable"
@@ -165,6 +175,7 @@ var actions = []Action{
 	IdentityWithdraw, IdentityRequesters, VettingRead, VettingRecord,
 	ServiceCreate, ServiceRead, ServiceUpdate,
 	SubscriptionCreate, SubscriptionRead, SubscriptionGrant,
+	QuoteCreate, QuoteRead, QuoteUpdate, QuoteSend, QuoteAccept, QuoteReorder, QuoteClear, QuoteCancel, QuoteExpire,
 	CredentialCreate, CredentialRead, CredentialDisable, CredentialEnable, CredentialDelete, CredentialRelink,
 	CredentialSetIPs, CredentialLogin,
 	ClientCertificateIssue, ClientCertificateRead, ClientCertificateDisable, ClientCertificateEnable,

@@ -46,10 +46,10 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 		ClaimSubmit: Own, ClaimRead: Own, ClaimCheck: Own, ClaimMail: Own, ClaimReassert: Own, ClaimDelete: Own,
 	},
 	// The owner of the admin socket runs the platform, but holds no credential: an
-	// operator's certificate would have no subscription to draw on, and control of a
-	// domain is for its applicant to show.
+	// operator's certificate would have no subscription to draw on, control of a domain is
+	// for its applicant to show, and a quote is accepted by who pays for it.
 	telamon.ActorOperator: reachOf(Any, except(Actions(),
-		CertificateIssue, CertificateRekey, CredentialLogin, KeyPairSign,
+		CertificateIssue, CertificateRekey, CredentialLogin, KeyPairSign, QuoteAccept, QuoteReorder,
 		ClaimSubmit, ClaimCheck, ClaimMail, ClaimApprove, ClaimReassert)),
 	// Jobs and the start of the platform make and rotate issuers, issue the
 	// platform's own certificates under an account of its own, and keep the log.
@@ -58,7 +58,7 @@ var grants = map[telamon.ActorKind]map[Action]Reach{
 		IdentityCreate, IdentitySubmit, IdentityProcess, IdentityActivate, CredentialCreate, CredentialRead, CredentialDisable,
 		CertificateIssue, CertificateRead, CertificateRevoke, StatisticsRead, ClientCertificateRead, ClientCertificateRevoke,
 		IdentityRead, IdentityExpire, HierarchyCreate, IssuerCreate, IssuerRead, IssuerChain, IssuerActivate, IssuerRetire, IssuerPlan,
-		AuditRead, AuditVerify, CRLRead, CRLPublish, ClaimRead, ClaimCheck, ClaimExpire,
+		AuditRead, AuditVerify, CRLRead, CRLPublish, ClaimRead, ClaimCheck, ClaimExpire, QuoteExpire,
 	}),
 	// Nobody yet: all that a stranger may do is to try a login, to approve a claim with the
 	// value that was mailed to its domain, and to report a problem with a certificate.

@@ -67,11 +67,15 @@ var (
 		ClientCertificateDelete, ClientCertificateDownload,
 	}
 
+	// Of who buys: what is offered, and what was ordered.
+	purchases = []Action{QuoteRead, QuoteAccept, QuoteReorder}
+
 	keyPairWork = []Action{KeyPairCreate, KeyPairRead, KeyPairSign, KeyPairDisable, KeyPairEnable, KeyPairDelete}
 
 	// Of what belongs to the account.
 	reading = []Action{
 		CertificateRead, CertificateEvidence, ClaimRead, CredentialRead, ClientCertificateRead, UserRead, APITokenRead, KeyPairRead,
+		QuoteRead,
 	}
 )
 
@@ -85,12 +89,13 @@ func ofAccount(actions []Action) map[Action]Reach {
 // portalGrants are the actions of each role of the portal, and on whose objects.
 var portalGrants = map[string]map[Action]Reach{
 	RoleAdministrator: ofAccount(slices.Concat(
-		basics, identityWork, certificateWork, credentialWork, domainWork, memberWork, keyPairWork, []Action{AuditRead, MailRead})),
+		basics, identityWork, certificateWork, credentialWork, domainWork, memberWork, purchases, keyPairWork,
+		[]Action{AuditRead, MailRead})),
 	RoleManageIdentities:   ofAccount(slices.Concat(basics, identityWork)),
 	RoleManageCertificates: ofAccount(slices.Concat(basics, certificateWork)),
 	RoleManageCredentials:  ofAccount(slices.Concat(basics, credentialWork)),
 	RoleManageDomains:      ofAccount(slices.Concat(basics, domainWork)),
-	RoleFinance:            ofAccount(basics),
+	RoleFinance:            ofAccount(slices.Concat(basics, purchases)),
 	RoleReadOnly:           ofAccount(slices.Concat(basics, reading)),
 	RoleAuditor:            ofAccount(slices.Concat(basics, reading, []Action{AuditRead, MailRead})),
 	RoleVettingAgent: reachOf(Any, []Action{
@@ -103,6 +108,7 @@ var portalGrants = map[string]map[Action]Reach{
 		CertificateRead, CertificateEvidence, CertificateRevoke, ClaimRead, PolicyRead, StatisticsRead,
 		AccountRead, AccountDisable, AccountEnable, UserRead, RoleRead, IdentityRead,
 		ServiceCreate, ServiceRead, ServiceUpdate, SubscriptionCreate, SubscriptionRead, SubscriptionGrant,
+		QuoteCreate, QuoteRead, QuoteUpdate, QuoteSend, QuoteClear, QuoteCancel,
 		CredentialRead, CredentialDisable, ClientCertificateRead, ClientCertificateDisable, ClientCertificateRevoke,
 		KeyBlock, KeyUnblock, KeyRead, BulkPlan, BulkExecute, BulkRead, ProposalRead, ProposalDecide, CaseOpen, CaseClose, CaseRead,
 		MailRead, AuditRead, AuditVerify, PlatformRead, JobRun, CRLRead, CRLPublish,
@@ -111,6 +117,7 @@ var portalGrants = map[string]map[Action]Reach{
 	}),
 	RoleSales: reachOf(Any, []Action{
 		AccountCreate, AccountRead, ServiceRead, SubscriptionCreate, SubscriptionRead, SubscriptionGrant, StatisticsRead,
+		QuoteCreate, QuoteRead, QuoteUpdate, QuoteSend, QuoteCancel, // to clear its credit is for another
 	}),
 }
 

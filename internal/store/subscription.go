@@ -18,23 +18,28 @@ func (db *DB) CreateSubscription(ctx context.Context, actor telamon.Actor, s *te
 		if err := t.mustHaveAccount(ctx, s.Account); err != nil {
 			return err
 		}
-		if _, err := t.Service(ctx, s.Service.String()); err != nil {
-			return found(err, "service_not_found", "service")
-		}
-		s.CreatedAt = timeOf(t.millis())
-		err := t.InsertSubscription(ctx, queries.InsertSubscriptionParams{
-			ID: s.ID.String(), AccountID: s.Account.String(), ServiceID: s.Service.String(), CreatedAt: t.millis(),
-		})
-		if err != nil {
-			return fmt.Errorf("insert subscription %s: %w", s.ID, err)
-		}
-		if err := t.changed(ctx, ChangeSubscription, s.ID.String()); err != nil {
-			return err
-		}
-		return t.audit(ctx, telamon.Event{
-			Actor: actor, Account: s.Account, Action: "subscription.create", Object: s.ID.String(), Result: "ok",
-			After: map[string]any{"service": s.Service},
-		})
+		return t.createSubscription(ctx, actor, s)
+	})
+}
+
+// createSubscription writes a subscription of an account that exists.
+func (t *txn) createSubscription(ctx context.Context, actor telamon.Actor, s *telamon.Subscription) error {
+	if _, err := t.Service(ctx, s.Service.String()); err != nil {
+		return found(err, "service_not_found", "service")
+	}
+	s.CreatedAt = timeOf(t.millis())
+	err := t.InsertSubscription(ctx, queries.InsertSubscriptionParams{
+		ID: s.ID.String(), AccountID: s.Account.String(), ServiceID: s.Service.String(), CreatedAt: t.millis(),
+	})
+	if err != nil {
+		return fmt.Errorf("insert subscription %s: %w", s.ID, err)
+	}
+	if err := t.changed(ctx, ChangeSubscription, s.ID.String()); err != nil {
+		return err
+	}
+	return t.audit(ctx, telamon.Event{
+		Actor: actor, Account: s.Account, Action: "subscription.create", Object: s.ID.String(), Result: "ok",
+		After: map[string]any{"service": s.Service},
 	})
 }
 
@@ -63,18 +68,23 @@ func (db *DB) GrantLot(ctx context.Context, actor telamon.Actor, account telamon
 		if err != nil {
 			return found(err, "subscription_not_found", "subscription")
 		}
-		lot.Used = 0
-		err = t.InsertLot(ctx, queries.InsertLotParams{
-			ID: lot.ID.String(), SubscriptionID: lot.Subscription.String(), Amount: lot.Amount,
-			StartsAt: lot.StartsAt.UnixMilli(), ExpiresAt: lot.ExpiresAt.UnixMilli(), CreatedAt: t.millis(),
-		})
-		if err != nil {
-			return fmt.Errorf("insert lot %s: %w", lot.ID, err)
-		}
-		return t.audit(ctx, telamon.Event{
-			Actor: actor, Account: account, Action: "subscription.grant", Object: lot.Subscription.String(), Result: "ok",
-			After: map[string]any{"lot": lot.ID, "amount": lot.Amount, "starts_at": lot.StartsAt, "expires_at": lot.ExpiresAt},
-		})
+		return t.grantLot(ctx, actor, account, lot)
+	})
+}
+
+// grantLot adds a lot to a subscription of the account that exists.
+func (t *txn) grantLot(ctx context.Context, actor telamon.Actor, account telamon.AccountID, lot *telamon.Lot) error {
+	lot.Used = 0
+	err := t.InsertLot(ctx, queries.InsertLotParams{
+		ID: lot.ID.String(), SubscriptionID: lot.Subscription.String(), Amount: lot.Amount,
+		StartsAt: lot.StartsAt.UnixMilli(), ExpiresAt: lot.ExpiresAt.UnixMilli(), CreatedAt: t.millis(),
+	})
+	if err != nil {
+		return fmt.Errorf("insert lot %s: %w", lot.ID, err)
+	}
+	return t.audit(ctx, telamon.Event{
+		Actor: actor, Account: account, Action: "subscription.grant", Object: lot.Subscription.String(), Result: "ok",
+		After: map[string]any{"lot": lot.ID, "amount": lot.Amount, "starts_at": lot.StartsAt, "expires_at": lot.ExpiresAt},
 	})
 }
 
@@ -85,12 +95,14 @@ func (db *DB) Lots(ctx context.Context, account telamon.AccountID, subscription 
 	if err != nil {
 		return nil, db.judge(ctx, fmt.Errorf("list lots of %s: %w", subscription, err))
 	}
-	return mapped(rows, func(r queries.QuotaLot) telamon.Lot {
-		return telamon.Lot{
-			ID: telamon.LotID(r.ID), Subscription: telamon.SubscriptionID(r.SubscriptionID), Amount: r.Amount, Used: r.Used,
-			StartsAt: timeOf(r.StartsAt), ExpiresAt: timeOf(r.ExpiresAt),
-		}
-	}), nil
+	return mapped(rows, lotOf), nil
+}
+
+func lotOf(r queries.QuotaLot) telamon.Lot {
+	return telamon.Lot{
+		ID: telamon.LotID(r.ID), Subscription: telamon.SubscriptionID(r.SubscriptionID), Amount: r.Amount, Used: r.Used,
+		StartsAt: timeOf(r.StartsAt), ExpiresAt: timeOf(r.ExpiresAt),
+	}
 }
 
 // pairOf returns the pair of a subscription and an identity of one account, which

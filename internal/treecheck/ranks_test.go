@@ -65,6 +65,7 @@ var ranks = map[string]int{
 
 	// Use cases: the actor first, no HTTP, no SQL.
 	"internal/ra":        5,
+	"internal/commerce":  5,
 	"internal/iam":       5,
 	"internal/signin":    5,
 	"internal/backup":    5,

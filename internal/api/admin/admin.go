@@ -25,6 +25,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
@@ -45,6 +46,7 @@ type Config struct {
 	SignIn   *signin.Service // nil without a portal
 	RA       *ra.RA          // how certificates were validated
 	Staff    *staff.Staff
+	Commerce *commerce.Service
 	Store    *store.DB       // the audit log and the issuers
 	Life     *lifecycle.Life // the life of issuing CAs
 	Issuance *issuance.Engine
@@ -81,6 +83,7 @@ func New(cfg Config) *API {
 	s.accountRoutes()
 	s.signInRoutes()
 	s.serviceRoutes()
+	s.quoteRoutes()
 	s.credentialRoutes()
 	s.keyPairRoutes()
 	s.platformRoutes()

@@ -692,6 +692,48 @@ type QuotaLot struct {
 	CreatedAt      int64
 }
 
+type QuotaNotice struct {
+	SubscriptionID string
+	Pool           []byte
+	Told           int64
+	ToldAt         int64
+}
+
+type Quote struct {
+	ID           string
+	AccountID    string
+	State        string
+	Currency     string
+	Note         string
+	ReorderOf    *string
+	CreatedBy    string
+	CreatedAt    int64
+	ValidUntil   int64
+	SentAt       *int64
+	AcceptedAt   *int64
+	AcceptedBy   string
+	AcceptedName string
+	AcceptedFrom string
+	Terms        string
+	PoNumber     string
+	ActiveAt     *int64
+	ClearedBy    string
+	EndedAt      *int64
+	EndedWhy     string
+}
+
+type QuoteLine struct {
+	QuoteID        string
+	Position       int64
+	ServiceID      string
+	Amount         int64
+	Months         int64
+	Trial          bool
+	Price          int64
+	SubscriptionID *string
+	LotID          *string
+}
+
 type RecoveryCode struct {
 	UserID string
 	Mac    []byte
