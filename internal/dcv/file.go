@@ -19,8 +19,8 @@ import (
 	"github.com/telamon-ca/telamon/internal/egress"
 )
 
-// filePath is where the file stands (BR 3.2.2.4.18). The token is not in it.
-const filePath = "/.well-known/pki-validation/gsdv.txt"
+// FilePath is where the file stands (BR 3.2.2.4.18). The token is not in it.
+const FilePath = "/.well-known/pki-validation/gsdv.txt"
 
 // What is read of a host: the octets of its header, with interim responses, and those
 // that carry the body, which in chunks are several for each of it.
@@ -72,7 +72,7 @@ func (m file) target(q Question) (*url.URL, uint16, error) {
 	if addr, err := netip.ParseAddr(q.ADN); err == nil && addr.Is6() {
 		host = "[" + host + "]"
 	}
-	target := &url.URL{Scheme: q.Scheme, Host: host, Path: filePath}
+	target := &url.URL{Scheme: q.Scheme, Host: host, Path: FilePath}
 	switch q.Scheme {
 	case "http":
 		return target, m.cfg.HTTPPort, nil

@@ -108,6 +108,7 @@ func TestIsolation(t *testing.T) {
 	w.equip(t, account)
 	credential, cert := owner.made(t, account, "metering_prod")
 	invitation := got(w.signin.Invite(t.Context(), townOperator, account, "metering_prod@northwind.example", "en", []string{"finance"}))(t)
+	domain := strings.TrimPrefix(owner.claim(t, w.domainService(t, account), "domain", "metering.example.com"), "/domains/")
 	other := w.admin(t, "eve@globex.example", "Globex")
 	tried := 0
 	for _, pattern := range portal.PageRoutes() {
@@ -123,6 +124,8 @@ func TestIsolation(t *testing.T) {
 			id = invitation.ID.String()
 		case strings.Contains(pattern, "/members/"):
 			id = w.userOf(t, ada).String()
+		case strings.Contains(pattern, "/domains/"):
+			id = domain
 		}
 		method, path := filled(t, pattern, map[string]string{"id": id})
 		if a := other.send(t, method, path, url.Values{"allowed_ips": {"192.0.2.1"}, "sure": {"yes"}, "credential": {credential}}); a.status != http.StatusNotFound || strings.Contains(a.body, "metering_prod") {

@@ -28,6 +28,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/access"
 	"github.com/telamon-ca/telamon/internal/portal/clients"
+	"github.com/telamon-ca/telamon/internal/portal/domains"
 	"github.com/telamon-ca/telamon/internal/portal/holdings"
 	"github.com/telamon-ca/telamon/internal/portal/members"
 	"github.com/telamon-ca/telamon/internal/portal/page"
@@ -100,6 +101,7 @@ func newFace(cfg Config) *face {
 			access.New(shell, cfg.IAM, cfg.AtlasURL),
 			members.New(shell, cfg.SignIn, cfg.IAM, cfg.RenderMail),
 			clients.New(shell, cfg.IAM, cfg.DigiCertONE),
+			domains.New(shell, cfg.IAM, cfg.RA),
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,25 +13,33 @@ import (
 	"encoding/pem"
 	"log/slog"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/dcv"
 	"github.com/telamon-ca/telamon/internal/directory"
+	"github.com/telamon-ca/telamon/internal/egress"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/lint"
+	"github.com/telamon-ca/telamon/internal/perspective"
 	"github.com/telamon-ca/telamon/internal/portal"
 	"github.com/telamon-ca/telamon/internal/ra"
+	"github.com/telamon-ca/telamon/internal/resolver"
+	"github.com/telamon-ca/telamon/internal/rules"
 	"github.com/telamon-ca/telamon/internal/signin"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
 	"github.com/telamon-ca/telamon/internal/web"
+	outside "github.com/telamon-ca/telamon/internal/world"
 )
 
 // townPolicy is a policy whose organization comes from the identity.
@@ -61,6 +70,8 @@ type town struct {
 	ra     *ra.RA
 	signin *signin.Service
 	log    *buffer
+
+	outside *outside.World // the DNS and the web that domains are looked at in
 }
 
 func newTown(t testing.TB) *town {
@@ -92,7 +103,7 @@ func newTown(t testing.TB) *town {
 		Store: w.db, Directory: dir, Keys: keys, Passwords: testkit.Passwords, Clock: w.clock, PortalURL: w.url, Platform: "Example Trust", Agreement: "4.2 of 2026-03-01",
 	}))(t)
 	log := slog.New(slog.NewTextHandler(w.log, nil))
-	w.ra = ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log})
+	w.ra = ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log, Validation: w.validation(t, keys, log)})
 	pages := portal.New(portal.Config{
 		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam,
 		RA: w.ra, AtlasURL: "https://atlas.example.test",
@@ -101,6 +112,34 @@ func newTown(t testing.TB) *town {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return w
+}
+
+// validation is how the town looks at the world outside.
+func (w *town) validation(t testing.TB, keys *keystore.Keystore, log *slog.Logger) ra.Validation {
+	t.Helper()
+	w.outside = got(outside.Start(outside.Config{}))(t)
+	t.Cleanup(func() { must(t, w.outside.Close()) })
+	port := func(address string) uint16 { return netip.MustParseAddrPort(address).Port() }
+	lookups := resolver.New(resolver.Config{Address: w.outside.DNS.Addr(), Timeout: time.Second})
+	v := ra.Validation{
+		Rules: rules.Default(), TokenPrefix: "telamon-domain-verification=", Issuers: []string{"ca.example.net"}, Inline: ra.DefaultInline,
+		Networks:    egress.Policy{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		ApprovalURL: w.url + portal.ApprovePath, PortalURL: w.url, Platform: "Example Trust",
+		MAC: func(nonce []byte) []byte { return keys.MAC("mail-approval", 1, nonce) },
+	}
+	dialer := &egress.Dialer{Policy: v.Networks, Lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+		answer, err := lookups.Lookup(ctx, host, resolver.TypeA)
+		if err != nil {
+			return nil, err
+		}
+		return answer.Addresses, nil
+	}}
+	v.Engine = dcv.New(dcv.Config{
+		Resolver: lookups, Dial: dialer.DialContext, CAAValid: v.Rules.CAAValid(), Clock: w.clock,
+		HTTPPort: port(w.outside.HTTP.Addr()), HTTPSPort: port(w.outside.HTTP.TLSAddr()),
+	})
+	v.Panel = got(perspective.NewPanel(perspective.PanelConfig{Local: v.Engine, Rules: v.Rules, Clock: w.clock, Log: log}))(t)
+	return v
 }
 
 var linkInMail = regexp.MustCompile(`https://localhost:[0-9]+(/[a-z-]+/[A-Za-z0-9_-]+)`)
