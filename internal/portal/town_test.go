@@ -30,6 +30,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/lint"
 	"github.com/telamon-ca/telamon/internal/perspective"
 	"github.com/telamon-ca/telamon/internal/portal"
+	"github.com/telamon-ca/telamon/internal/portal/clients"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/resolver"
 	"github.com/telamon-ca/telamon/internal/rules"
@@ -107,6 +108,7 @@ func newTown(t testing.TB) *town {
 	pages := portal.New(portal.Config{
 		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam,
 		RA: w.ra, AtlasURL: "https://atlas.example.test",
+		DigiCertONE: clients.API{Base: "https://one.example.test", ClientAuth: "https://clientauth.one.example.test"},
 	})
 	server.Config.Handler = web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBody: 1 << 16}.Wrap(pages))
 	server.StartTLS()

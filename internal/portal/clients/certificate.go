@@ -159,7 +159,7 @@ func (c *call) downloadP12() error {
 		return err
 	}
 	file, err := c.iam.DownloadPKCS12(c.Context(), c.Actor, id, form.Get("download"))
-	if fault.From(err).Code == "download_not_found" {
+	if err != nil && fault.From(err).Code == "download_not_found" {
 		head := ui.Head{Up: &ui.Link{Text: c.Say("clients.title"), URL: page.ClientCertificatesPath}, Title: c.Say("clients.gone")}
 		return c.Show(http.StatusGone, head.Title, ui.Header(head), page.NeedsFirst(c.Say("clients.gone.why"), c.Say("clients.gone.do"),
 			&ui.Link{Text: c.Say("clients.gone.act"), URL: certificatePath(id)}))
