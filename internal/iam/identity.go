@@ -95,11 +95,21 @@ func (s *IAM) checkForm(ctx context.Context, account telamon.AccountID, f Identi
 		if err != nil {
 			return err
 		}
-		if profile.Kind != store.AccountServiceProvider {
+		if profile.Kind != store.AccountServiceProvider { // requirement 11
 			p.Add("customer", "is for accounts of service providers")
 		}
 	}
 	return p.Fault("invalid_identity")
+}
+
+// IsServiceProvider reports whether the account requests identities for customers of its
+// own, too.
+func (s *IAM) IsServiceProvider(ctx context.Context, actor telamon.Actor, account telamon.AccountID) (bool, error) {
+	if err := authz.Check(actor, authz.AccountRead, account); err != nil {
+		return false, err
+	}
+	profile, err := s.store.AccountProfile(ctx, account)
+	return profile.Kind == store.AccountServiceProvider, err
 }
 
 // DraftIdentity makes a draft of a type that a service of the account is for. It reports

@@ -91,6 +91,7 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"ReviseIdentity", func(c ctx, by actor, a acc) error {
 			return w.ReviseIdentity(c, by, a, draft, iam.IdentityForm{Name: "new"})
 		}, true},
+		{"IsServiceProvider", func(c ctx, by actor, a acc) error { return errorOf(w.IsServiceProvider(c, by, a)) }, false},
 		{"SubmitIdentity", func(c ctx, by actor, a acc) error { return w.SubmitIdentity(c, by, a, draft) }, true},
 		{"EnsureDVIdentity", func(c ctx, by actor, a acc) error { return errorOf(w.EnsureDVIdentity(c, by, a)) }, false},
 		{"VetAgain", func(c ctx, by actor, a acc) error { return errorOf(w.VetAgain(c, by, a, w.identity)) }, true},

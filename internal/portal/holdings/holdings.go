@@ -22,7 +22,7 @@ func New(shell *page.Shell, iam *iam.IAM) *Pages { return &Pages{shell: shell, i
 // Routes adds the pages to a router.
 func (p *Pages) Routes(mux page.Router) {
 	mux.HandleFunc("GET "+page.ServicesPath, p.person((*call).services))
-	mux.HandleFunc("GET "+page.IdentitiesPath, p.person((*call).identities))
+	p.identityRoutes(mux)
 }
 
 // A call is one request of somebody who has signed in.

@@ -5,9 +5,10 @@ package page
 const (
 	HomePath = "/"
 
-	ServicesPath   = "/services"
-	QuotesPath     = "/quotes"
-	IdentitiesPath = "/identities"
+	ServicesPath    = "/services"
+	QuotesPath      = "/quotes"
+	IdentitiesPath  = "/identities"
+	IdentityNewPath = IdentitiesPath + "/new"
 
 	CredentialsPath        = "/credentials"
 	CredentialNewPath      = CredentialsPath + "/new"
