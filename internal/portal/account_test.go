@@ -122,6 +122,8 @@ func TestIsolation(t *testing.T) {
 			id = cert
 		case strings.Contains(pattern, "/members/invitations/"):
 			id = invitation.ID.String()
+		case strings.Contains(pattern, "/identities/"):
+			id = got(w.iam.Identities(t.Context(), townOperator, account, store.Page{Limit: 1}))(t)[0].ID.String()
 		case strings.Contains(pattern, "/members/"):
 			id = w.userOf(t, ada).String()
 		case strings.Contains(pattern, "/domains/"):

@@ -51,6 +51,10 @@ func OrNotFound(err error) error {
 	return errors.Join(ErrNotFound, err)
 }
 
+// catalogue has the codes of the portal's error catalogue for those of faults (spec:
+// portal-and-onboarding.md, Section 7).
+var catalogue = map[string]string{"identity_submitted": "IDN-01", "no_such_product": "IDN-02"}
+
 // problemOf returns the page of a fault.
 func problemOf(f *fault.Fault) Problem {
 	switch f.Kind {
@@ -62,7 +66,7 @@ func problemOf(f *fault.Fault) Problem {
 	case fault.Denied, fault.Unauthenticated:
 		return Problem{Status: http.StatusForbidden, Tone: ui.Bad, Key: "denied"}
 	case fault.Conflict:
-		return Problem{Status: http.StatusConflict, Tone: ui.Bad, Key: "moved", Detail: f.Detail}
+		return Problem{Status: http.StatusConflict, Tone: ui.Bad, Key: "moved", Code: catalogue[f.Code], Detail: f.Detail}
 	case fault.Malformed, fault.Invalid:
 		return Problem{Status: http.StatusUnprocessableEntity, Tone: ui.Bad, Key: "refused", Detail: f.Detail}
 	case fault.NotReady, fault.Unavailable:
