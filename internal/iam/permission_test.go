@@ -136,6 +136,7 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"RelinkCredential", func(c ctx, by actor, a acc) error {
 			return w.RelinkCredential(c, by, a, credential, w.sub, w.identity)
 		}, true},
+		{"FittingIdentities", func(c ctx, by actor, a acc) error { return errorOf(w.FittingIdentities(c, by, a, w.sub)) }, true},
 		{"SetAllowedIPs", func(c ctx, by actor, a acc) error { return w.SetAllowedIPs(c, by, a, credential, nil) }, true},
 		{"IssueClientCert", func(c ctx, by actor, a acc) error {
 			return errorOf(w.IssueClientCert(c, by, iam.ClientCertRequest{Account: a, Credentials: []telamon.CredentialID{credential}, CSR: csr}))
@@ -160,7 +161,9 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"UserCertUses", func(c ctx, by actor, a acc) error { return errorOf(w.UserCertUses(c, by, a)) }, false},
 		{"UserCertChain", func(c ctx, by actor, _ acc) error { return errorOf3(w.UserCertChain(c, by, own.ID)) }, false},
 		{"InspectUserCSR", func(c ctx, by actor, _ acc) error { return errorOf3(w.InspectUserCSR(c, by, csr)) }, false},
-		{"UpdateMe", func(c ctx, by actor, _ acc) error { return errorOf(w.UpdateMe(c, by, iam.Profile{Name: "a", Locale: "en_US"})) }, false},
+		{"UpdateMe", func(c ctx, by actor, _ acc) error {
+			return errorOf(w.UpdateMe(c, by, iam.Profile{Name: "a", Locale: "en_US"}))
+		}, false},
 		{"CertHolders", func(c ctx, by actor, a acc) error { return errorOf(w.CertHolders(c, by, a)) }, false},
 		{"CertTerm", func(c ctx, by actor, _ acc) error { return errorOf(w.CertTerm(c, by, user)) }, false},
 		{"UserCert", func(c ctx, by actor, _ acc) error { return errorOf(w.UserCert(c, by, own.ID)) }, false},

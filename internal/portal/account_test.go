@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal"
 	"github.com/telamon-ca/telamon/internal/store"
 )
@@ -418,4 +419,44 @@ func FuzzOwnPath(f *testing.F) {
 			t.Errorf("%q becomes %q", path, again)
 		}
 	})
+}
+
+// TestRelink holds that a credential is moved to another service or identity that fits, and
+// that what does not fit is neither offered nor done.
+func TestRelink(t *testing.T) {
+	w := newTown(t)
+	owner := w.admin(t, ada, "Northwind Energy Supply Ltd")
+	account, ctx := w.accountOf(t, ada), t.Context()
+	w.equip(t, account)
+	credential, _ := owner.made(t, account, "metering_prod")
+	second := got(w.iam.CreateIdentity(ctx, townOperator, account, "Northwind B.V.", map[string]string{"organization": "Northwind B.V."}))(t)
+	for _, to := range []telamon.IdentityState{telamon.IdentityQueued, telamon.IdentityProcessed, telamon.IdentityActive} {
+		must(t, w.iam.MoveIdentity(ctx, townOperator, account, second.ID, iam.IdentityMove{To: to, Reason: "a test"}))
+	}
+	draft := got(w.iam.CreateIdentity(ctx, townOperator, account, "Still a draft", map[string]string{"organization": "Draft"}))(t)
+	path, sub := "/credentials/"+credential+"/relink", got(w.iam.Offers(ctx, townOperator, account))(t)[0].Subscription.ID.String()
+	if a := owner.get(t, "/credentials/"+credential); !strings.Contains(a.body, path) {
+		t.Error("the page of the credential does not lead there")
+	}
+	if a := owner.get(t, path); !strings.Contains(a.body, `value="`+sub+`" checked`) {
+		t.Errorf("the first question is %s", a.body)
+	}
+	question := owner.get(t, path+"?service="+sub).body
+	if !strings.Contains(question, second.ID.String()) || strings.Contains(question, draft.ID.String()) || !strings.Contains(question, "tokens end at once") {
+		t.Errorf("the second question is %s", question)
+	}
+	owner.post(t, http.StatusSeeOther, path, "service", sub, "identity", draft.ID.String())
+	owner.post(t, http.StatusNotFound, path, "service", sub, "identity", telamon.NewIdentityID().String())
+	if body := owner.get(t, "/credentials/"+credential).body; !strings.Contains(body, "Northwind OV") {
+		t.Errorf("what was refused changed %s", body)
+	}
+	owner.post(t, http.StatusSeeOther, path, "service", sub, "identity", second.ID.String())
+	if body := owner.get(t, "/credentials/"+credential).body; !strings.Contains(body, "Northwind B.V.") {
+		t.Errorf("it speaks for %s", body)
+	}
+	reader := w.member(t, account, "reader@northwind.example", "read_only")
+	reader.post(t, http.StatusForbidden, path, "service", sub, "identity", second.ID.String())
+	if a := reader.get(t, path); a.status != http.StatusForbidden {
+		t.Errorf("the question to a reader = %d", a.status)
+	}
 }

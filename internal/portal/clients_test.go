@@ -12,10 +12,13 @@ import (
 
 	pkcs12 "software.sslmate.com/src/go-pkcs12"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal"
 	"github.com/telamon-ca/telamon/internal/store"
+	"github.com/telamon-ca/telamon/internal/testkit/browse"
 )
 
 var (
@@ -325,5 +328,51 @@ func TestClientsRoles(t *testing.T) {
 	}
 	if !slices.Equal(log, []string{cert}) {
 		t.Errorf("the audit log has %q", log)
+	}
+}
+
+// TestClientPages looks at the pages in a browser, and takes a certificate with a script's
+// help: the password is covered, and leaving asks until it is said to be stored.
+func TestClientPages(t *testing.T) {
+	w := newTown(t)
+	g := w.admin(t, ada, "Northwind Energy Supply Ltd")
+	account := w.accountOf(t, ada)
+	robot, _ := g.serviceUser(t, "Metering pipeline", "SM_SIGNER")
+	g.p12(t, "user", robot, "name", "metering_prod", "end", "2027-01-10")
+	g.serviceUser(t, "Backup")
+	manager := w.member(t, account, "grace@northwind.example", "AM_USER_MANAGER", "read_only")
+	cert, _, _ := manager.p12(t, "user", robot, "name", "metering_prod 2027", "end", "2027-12-24")
+
+	v := browse.NewVisit(t, w.url)
+	v.Open(t, "/sign-in")
+	v.Fill(t, "email", "grace@northwind.example")
+	v.Fill(t, "password", horse)
+	v.Press(t, "main button[type=submit]")
+	v.Arrive(t, "/")
+	for _, at := range []struct{ path, name string }{
+		{"/client-certificates", "clients"}, {"/client-certificates/" + cert, "client"}, {"/client-certificates/" + cert + "/delete", "client-delete"},
+		{"/service-users", "service-users"}, {"/service-users/new", "service-user-new"}, {"/service-users/" + robot, "service-user"}, {"/me", "me"},
+		{"/tokens/new?user=" + robot, "token-new"}, {"/client-certificates/new", "client-who"},
+	} {
+		v.Open(t, at.path)
+		v.At(t, strings.Split(at.path, "?")[0], at.name)
+	}
+	v.Press(t, ".form-acts button")
+	v.Do(t, chromedp.WaitVisible(chromedp.CSS("#f-end")))
+	v.At(t, "/client-certificates/new", "client-what")
+	v.Press(t, `[data-fill="f-end"]`)
+	v.Fill(t, "name", "laptop")
+	v.Press(t, ".form-acts button")
+	v.Do(t, chromedp.WaitVisible(chromedp.CSS("[data-secret-cover]")))
+	v.At(t, "/client-certificates/new", "client-made")
+	if password := v.TextOf(t, "#password"); len(password) != 12 {
+		t.Errorf("the password is %q", password)
+	}
+	v.Press(t, "[data-stored]")
+	v.Press(t, "[data-stored-form] button")
+	v.Arrive(t, "/client-certificates/mtl_")
+	mine := got(w.db.UserCertsOfAccount(t.Context(), account))(t)[0]
+	if mine.Name != "laptop" || mine.NotAfter.Format(time.DateOnly) != "2027-02-20" {
+		t.Errorf("the certificate is %q until %s, want 90 days", mine.Name, mine.NotAfter)
 	}
 }

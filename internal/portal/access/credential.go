@@ -21,6 +21,8 @@ func (p *Pages) credentialRoutes(mux page.Router) {
 	mux.HandleFunc("GET "+page.CredentialNewPath, p.person((*call).newCredential))
 	mux.HandleFunc("POST "+page.CredentialNewPath, p.person((*call).createCredential))
 	mux.HandleFunc("GET "+page.CredentialsPath+"/{id}", p.person((*call).credential))
+	mux.HandleFunc("GET "+page.CredentialsPath+"/{id}/relink", p.person((*call).askRelink))
+	mux.HandleFunc("POST "+page.CredentialsPath+"/{id}/relink", p.person((*call).relink))
 	mux.HandleFunc("GET "+page.CredentialsPath+"/{id}/addresses", p.person((*call).credentialAddresses))
 	mux.HandleFunc("POST "+page.CredentialsPath+"/{id}/addresses", p.person((*call).setCredentialAddresses))
 	for verb := range credentialActs {
@@ -209,6 +211,9 @@ func (c *call) credential() error {
 		if act := credentialActs[verb]; slices.Contains(act.from, v.State) && c.May(act.action) {
 			head.Quiet = append(head.Quiet, ui.Link{Text: c.Say("credential." + verb), URL: credentialPath(v.ID) + "/" + verb})
 		}
+	}
+	if v.State != telamon.Deleted && c.May(authz.CredentialRelink) {
+		head.Quiet = append([]ui.Link{{Text: c.Say("credential.relink"), URL: credentialPath(v.ID) + "/relink"}}, head.Quiet...)
 	}
 	if v.State == telamon.Active && v.MTLS == telamon.MTLSRequired && len(v.Certs) == 0 {
 		head.Act = c.ActIf(authz.ClientCertificateIssue, "dashboard.mtls.act", page.MTLSNewPath+"?"+url.Values{"connect": {"direct"}, "credential": {v.ID.String()}}.Encode())

@@ -57,6 +57,9 @@ func (c *call) draft(q url.Values) (*credentialDraft, error) {
 		}
 	}
 	identities, err := c.iam.Identities(ctx, c.Actor, c.Account(), store.Page{Limit: page.MaxRows})
+	if d.subscription != "" { // those that fit it alone
+		identities, err = c.iam.FittingIdentities(ctx, c.Actor, c.Account(), d.subscription)
+	}
 	if err != nil {
 		return nil, err
 	}
