@@ -123,7 +123,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 		instrument.Face, instrument.MaxBody = "portal", portalBody
 		pages := portal.New(portal.Config{
 			Approvals: a.RA, Clock: a.Clock, Log: a.Log, Platform: a.Config.Mail.Platform,
-			SignIn: a.SignIn, IAM: a.IAM, RA: a.RA, AtlasURL: a.Config.atlasURL(), DigiCertONE: a.Config.digicertONEURLs(),
+			SignIn: a.SignIn, IAM: a.IAM, RA: a.RA, Commerce: a.Commerce, AtlasURL: a.Config.atlasURL(), DigiCertONE: a.Config.digicertONEURLs(),
 			Addresses: web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
 		})
 		list = append(list, &web.Face{

@@ -326,3 +326,12 @@ func (s *Service) runExpiry(ctx context.Context, job store.Job) (time.Time, erro
 	}
 	return time.Time{}, err
 }
+
+// ServiceName returns the name of a service of a quote, to whoever may read the quote.
+func (s *Service) ServiceName(ctx context.Context, actor telamon.Actor, q *telamon.Quote, id telamon.ServiceID) (string, error) {
+	if err := authz.Check(actor, authz.QuoteRead, q.Account); err != nil {
+		return "", err
+	}
+	service, err := s.store.Service(ctx, id)
+	return service.Name, err
+}

@@ -25,6 +25,7 @@ import (
 	"strings"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/access"
 	"github.com/telamon-ca/telamon/internal/portal/clients"
@@ -57,9 +58,10 @@ type Config struct {
 	Platform  string // the platform's name in the header of each page; "" is Telamon
 	// SignIn and IAM are the use cases of people who sign in; without them there is
 	// nothing but approvals.
-	SignIn *signin.Service
-	IAM    *iam.IAM
-	RA     *ra.RA
+	SignIn   *signin.Service
+	IAM      *iam.IAM
+	RA       *ra.RA
+	Commerce *commerce.Service
 	// AtlasURL is the address of the Atlas API, without a final slash, for commands that
 	// people copy; "" leaves them out.
 	AtlasURL string
@@ -97,7 +99,7 @@ func newFace(cfg Config) *face {
 	return &face{
 		shell: shell, approvals: cfg.Approvals, addresses: cfg.Addresses, signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA,
 		areas: []area{
-			holdings.New(shell, cfg.IAM),
+			holdings.New(shell, cfg.IAM, cfg.Commerce),
 			access.New(shell, cfg.IAM, cfg.AtlasURL),
 			members.New(shell, cfg.SignIn, cfg.IAM, cfg.RenderMail),
 			clients.New(shell, cfg.IAM, cfg.DigiCertONE),

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/dcv"
 	"github.com/telamon-ca/telamon/internal/directory"
 	"github.com/telamon-ca/telamon/internal/egress"
@@ -63,14 +64,15 @@ var townOperator = telamon.Actor{Kind: telamon.ActorOperator, RequestID: "req_op
 
 // A town is a whole platform with its portal on a TLS listener.
 type town struct {
-	url    string // of the portal
-	db     *store.DB
-	raw    *sql.DB
-	clock  *testkit.Clock
-	iam    *iam.IAM
-	ra     *ra.RA
-	signin *signin.Service
-	log    *buffer
+	url      string // of the portal
+	db       *store.DB
+	raw      *sql.DB
+	clock    *testkit.Clock
+	iam      *iam.IAM
+	ra       *ra.RA
+	signin   *signin.Service
+	commerce *commerce.Service
+	log      *buffer
 
 	outside *outside.World // the DNS and the web that domains are looked at in
 }
@@ -105,8 +107,9 @@ func newTown(t testing.TB) *town {
 	}))(t)
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	w.ra = ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log, Validation: w.validation(t, keys, log)})
+	w.commerce = commerce.New(commerce.Config{Store: w.db, Directory: dir, Clock: w.clock, Terms: "4.2 of 2026-03-01", PortalURL: w.url})
 	pages := portal.New(portal.Config{
-		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam,
+		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam, Commerce: w.commerce,
 		RA: w.ra, AtlasURL: "https://atlas.example.test",
 		DigiCertONE: clients.API{Base: "https://one.example.test", ClientAuth: "https://clientauth.one.example.test"},
 	})

@@ -1,27 +1,31 @@
-// Package holdings serves the pages of what an account is given: services and identities.
+// Package holdings serves the pages of what an account is given: services, quotes and identities.
 //
-// It holds no rules: package iam has them.
+// It holds no rules: packages iam and commerce have them.
 package holdings
 
 import (
 	"net/http"
 
+	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/page"
 )
 
 // Pages serves the pages.
 type Pages struct {
-	shell *page.Shell
-	iam   *iam.IAM
+	shell    *page.Shell
+	iam      *iam.IAM
+	commerce *commerce.Service
 }
 
 // New returns the pages.
-func New(shell *page.Shell, iam *iam.IAM) *Pages { return &Pages{shell: shell, iam: iam} }
+func New(shell *page.Shell, iam *iam.IAM, commerce *commerce.Service) *Pages {
+	return &Pages{shell: shell, iam: iam, commerce: commerce}
+}
 
 // Routes adds the pages to a router.
 func (p *Pages) Routes(mux page.Router) {
-	mux.HandleFunc("GET "+page.ServicesPath, p.person((*call).services))
+	p.serviceRoutes(mux)
 	p.identityRoutes(mux)
 }
 

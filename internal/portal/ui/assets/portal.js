@@ -140,6 +140,20 @@
     }
   });
 
+  // A form whose button waits until it is complete: every required box, and one of the
+  // named fields.
+  for (const mark of document.querySelectorAll("[data-complete]")) {
+    const form = mark.closest("form");
+    const either = mark.dataset.complete.split(" ").map((name) => form.elements[name]);
+    const check = () => {
+      const ticked = [...form.querySelectorAll("input[type=checkbox][required]")].every((box) => box.checked);
+      const given = either.some((field) => field.type === "checkbox" ? field.checked : field.value.trim() !== "");
+      form.querySelector("button[type=submit]").disabled = !(ticked && given);
+    };
+    form.addEventListener("input", check);
+    check();
+  }
+
   document.addEventListener("htmx:afterSwap", (event) => ready(event.target));
   ready(document);
   picked();
