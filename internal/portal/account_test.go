@@ -46,7 +46,7 @@ func TestStrangers(t *testing.T) {
 			g.header.Set("Cookie", "__Host-session="+cookie)
 		}
 		for _, pattern := range routes {
-			method, path := filled(t, pattern, map[string]string{"id": telamon.NewCredentialID().String()})
+			method, path := filled(t, pattern, map[string]string{"id": telamon.NewCredentialID().String(), "serial": telamon.NewSerial(w.clock.Now()).String()})
 			a := g.send(t, method, path, url.Values{})
 			if a.status != http.StatusSeeOther || !strings.HasPrefix(a.header.Get("Location"), "/sign-in") {
 				t.Errorf("%s with the cookie %q = %d %v", pattern, cookie, a.status, a.header)

@@ -28,6 +28,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/access"
+	"github.com/telamon-ca/telamon/internal/portal/certs"
 	"github.com/telamon-ca/telamon/internal/portal/clients"
 	"github.com/telamon-ca/telamon/internal/portal/domains"
 	"github.com/telamon-ca/telamon/internal/portal/holdings"
@@ -104,6 +105,7 @@ func newFace(cfg Config) *face {
 			members.New(shell, cfg.SignIn, cfg.IAM, cfg.RenderMail),
 			clients.New(shell, cfg.IAM, cfg.DigiCertONE),
 			domains.New(shell, cfg.IAM, cfg.RA),
+			certs.New(shell, cfg.IAM, cfg.RA),
 		},
 	}
 }

@@ -106,7 +106,7 @@ func newTown(t testing.TB) *town {
 		Store: w.db, Directory: dir, Keys: keys, Passwords: testkit.Passwords, Clock: w.clock, PortalURL: w.url, Platform: "Example Trust", Agreement: "4.2 of 2026-03-01",
 	}))(t)
 	log := slog.New(slog.NewTextHandler(w.log, nil))
-	w.ra = ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log, Validation: w.validation(t, keys, log)})
+	w.ra = ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log, Agreement: "4.2 of 2026-03-01", Validation: w.validation(t, keys, log)})
 	w.commerce = commerce.New(commerce.Config{Store: w.db, Directory: dir, Clock: w.clock, Terms: "4.2 of 2026-03-01", PortalURL: w.url})
 	pages := portal.New(portal.Config{
 		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam, Commerce: w.commerce,

@@ -112,7 +112,6 @@ var ranks = map[string]int{
 // planned are the packages of the map that may be absent: they belong to features
 // that are still to come. A package leaves the list with its first commit.
 var planned = []string{
-	"internal/portal/certs",
 	"internal/portal/members",
 	"internal/portal/operator",
 	"internal/portal/vetting",

@@ -22,7 +22,7 @@ var navigation = [][]entry{
 		{"nav.credentials", CredentialsPath, authz.CredentialRead}, {"nav.mtls", MTLSPath, authz.ClientCertificateRead},
 		{"nav.clients", ClientCertificatesPath, ""}, {"nav.service_users", ServiceUsersPath, authz.UserRead},
 	},
-	{{"nav.domains", DomainsPath, authz.ClaimRead}},
+	{{"nav.domains", DomainsPath, authz.ClaimRead}, {"nav.certificates", CertificatesPath, authz.CertificateRead}},
 	{{"nav.members", MembersPath, authz.UserRead}, {"nav.settings", SettingsPath, ""}},
 }
 
