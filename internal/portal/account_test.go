@@ -5,9 +5,15 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
+	"html"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -458,5 +464,43 @@ func TestRelink(t *testing.T) {
 	reader.post(t, http.StatusForbidden, path, "service", sub, "identity", second.ID.String())
 	if a := reader.get(t, path); a.status != http.StatusForbidden {
 		t.Errorf("the question to a reader = %d", a.status)
+	}
+}
+
+// TestEncryptedDelivery holds that the file of a credential opens with the command of the
+// page and the customer's key alone, and that the secret is nowhere in the page.
+func TestEncryptedDelivery(t *testing.T) {
+	w := newTown(t)
+	owner := w.admin(t, ada, "Northwind Energy Supply Ltd")
+	account := w.accountOf(t, ada)
+	w.equip(t, account)
+	offers := got(w.iam.Offers(t.Context(), townOperator, account))(t)
+	identities := got(w.iam.Identities(t.Context(), townOperator, account, store.Page{Limit: 10}))(t)
+	dir := t.TempDir()
+	openssl := func(args ...string) []byte {
+		c := exec.CommandContext(t.Context(), "openssl", args...)
+		c.Dir = dir
+		return got(c.Output())(t)
+	}
+	openssl("genrsa", "-out", "key.pem", "2048")
+	public := string(openssl("pkey", "-in", "key.pem", "-pubout"))
+	body := owner.post(t, http.StatusOK, "/credentials/new", "delivery", "file", "service", offers[0].Subscription.ID.String(),
+		"identity", identities[0].ID.String(), "name", "metering_prod", "mtls", "required", "public_key", public).body
+	file := regexp.MustCompile(`href="data:application/octet-stream;base64,([A-Za-z0-9+/=]+)"`).FindStringSubmatch(html.UnescapeString(body))
+	if file == nil || !strings.Contains(html.UnescapeString(body), iam.DecryptCommand) {
+		t.Fatalf("the page has no file or no command: %s", body)
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "credential.enc"), got(base64.StdEncoding.DecodeString(file[1]))(t), 0o600))
+	var opened struct {
+		Key    string `json:"api_key"`
+		Secret string `json:"api_secret"`
+	}
+	must(t, json.Unmarshal(openssl(strings.Fields(iam.DecryptCommand)[1:]...), &opened))
+	if len(opened.Key) != 16 || len(opened.Secret) != 40 || !strings.Contains(body, opened.Key) {
+		t.Errorf("the file holds %+v", opened)
+	}
+	pages := body + owner.get(t, "/credentials").body + w.log.String()
+	if strings.Contains(pages, opened.Secret) || strings.Contains(body, "data-secret-value") {
+		t.Error("the secret is in a page or in the log")
 	}
 }

@@ -1,9 +1,15 @@
 package portal_test
 
 import (
+	"crypto/tls"
 	"html"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,10 +21,12 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/api/digicertone"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/testkit/browse"
+	"github.com/telamon-ca/telamon/internal/web"
 )
 
 var (
@@ -53,6 +61,28 @@ func (g *guest) serviceUser(t *testing.T, name string, roles ...string) (id, tok
 		t.Fatalf("the page shows no token:\n%s", body)
 	}
 	return next[1], shown[1]
+}
+
+// clientAuth serves the API of DigiCert ONE that asks for client certificates, over the
+// same accounts as the portal, and returns its address.
+func (w *town) clientAuth(t *testing.T) string {
+	t.Helper()
+	log := slog.New(slog.NewTextHandler(w.log, nil))
+	api := digicertone.New(digicertone.Config{IAM: w.iam, Clock: w.clock, Log: log})
+	server := httptest.NewUnstartedServer(web.Clients{}.Wrap(web.Instrument{Face: "digicert_one_clientauth", Log: log, MaxBody: 1 << 16}.Wrap(api.Face(true))))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate(t)}, ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// curl runs curl with a file that has a certificate and its key, and returns what it prints.
+func curl(t *testing.T, url, file, password string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "Certificate_pkcs12.p12")
+	must(t, os.WriteFile(path, []byte(file), 0o600))
+	c := exec.CommandContext(t.Context(), "curl", "-sSk", "--max-time", "20", "--cert-type", "P12", "--cert", path+":"+password, url+"/account/api/v1/user/me")
+	return string(got(c.Output())(t))
 }
 
 // TestClientCertificates makes certificates for oneself and for a service user, by a key of
@@ -90,6 +120,23 @@ func TestClientCertificates(t *testing.T) {
 	if err != nil || key == nil || len(ca) != 1 || leaf.CheckSignatureFrom(ca[0]) != nil || leaf.Subject.CommonName != "CI pipeline" ||
 		leaf.NotAfter.Format(time.RFC3339) != "2027-01-10T23:59:59Z" {
 		t.Errorf("the file holds %v and %v, %v", leaf, ca, err)
+	}
+	face := w.clientAuth(t)
+	if body := curl(t, face, file.body, password); !strings.Contains(body, `"friendly_name":"CI 1"`) {
+		t.Errorf("curl with the file is answered %s", body)
+	}
+	must(t, w.iam.WriteFirstUses(t.Context()))
+	must(t, w.iam.WriteLastUses(t.Context()))
+	if body := g.get(t, "/client-certificates/"+id).body; strings.Count(body, "2026-11-22 09:41 UTC") < 3 { // created, used first, used last
+		t.Errorf("the page does not say when it was used: %s", body)
+	}
+	g.post(t, http.StatusSeeOther, "/client-certificates/"+id+"/disable")
+	if body := curl(t, face, file.body, password); !strings.Contains(body, "No authentication data provided") {
+		t.Errorf("curl with a disabled certificate is answered %s", body)
+	}
+	g.post(t, http.StatusSeeOther, "/client-certificates/"+id+"/enable")
+	if body := curl(t, face, file.body, password); !strings.Contains(body, `"friendly_name":"CI 1"`) {
+		t.Errorf("curl with an enabled certificate is answered %s", body)
 	}
 	again := g.post(t, http.StatusGone, "/client-certificates/"+id+"/p12", "download", download)
 	if !strings.Contains(again.body, "downloaded before") || strings.Contains(again.body, download) {

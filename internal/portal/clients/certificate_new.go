@@ -93,6 +93,9 @@ func (c *call) wizard(d *draft, step int) ui.Wizard {
 			{Key: c.Say("clients.user"), Value: ui.Words(d.user.Name)}, {Key: c.Say("clients.how"), Value: ui.Words(c.Say("clients.how." + d.how))},
 		}
 	}
+	if step == 2 { // what is made is made
+		w.URLs = nil
+	}
 	if d.after.ID != "" {
 		w.Summary = append(w.Summary, ui.Fact{Key: c.Say("clients.after"), Value: ui.Words(d.after.Name)})
 	}

@@ -99,5 +99,38 @@ func Name(name, mark string) templ.Component {
 
 var breaks = strings.NewReplacer(".", ".<wbr>", "@", "@<wbr>")
 
-// Words is text as a component.
-func Words(text string) templ.Component { return templ.Raw(templ.EscapeString(text)) }
+// Words is text as a component. A long word, such as a name that programs have, breaks after
+// its marks and not inside a part; only a part that no line holds breaks anywhere.
+func Words(text string) templ.Component {
+	words := strings.Split(text, " ")
+	for i, word := range words {
+		words[i] = breakable(word)
+	}
+	return templ.Raw(strings.Join(words, " "))
+}
+
+const (
+	// shortWord is how many characters a word has at most that stays whole.
+	shortWord = 8
+	// longPart is how many characters of a word stay together at most.
+	longPart = 32
+)
+
+// breakable escapes a word and says where it may break.
+func breakable(word string) string {
+	letters := []rune(word)
+	if len(letters) <= shortWord {
+		return templ.EscapeString(word)
+	}
+	var text strings.Builder
+	begin := 0
+	for i, r := range letters {
+		mark := strings.ContainsRune("_.-@/", r)
+		if i+1 == len(letters) || !mark && i+1-begin < longPart {
+			continue
+		}
+		text.WriteString(templ.EscapeString(string(letters[begin:i+1])) + "<wbr>")
+		begin = i + 1
+	}
+	return text.String() + templ.EscapeString(string(letters[begin:]))
+}
