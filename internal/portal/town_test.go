@@ -11,7 +11,9 @@ import (
 	"crypto/x509/pkix"
 	"database/sql"
 	"encoding/pem"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
@@ -73,13 +75,14 @@ type town struct {
 	signin   *signin.Service
 	commerce *commerce.Service
 	log      *buffer
+	sent     *buffer // the bodies of all requests
 
 	outside *outside.World // the DNS and the web that domains are looked at in
 }
 
 func newTown(t testing.TB) *town {
 	t.Helper()
-	w := &town{clock: testkit.NewClock(t, "2026-11-22T09:41:00Z"), log: &buffer{}}
+	w := &town{clock: testkit.NewClock(t, "2026-11-22T09:41:00Z"), log: &buffer{}, sent: &buffer{}}
 	database := dbtest.SQLite(t)
 	w.db = dbtest.Open(t, database, w.clock)
 	w.raw = got(sql.Open("sqlite", "file:"+strings.TrimPrefix(database, "sqlite:")+"?_pragma=busy_timeout(5000)"))(t)
@@ -113,7 +116,14 @@ func newTown(t testing.TB) *town {
 		RA: w.ra, AtlasURL: "https://atlas.example.test",
 		DigiCertONE: clients.API{Base: "https://one.example.test", ClientAuth: "https://clientauth.one.example.test"},
 	})
-	server.Config.Handler = web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBody: 1 << 16}.Wrap(pages))
+	served := web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBody: 1 << 16}.Wrap(pages))
+	server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(r.Body, w.sent), r.Body}
+		served.ServeHTTP(rw, r)
+	})
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return w

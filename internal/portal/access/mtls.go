@@ -159,7 +159,7 @@ func (c *call) mtls() error {
 	}
 	view := mtlsView{
 		cert: k, certificate: c.certificateView(k, chain, names), file: fileName(k, names), issued: c.R.URL.Query().Has("issued"),
-		reused: c.R.URL.Query().Has("reused"), login: c.atlasURL, key: firstKey(c, k),
+		reused: c.R.URL.Query().Has("reused"), made: c.R.URL.Query().Has("made"), issuer: chain[0].Raw, login: c.atlasURL, key: firstKey(c, k),
 	}
 	if view.issued {
 		head.Quiet = nil
@@ -186,6 +186,8 @@ type mtlsView struct {
 	certificate    ui.CertificateView
 	file           string // the beginning of the names of its files
 	issued, reused bool
+	made           bool   // its key was made in the browser
+	issuer         []byte // the issuing CA's certificate
 	wizard         ui.Wizard
 	login, key     string // the address of the API, "" if it is not known, and an API key
 }

@@ -22,6 +22,9 @@ const (
 	connectDirect  = "direct"
 )
 
+// howHere makes the key in the browser, instead of pasting a CSR.
+const howHere = "here"
+
 // maxCSR is the longest text of a CSR, in octets.
 const maxCSR = 32 << 10
 
@@ -129,6 +132,9 @@ func (c *call) newMTLS() error {
 	case len(d.chosen) == 0 || !d.asked:
 		return c.pickCredentials(d, form)
 	}
+	if c.R.URL.Query().Get("how") == howHere {
+		return c.offerKey(d)
+	}
 	return c.askCSR(http.StatusOK, d, c.csrField(""))
 }
 
@@ -179,7 +185,28 @@ func (c *call) askCSR(status int, d *mtlsDraft, f ui.Field) error {
 		Action: page.MTLSNewPath, Button: c.Say("dashboard.mtls.act"), Hidden: append(page.Hidden(d.values(2)), ui.Option{Value: "step", Text: "csr"}),
 		Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.MTLSPath}, Inspect: inspectPath, PrivateKey: c.Say("error.private_key"),
 	}
-	return c.Show(status, head.Title, page.WizardPage(head, c.mtlsWizard(d, 2), csrStep(form, f, csrCommand(d))))
+	return c.Show(status, head.Title, page.WizardPage(head, c.mtlsWizard(d, 2), csrStep(c.keyTabs(d, ""), form, f, csrCommand(d))))
+}
+
+// keyTabs are the ways to a key and its CSR.
+func (c *call) keyTabs(d *mtlsDraft, how string) []ui.Tab {
+	tabs := []ui.Tab{{Text: c.Say("keys.paste"), Current: how == ""}, {Text: c.Say("keys.here"), Current: how == howHere}}
+	for i, way := range []string{"", howHere} {
+		v := d.values(2)
+		v.Set("step", "csr")
+		if way != "" {
+			v.Set("how", way)
+		}
+		tabs[i].URL = page.MTLSNewPath + "?" + v.Encode()
+	}
+	return tabs
+}
+
+// offerKey offers to make the key in the browser, which sends its CSR as if it had been
+// pasted.
+func (c *call) offerKey(d *mtlsDraft) error {
+	head, hidden := c.mtlsHead(), append(page.Hidden(d.values(2)), ui.Option{Value: "step", Text: "csr"}, ui.Option{Value: "made"}, ui.Option{Value: "csr"})
+	return c.Show(http.StatusOK, head.Title, page.WizardPage(head, c.mtlsWizard(d, 2), keyStep(c.keyTabs(d, howHere), hidden, d.chosen[0].Name)))
 }
 
 // csrCommand makes a key and a CSR.
@@ -218,6 +245,9 @@ func (c *call) createMTLS() error {
 		return c.askCSR(http.StatusUnprocessableEntity, d, f)
 	}
 	q := url.Values{"issued": {""}}
+	if c.R.PostForm.Has("made") {
+		q.Set("made", "")
+	}
 	if issued.KeyReused {
 		q.Set("reused", "")
 	}

@@ -36,8 +36,12 @@ var (
 	Script     = newAsset("portal", "js", "text/javascript; charset=utf-8", assetFile("portal.js"))
 	HTMX       = newAsset("htmx", "js", "text/javascript; charset=utf-8", assetFile("htmx.min.js"))
 
+	// Keys makes keys and PKCS #12 files, by PKI, which it loads when it needs it.
+	Keys = newAsset("make-key", "js", "text/javascript; charset=utf-8", assetFile("make-key.js"))
+	PKI  = newAsset("pkijs", "js", "text/javascript; charset=utf-8", assetFile("pkijs.min.js"))
+
 	// Assets are all of them.
-	Assets = []*Asset{Stylesheet, Icon, Script, HTMX}
+	Assets = []*Asset{Stylesheet, Icon, Script, HTMX, Keys, PKI}
 )
 
 // stylesheet returns the layers in the order of their files' names.

@@ -155,6 +155,7 @@
   }
 
   document.addEventListener("htmx:afterSwap", (event) => ready(event.target));
+  document.addEventListener("portal:placed", (event) => ready(event.detail));
   ready(document);
   picked();
 })();
