@@ -12,9 +12,9 @@ import (
 // import are the longest.
 const adminBody = 4 << 20
 
-// adminAPI returns the admin API, which is served on the socket and, if it has a name, over
+// AdminAPI returns the admin API, which is served on the socket and, if it has a name, over
 // TLS.
-func (a *App) adminAPI() *admin.API {
+func (a *App) AdminAPI() *admin.API {
 	return admin.New(admin.Config{
 		IAM: a.IAM, Signing: a.Signing, SignIn: a.SignIn, RA: a.RA, Life: a.Life, Staff: a.Staff, Commerce: a.Commerce, Store: a.Store, Issuance: a.Issuance,
 		CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: a.verifier,

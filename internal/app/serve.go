@@ -68,7 +68,7 @@ func (s *Server) open(ctx context.Context) error {
 	if err := a.resolver.start(ctx); err != nil {
 		return err
 	}
-	s.admin = a.adminAPI()
+	s.admin = a.AdminAPI()
 	handler, faces, err := s.faces(ctx)
 	if err != nil {
 		return err

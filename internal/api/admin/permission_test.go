@@ -1,7 +1,6 @@
 package admin_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -15,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
@@ -34,7 +31,7 @@ const golden = "testdata/permissions.golden"
 // another one, and holds the answers against a golden file. What nobody may be told of
 // another account's is checked beside it.
 func TestPermissions(t *testing.T) {
-	m := newMatrix(t)
+	m := newMatrix(t, dbtest.SQLite(t))
 	var text strings.Builder
 	text.WriteString("# Every route of the admin API, and what each kind of caller is answered: made by\n" +
 		"# \"go test ./internal/api/admin -run TestPermissions -update\". Callers are service users with that role\n" +
@@ -111,6 +108,7 @@ type caller struct {
 type matrix struct {
 	*world
 	api      *admin.API
+	logged   http.Handler // of operators
 	machines http.Handler
 	callers  []caller
 	acme     telamon.AccountID
@@ -119,24 +117,20 @@ type matrix struct {
 	objects  map[telamon.AccountID]map[string]string
 	platform map[string]string // IDs of what is the platform's own
 	n        int               // makes names differ
+
+	atlasToken string // of TestAdvisories
 }
 
-func newMatrix(t *testing.T) *matrix {
+func newMatrix(t *testing.T, url string) *matrix {
 	t.Helper()
-	w := newWorldWith(t, dbtest.SQLite(t), func(cfg *app.Config) {
+	w := newWorldWith(t, url, func(cfg *app.Config) {
 		withMachines(cfg)
 		cfg.MTLSKeyTypes = []string{"EC-P256"}
 	})
 	a := w.app
-	verifier, err := note.NewVerifier(do[admin.Status](w, get, "/status", nil).AuditVerifier)
-	if err != nil {
-		t.Fatal(err)
-	}
 	m := &matrix{world: w, objects: map[telamon.AccountID]map[string]string{}}
-	m.api = admin.New(admin.Config{
-		IAM: a.IAM, Signing: a.Signing, SignIn: a.SignIn, RA: a.RA, Life: a.Life, Staff: a.Staff, Store: a.Store, Issuance: a.Issuance,
-		CRLs: a.Publisher, Clock: a.Clock, Log: a.Log, Verifier: verifier, Ready: func(context.Context) error { return nil }, Version: "1",
-	})
+	m.api = a.AdminAPI()
+	m.logged = web.Instrument{Face: "admin", Log: a.Log}.Wrap(m.api)
 	m.machines = web.Clients{}.Wrap(m.api.Machines(admin.MachineFace{}))
 	m.must(post, "/services", admin.ServiceSpec{Name: "web", Series: "tls-ec", Unlimited: true, Policy: json.RawMessage(policy)})
 	m.acme, m.ours, m.third = m.newAccount("Acme"), m.newAccount("Our CA"), m.newAccount("Third")
@@ -146,7 +140,7 @@ func newMatrix(t *testing.T) *matrix {
 	events := decoded[admin.AuditList](m, m.must(get, "/audit/events?limit=1", nil))
 	m.platform = map[string]string{
 		"issuer": issuers.Items[i].ID.String(), "serial": issuers.Items[i].Serial, "series": issuers.Items[i].Series, "service": "web",
-		"event": events.Items[0].ID.String(), "approval": idOf("apv"), "revocation": idOf("blk"), "key": strings.Repeat("ab", 32),
+		"event": events.Items[0].ID.String(), "approval": idOf("apv"), "revocation": idOf("blk"), "quote": idOf("quo"), "key": strings.Repeat("ab", 32),
 	}
 	m.platform["case"] = decoded[admin.Case](m, m.must(post, "/cases", admin.NewCase{
 		Category: decoded[admin.List[admin.Deadline]](m, m.must(get, "/cases/categories", nil)).Items[0].Category, Summary: "x",
@@ -267,7 +261,7 @@ func decoded[T any](m *matrix, a answer) T {
 // by calls as somebody.
 func (m *matrix) by(c caller, method, path, body string) answer {
 	m.t.Helper()
-	w, handler := httptest.NewRecorder(), http.Handler(m.api)
+	w, handler := httptest.NewRecorder(), m.logged
 	if c.name != "operator" {
 		handler, path = m.machines, admin.MachinePrefix+path
 	}

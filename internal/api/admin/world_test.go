@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -40,6 +41,26 @@ type world struct {
 	socket string
 	// address is that of the TLS listener.
 	address string
+	logs    *logged
+}
+
+// logged is what the server logs. It is safe for concurrent use.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+// Write implements io.Writer.
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // each runs f on a server of its own with each database.
@@ -77,7 +98,8 @@ func newWorldWith(t *testing.T, url string, change func(*app.Config)) *world {
 	if err := cfg.Check(); err != nil {
 		t.Fatal(err)
 	}
-	clock, log := testkit.NewClock(t, "2028-02-29T12:00:00Z"), slog.New(slog.DiscardHandler)
+	logs := &logged{}
+	clock, log := testkit.NewClock(t, "2028-02-29T12:00:00Z"), slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if err := app.Init(t.Context(), cfg, app.InitOptions{MakeKEK: true}, clock, log); err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +125,7 @@ func newWorldWith(t *testing.T, url string, change func(*app.Config)) *world {
 			t.Error("the server does not end")
 		}
 	})
-	w := &world{Client: admin.NewClient(cfg.AdminSocket), t: t, app: a, clock: clock, socket: cfg.AdminSocket, address: server.Addr.String()}
+	w := &world{Client: admin.NewClient(cfg.AdminSocket), t: t, app: a, clock: clock, socket: cfg.AdminSocket, address: server.Addr.String(), logs: logs}
 	w.Through(hold(t))
 	return w
 }
