@@ -34,6 +34,7 @@ func useCases(t testing.TB, w *world) []useCase {
 	made, _, err := w.CreateAPIToken(t.Context(), operator, iam.NewAPIToken{Account: w.account, User: user, Name: "first"})
 	must(t, err)
 	token := made.ID
+	event := got(w.db.AuditEvents(t.Context(), store.AuditFilter{Account: w.account, Limit: 1}))(t).Events[0].ID
 	mail := telamon.NewMailID()
 	must(t, w.db.PutExtra(t.Context(), store.Extra{Mails: []store.Mail{{ID: mail, Account: w.account, Recipient: "ada@example.com", Template: "claim_verified", Params: []byte("{}")}}}))
 	draft := got(w.CreateIdentity(t.Context(), operator, w.account, "draft", nil))(t).ID
@@ -184,6 +185,12 @@ func useCases(t testing.TB, w *world) []useCase {
 		{"SetAccountSettings", func(c ctx, by actor, a acc) error {
 			return w.SetAccountSettings(c, by, a, store.AccountSettings{})
 		}, false},
+		{"AuditEvents", func(c ctx, by actor, a acc) error {
+			return errorOf(w.AuditEvents(c, by, store.AuditFilter{Account: a}))
+		}, false},
+		{"AuditEvent", func(c ctx, by actor, a acc) error { return errorOf(w.AuditEvent(c, by, a, event)) }, true},
+		{"AuditProof", func(c ctx, by actor, a acc) error { return errorOf(w.AuditProof(c, by, a, event)) }, true},
+		{"AuditNames", func(c ctx, by actor, a acc) error { return errorOf(w.AuditNames(c, by, a, []string{user.String()})) }, false},
 		{"Activities", func(c ctx, by actor, a acc) error {
 			return errorOf3(w.Activities(c, by, store.ActivityFilter{Account: a, Limit: 9}))
 		}, false},

@@ -1,11 +1,18 @@
 package portal_test
 
 import (
+	"crypto/rand"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/audit"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -14,7 +21,7 @@ func (g *guest) wants(t *testing.T, path string, texts ...string) answer {
 	t.Helper()
 	a := g.get(t, path)
 	if a.status != http.StatusOK {
-		t.Fatalf("GET %s = %d %v:\n%s", path, a.status, a.header, a.body)
+		t.Fatalf("GET %s = %d:\n%s\n%s", path, a.status, a.body, g.town.log.String())
 	}
 	for _, text := range texts {
 		if !strings.Contains(a.body, text) {
@@ -136,5 +143,100 @@ func TestRequirement11AtThePage(t *testing.T) {
 	w.member(t, w.accountOf(t, ada), "e@northwind.example", "finance")
 	if a := g.post(t, http.StatusUnprocessableEntity, "/members/"+w.userOf(t, "e@northwind.example").String()+"/roles", "roles", "administrator"); !strings.Contains(a.body, "as many administrators as it may") {
 		t.Errorf("a promotion is refused without a reason:\n%s", a.body)
+	}
+}
+
+// TestAudit shows what happened in an account, and proves it.
+func TestAudit(t *testing.T) {
+	w := newTown(t)
+	g := w.admin(t, ada, "Northwind Energy Supply Ltd")
+	account := w.accountOf(t, ada)
+	other := w.admin(t, "eve@globex.example", "Globex")
+	reader := w.member(t, account, "reader@northwind.example", "read_only")
+	auditor := w.member(t, account, "auditor@northwind.example", "auditor")
+	id := w.userOf(t, "reader@northwind.example").String()
+	g.post(t, http.StatusSeeOther, "/members/"+id+"/roles", "roles", "finance", "roles", "read_only")
+	g.wants(t, "/audit", "user.set_roles", "Ada Wolff", "/audit/evt_")
+	event := got(w.db.AuditEvents(t.Context(), store.AuditFilter{Account: account, Action: "user.set_roles"}))(t).Events[0]
+	path := "/audit/" + event.ID.String()
+	for _, g := range []*guest{g, auditor} {
+		g.wants(t, path, "user.set_roles", "Ada Wolff", id, "roles[0]", "finance", "read_only", path+"/proof.json")
+	}
+	for query, found := range map[string]bool{
+		"action=user.set_roles": true, "action=user.set_role": false, "object=" + id: true, "object=x": false, "actor=ada": true,
+		"actor=" + w.userOf(t, ada).String(): true, "actor=nobody": false, "result=ok": true, "result=failed&action=user.set_roles": false,
+		"from=2020-01-01&action=user.set_roles": true, "to=2020-01-01": false, "from=x&to=y": true,
+	} {
+		a := g.get(t, "/audit?"+query)
+		if has := strings.Contains(a.body, path+`"`); a.status != http.StatusOK || has != found {
+			t.Errorf("by %s the event is found: %v (%d), want %v", query, has, a.status, found)
+		}
+	}
+	if a := g.get(t, "/audit?after=x"); a.status != http.StatusNotFound {
+		t.Errorf("a page after nothing = %d", a.status)
+	}
+	lines := g.get(t, "/audit.jsonl?action=user.set_roles")
+	payload := got(audit.Decode([]byte(strings.TrimSuffix(lines.body, "\n"))))(t)
+	if payload.ID != event.ID || lines.header.Get("Content-Type") != "application/jsonl; charset=utf-8" {
+		t.Errorf("the lines are %v %q", lines.header, lines.body)
+	}
+	if a := g.get(t, "/audit.csv?object="+id); !strings.HasPrefix(a.body, "id,at,actor") || !strings.Contains(a.body, "user.set_roles") {
+		t.Errorf("the file is %q", a.body)
+	}
+	if a := g.get(t, path+"/proof.json"); a.status != http.StatusServiceUnavailable {
+		t.Errorf("the proof of an event without a place = %d", a.status)
+	}
+	reader.post(t, http.StatusSeeOther, "/sign-in", "email", "reader@northwind.example", "password", horse)
+	for _, p := range []string{"/audit", path, "/audit.csv", "/audit.jsonl", path + "/proof.json"} {
+		if a := reader.get(t, p); a.status != http.StatusForbidden {
+			t.Errorf("%s for a reader = %d", p, a.status)
+		}
+	}
+	for _, p := range []string{path, path + "/proof.json"} {
+		if a := other.get(t, p); a.status != http.StatusNotFound {
+			t.Errorf("%s of another account = %d", p, a.status)
+		}
+	}
+	for _, p := range []string{"/audit", "/audit.csv", "/audit.jsonl"} {
+		if a := other.get(t, p); a.status != http.StatusOK || strings.Contains(a.body, "northwind") || strings.Contains(a.body, account.String()) {
+			t.Errorf("%s of another account = %d, or tells of this one", p, a.status)
+		}
+	}
+}
+
+// TestProofAtThePage verifies the proof that the page of an event gives, with the log's
+// verifier key and nothing else of ours.
+func TestProofAtThePage(t *testing.T) {
+	w := newTown(t)
+	w.admin(t, ada, "Northwind Energy Supply Ltd")
+	account := w.accountOf(t, ada)
+	w.member(t, account, "auditor@northwind.example", "auditor")
+	private, public, err := note.GenerateKey(rand.Reader, "audit.test")
+	must(t, err)
+	w.clock.Advance(max(0, time.Until(w.clock.Now())) + time.Since(w.clock.Now()) + time.Minute) // the IDs of events have the system's time
+	sequencer := w.db.NewSequencer(got(note.NewSigner(private))(t))
+	for range 5 {
+		got(sequencer.Turn(t.Context()))(t)
+	}
+	g := w.guest(t)
+	g.post(t, http.StatusSeeOther, "/sign-in", "email", "auditor@northwind.example", "password", horse)
+	event := got(w.db.AuditEvents(t.Context(), store.AuditFilter{Account: account, Action: "user.create", Limit: 1}))(t).Events[0]
+	a := g.get(t, "/audit/"+event.ID.String()+"/proof.json")
+	var proof struct {
+		Event, Proof string
+		Seq          int64
+	}
+	if a.status != http.StatusOK || json.Unmarshal([]byte(a.body), &proof) != nil {
+		t.Fatalf("the proof = %d %s", a.status, a.body)
+	}
+	lines, checkpoint, _ := strings.Cut(proof.Proof, "\n\n")
+	signed := got(audit.OpenCheckpoint(checkpoint, got(note.NewVerifier(public))(t)))(t)
+	var hashes tlog.RecordProof
+	for _, line := range strings.Split(lines, "\n")[2:] {
+		hashes = append(hashes, got(tlog.ParseHash(line))(t))
+	}
+	must(t, tlog.CheckRecord(hashes, signed.Tree.Size, signed.Tree.Root, proof.Seq, audit.LeafHash([]byte(proof.Event))))
+	if payload := got(audit.Decode([]byte(proof.Event)))(t); payload.ID != event.ID {
+		t.Errorf("it is the proof of %s", payload.ID)
 	}
 }

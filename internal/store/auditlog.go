@@ -91,11 +91,13 @@ type AuditFilter struct {
 	Action  string
 	Object  string
 	Result  string
+	Failed  bool      // any result but "ok"
 	From    time.Time // when they were written; inclusive
 	To      time.Time // exclusive
 	Newest  bool      // the newest first, instead of the oldest
 	After   telamon.EventID
 	Limit   int // at most maxAuditPage events, which 0 stands for
+	Scan    int // how many events to look at, at most maxAuditScan, which 0 stands for
 }
 
 // An AuditPage is a part of a list of events.
@@ -130,10 +132,14 @@ func (db *DB) AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error)
 	if err != nil {
 		return AuditPage{}, err
 	}
+	scan := f.Scan
+	if scan <= 0 || scan > maxAuditScan {
+		scan = maxAuditScan
+	}
 	var page AuditPage
-	for range maxAuditScan / auditScanStep {
+	for range max(1, scan/auditScanStep) {
 		step := int32(auditScanStep)
-		if len(needles) == 0 {
+		if len(needles) == 0 && !f.Failed {
 			step = int32(min(limit-len(page.Events), auditScanStep))
 		}
 		rows, err := f.scan(ctx, db.queries(), cursor, end, step)
@@ -228,15 +234,46 @@ func (p *AuditPage) add(payload []byte, id telamon.EventID, needles [][]byte, f 
 			return
 		}
 	}
+	if f.Failed && succeeded(payload) {
+		return
+	}
 	event, err := audit.Decode(payload)
 	if err != nil {
 		p.Unreadable = append(p.Unreadable, id)
 		return
 	}
 	is := func(asked, has string) bool { return asked == "" || asked == has }
-	if is(f.Actor, event.Actor) && is(f.Action, event.Action) && is(f.Object, event.Object) && is(f.Result, event.Result) {
+	if is(f.Actor, event.Actor) && is(f.Action, event.Action) && is(f.Object, event.Object) && is(f.Result, event.Result) &&
+		(!f.Failed || event.Result != "ok") {
 		p.Events = append(p.Events, event)
 	}
+}
+
+// AuditEvent returns an event of the account. It reports NotFound.
+func (db *DB) AuditEvent(ctx context.Context, account telamon.AccountID, event telamon.EventID) (*audit.Payload, error) {
+	id, ok := event.Bytes()
+	if !ok {
+		return nil, errNoEvent()
+	}
+	rows, err := db.queries().Event(ctx, id[:])
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("read event: %w", err))
+	}
+	if len(rows) == 0 || rows[0].AccountID != account.String() {
+		return nil, errNoEvent()
+	}
+	return audit.Decode(rows[0].Payload)
+}
+
+func errNoEvent() error {
+	return fault.New(fault.NotFound, "event_not_found", "There is no such event.")
+}
+
+// succeeded reports whether an event's result is "ok", without the cost of reading it. Its
+// member is the first of that name: those before it are texts, in which quotes are escaped.
+func succeeded(payload []byte) bool {
+	_, result, ok := bytes.Cut(payload, []byte(`,"result":"`))
+	return ok && bytes.HasPrefix(result, []byte(`ok"`))
 }
 
 // An AuditProof proves to anybody who has the log's verifier key that an event is

@@ -9,6 +9,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/audit"
 	"github.com/telamon-ca/telamon/internal/store/queries"
 )
 
@@ -193,6 +194,21 @@ func FillActivity(ctx context.Context, db *DB, events []telamon.Event) error {
 		args = appendActivity(args, &events[i])
 	}
 	return db.update(ctx, func(t *txn) error { return t.bulk(ctx, activityTable, args) })
+}
+
+// FillEvents writes audit events without what they are shown as.
+func FillEvents(ctx context.Context, db *DB, events []telamon.Event) error {
+	var args []any
+	for i := range events {
+		payload, err := audit.Encode(events[i])
+		if err != nil {
+			return err
+		}
+		if args, err = appendEvent(args, &events[i], payload); err != nil {
+			return err
+		}
+	}
+	return db.update(ctx, func(t *txn) error { return t.bulk(ctx, eventTable, args) })
 }
 
 // ActivityQuery returns the statement, in the database's dialect, that reads the page of a

@@ -37,6 +37,7 @@ func New(shell *page.Shell, signin *signin.Service, iam *iam.IAM, render Rendere
 func (p *Pages) Routes(mux page.Router) {
 	p.memberRoutes(mux)
 	p.invitationRoutes(mux)
+	p.auditRoutes(mux)
 }
 
 // A call is one request of somebody who has signed in.
