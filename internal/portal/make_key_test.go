@@ -42,6 +42,25 @@ func downloaded(t *testing.T, path string) []byte {
 	}
 }
 
+// lookAtDomains looks at the pages of domains: empty, asked for, and after a check that
+// found nothing and a new code.
+func lookAtDomains(t *testing.T, w *town, g *guest, v *browse.Visit) {
+	t.Helper()
+	path := g.claim(t, w.domainService(t, w.accountOf(t, ada)), "domain", "bücher.example.com")
+	g.post(t, http.StatusSeeOther, path+"/check", "method", "dns", "at", "example.com")
+	g.settled(t, path)
+	g.post(t, http.StatusSeeOther, path+"/renew")
+	for name, at := range map[string]string{
+		"domains": "/domains", "domain-new": "/domains/new", "domain-cname": path + "?method=cname", "domain-mail": path + "?method=email",
+	} {
+		v.Open(t, at)
+		v.At(t, "/domains", name)
+	}
+	v.Open(t, path)
+	v.Press(t, `form[action$="/check"] button`)
+	v.Do(t, chromedp.WaitVisible(chromedp.CSS("#watch:not([aria-busy]) #log li:nth-child(2)")))
+}
+
 // TestKeyInBrowser makes a key, a certificate and a PKCS #12 file in Chromium, and holds
 // that the private key is sent to nobody.
 func TestKeyInBrowser(t *testing.T) {
@@ -64,6 +83,7 @@ func TestKeyInBrowser(t *testing.T) {
 		Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir,
 	}))
 
+	lookAtDomains(t, w, g, v)
 	v.Open(t, "/mtls/new?connect=direct&step=csr&how=here&credential="+credential)
 	v.At(t, "/mtls/new", "mtls-key")
 	v.Press(t, "form[data-make-key] button")

@@ -122,7 +122,7 @@ func (c *call) confirm(action authz.Action, key, path string, effects []string, 
 		ui.Confirmation{
 			Object: []ui.Fact{
 				{Key: c.Say("domains.name"), Value: ui.Words(k.Name)}, {Key: c.Say("domains.identity"), Value: ui.Words(names[k.Identity])},
-				{Key: c.Say("domains.state"), Value: ui.Status(c.state(k))}, {Key: c.Say("domains.expires"), Value: ui.Moment(k.ExpiresAt)},
+				{Key: c.Say("domains.state"), Value: ui.Status(c.state(k))}, {Key: c.Say("domains.expires"), Value: expiry(k)},
 			},
 			Effects: effects, Keeps: c.Say(key + ".keeps"),
 			Form: ui.Form{Action: here + path, Button: c.Say(key + ".button"), Danger: danger, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here}},

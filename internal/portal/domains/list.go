@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/a-h/templ"
+
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -75,7 +77,7 @@ func (c *call) list() error {
 	for i := range claims {
 		k := &claims[i]
 		table.Rows = append(table.Rows, ui.Row{URL: pathOf(k.ID), Cells: page.Cells(
-			nameCell(k.Name, spoken(k.Name)), ui.Status(c.state(k)), ui.Words(c.methodWords(k.Method)), ui.Words(names[k.Identity]), ui.Day(k.ExpiresAt))})
+			nameCell(k.Name, spoken(k.Name)), ui.Status(c.state(k)), ui.Words(c.methodWords(k.Method)), ui.Words(names[k.Identity]), expiry(k))})
 	}
 	head := ui.Head{Title: c.Say("domains.title"), Lead: c.Say("domains.lead"), Act: c.ActIf(authz.ClaimSubmit, "domains.new", page.DomainNewPath)}
 	filtered := narrowed || total > 0
@@ -83,6 +85,14 @@ func (c *call) list() error {
 		head.Act = nil
 	}
 	return c.Show(status, head.Title, listPage(head, c.filter(l, identities), table, filtered, wrong))
+}
+
+// expiry is when a claim's verification ends, if it has one.
+func expiry(k *telamon.Claim) templ.Component {
+	if k.ExpiresAt.IsZero() {
+		return ui.Words("–")
+	}
+	return ui.Day(k.ExpiresAt)
 }
 
 // wrongPattern says what is wrong with a pattern.
