@@ -88,7 +88,7 @@ var approvalLink = regexp.MustCompile(`https://\S+/claims/approve/[A-Za-z0-9_-]+
 // Approve implements atlastest.World. It opens the link, which approves nothing, and
 // then sends what the button of that page sends.
 func (a *applicant) Approve(mailbox string) error {
-	link, err := a.linkTo(mailbox)
+	link, err := a.linkTo(mailbox, approvalLink)
 	if err != nil {
 		return err
 	}
@@ -121,9 +121,9 @@ func (a *applicant) Approve(mailbox string) error {
 	return nil
 }
 
-// linkTo waits for a mail to the mailbox with a link that was not used, and returns
+// linkTo waits for a mail to the mailbox with such a link that was not used, and returns
 // the newest one.
-func (a *applicant) linkTo(mailbox string) (string, error) {
+func (a *applicant) linkTo(mailbox string, link *regexp.Regexp) (string, error) {
 	ctx, cancel := context.WithTimeout(a.t.Context(), patience)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -141,9 +141,9 @@ func (a *applicant) linkTo(mailbox string) (string, error) {
 			return "", fmt.Errorf("read the mails: %w", err)
 		}
 		for _, m := range slices.Backward(mails) {
-			link := approvalLink.FindString(m.Text)
-			if slices.Contains(m.To, mailbox) && link != "" && !slices.Contains(a.used, link) {
-				return link, nil
+			found := link.FindString(m.Text)
+			if slices.Contains(m.To, mailbox) && found != "" && !slices.Contains(a.used, found) {
+				return found, nil
 			}
 		}
 		select {
