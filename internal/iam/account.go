@@ -118,6 +118,9 @@ func (s *IAM) setAccountState(ctx context.Context, actor telamon.Actor, action a
 	if err := authz.Check(actor, action, id); err != nil {
 		return err
 	}
+	if err := authz.MustBeFresh(actor, s.clock.Now()); err != nil {
+		return err
+	}
 	if err := s.store.SetAccountState(ctx, actor, id, to); err != nil {
 		return err
 	}

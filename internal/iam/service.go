@@ -163,12 +163,9 @@ type Grant struct {
 	StartsAt, EndsAt time.Time // a zero StartsAt is now
 }
 
-// GrantQuota adds a lot to a subscription's quota. It reports Invalid, and NotFound
-// if the account has no such subscription.
-func (s *IAM) GrantQuota(ctx context.Context, actor telamon.Actor, g Grant) (*telamon.Lot, error) {
-	if err := authz.Check(actor, authz.SubscriptionGrant, g.Account); err != nil {
-		return nil, err
-	}
+// CheckGrant reports Invalid, with a field for each thing that is wrong with a grant; of
+// which subscription it is, it does not look at.
+func (s *IAM) CheckGrant(g Grant) error {
 	now := s.clock.Now()
 	if g.StartsAt.IsZero() {
 		g.StartsAt = now
@@ -180,7 +177,19 @@ func (s *IAM) GrantQuota(ctx context.Context, actor telamon.Actor, g Grant) (*te
 	if !g.EndsAt.After(g.StartsAt) || !g.EndsAt.After(now) {
 		p.Add("ends_at", "is not later than the start and now")
 	}
-	if err := p.Fault("invalid_grant"); err != nil {
+	return p.Fault("invalid_grant")
+}
+
+// GrantQuota adds a lot to a subscription's quota. It reports Invalid, and NotFound
+// if the account has no such subscription.
+func (s *IAM) GrantQuota(ctx context.Context, actor telamon.Actor, g Grant) (*telamon.Lot, error) {
+	if err := authz.Check(actor, authz.SubscriptionGrant, g.Account); err != nil {
+		return nil, err
+	}
+	if g.StartsAt.IsZero() {
+		g.StartsAt = s.clock.Now()
+	}
+	if err := s.CheckGrant(g); err != nil {
 		return nil, err
 	}
 	lot := &telamon.Lot{

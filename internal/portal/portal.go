@@ -33,6 +33,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/portal/domains"
 	"github.com/telamon-ca/telamon/internal/portal/holdings"
 	"github.com/telamon-ca/telamon/internal/portal/members"
+	"github.com/telamon-ca/telamon/internal/portal/operator"
 	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
 	"github.com/telamon-ca/telamon/internal/ra"
@@ -101,6 +102,7 @@ func newFace(cfg Config) *face {
 		shell: shell, approvals: cfg.Approvals, addresses: cfg.Addresses, signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA,
 		areas: []area{
 			holdings.New(shell, cfg.IAM, cfg.Commerce),
+			operator.New(shell, cfg.IAM, cfg.Commerce),
 			access.New(shell, cfg.IAM, cfg.AtlasURL),
 			members.New(shell, cfg.SignIn, cfg.IAM, cfg.RenderMail),
 			clients.New(shell, cfg.IAM, cfg.DigiCertONE),
