@@ -120,10 +120,12 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	}}
 	list = append(list, s.digicertONEFaces(instrument)...)
 	if len(a.Config.Names.Portal) > 0 {
-		instrument.Face, instrument.MaxBody = "portal", portalBody
+		instrument := instrument
+		instrument.Face, instrument.MaxBodyOf = "portal", portal.MaxBody
 		pages := portal.New(portal.Config{
 			Approvals: a.RA, Clock: a.Clock, Log: a.Log, Platform: a.Config.Mail.Platform,
-			SignIn: a.SignIn, IAM: a.IAM, RA: a.RA, Commerce: a.Commerce, AtlasURL: a.Config.atlasURL(), DigiCertONE: a.Config.digicertONEURLs(),
+			SignIn: a.SignIn, IAM: a.IAM, RA: a.RA, Commerce: a.Commerce, Vetting: a.Vetting, AtlasURL: a.Config.atlasURL(),
+			DigiCertONE: a.Config.digicertONEURLs(),
 			Addresses: web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
 		})
 		list = append(list, &web.Face{
@@ -139,9 +141,6 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 	handler, err := s.traced(ctx, clients.Wrap(faces))
 	return handler, faces, err
 }
-
-// portalBody is the largest body of a request to the portal: its forms are small.
-const portalBody = 64 << 10
 
 func (a *App) clients() (web.Clients, error) {
 	clients := web.Clients{Trusted: a.Config.Proxy.Trusted}

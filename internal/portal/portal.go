@@ -36,8 +36,10 @@ import (
 	"github.com/telamon-ca/telamon/internal/portal/operator"
 	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
+	vettingpages "github.com/telamon-ca/telamon/internal/portal/vetting"
 	"github.com/telamon-ca/telamon/internal/ra"
 	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/vetting"
 	"github.com/telamon-ca/telamon/internal/web"
 )
 
@@ -64,6 +66,8 @@ type Config struct {
 	IAM      *iam.IAM
 	RA       *ra.RA
 	Commerce *commerce.Service
+	// Vetting is the use cases of the CA's vetting agents.
+	Vetting *vetting.Vetting
 	// AtlasURL is the address of the Atlas API, without a final slash, for commands that
 	// people copy; "" leaves them out.
 	AtlasURL string
@@ -104,6 +108,7 @@ func newFace(cfg Config) *face {
 			holdings.New(shell, cfg.IAM, cfg.Commerce),
 			operator.New(shell, cfg.IAM, cfg.Commerce),
 			access.New(shell, cfg.IAM, cfg.AtlasURL),
+			vettingpages.New(shell, cfg.Vetting, cfg.IAM),
 			members.New(shell, cfg.SignIn, cfg.IAM, cfg.RenderMail),
 			clients.New(shell, cfg.IAM, cfg.DigiCertONE),
 			domains.New(shell, cfg.IAM, cfg.RA),
@@ -209,4 +214,14 @@ func secured(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store") // assets say otherwise
 		next.ServeHTTP(w, r)
 	})
+}
+
+// MaxBody returns how large the body of a request to the portal may be, in octets: its forms
+// are small but for the one by which agents keep evidence.
+func MaxBody(r *http.Request) int64 {
+	const small = 64 << 10
+	if strings.HasPrefix(r.URL.Path, page.VettingPath+"/") && strings.HasSuffix(r.URL.Path, "/evidence") {
+		return vetting.MaxEvidence + small
+	}
+	return small
 }

@@ -42,6 +42,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/tbs"
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/testkit/dbtest"
+	"github.com/telamon-ca/telamon/internal/vetting"
 	"github.com/telamon-ca/telamon/internal/web"
 	outside "github.com/telamon-ca/telamon/internal/world"
 )
@@ -113,10 +114,10 @@ func newTown(t testing.TB) *town {
 	w.commerce = commerce.New(commerce.Config{Store: w.db, Directory: dir, Clock: w.clock, Terms: "4.2 of 2026-03-01", PortalURL: w.url})
 	pages := portal.New(portal.Config{
 		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam, Commerce: w.commerce,
-		RA: w.ra, AtlasURL: "https://atlas.example.test",
+		RA: w.ra, Vetting: vetting.New(vetting.Config{Store: w.db, Directory: dir, Clock: w.clock}), AtlasURL: "https://atlas.example.test",
 		DigiCertONE: clients.API{Base: "https://one.example.test", ClientAuth: "https://clientauth.one.example.test"},
 	})
-	served := web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBody: 1 << 16}.Wrap(pages))
+	served := web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBodyOf: portal.MaxBody}.Wrap(pages))
 	server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		r.Body = struct {
 			io.Reader

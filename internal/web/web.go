@@ -52,6 +52,8 @@ type Instrument struct {
 	Observe Observer      // nil: nobody
 	Timeout time.Duration // of a whole request; 0: none
 	MaxBody int64         // bytes; 0: no limit
+	// MaxBodyOf is the limit of one request, in place of MaxBody; nil: that is all's.
+	MaxBodyOf func(*http.Request) int64
 }
 
 // Wrap returns next, instrumented.
@@ -66,8 +68,12 @@ func (i Instrument) Wrap(next http.Handler) http.Handler {
 			defer cancel()
 		}
 		r = r.WithContext(ctx)
-		if i.MaxBody > 0 && r.Body != nil {
-			r.Body = http.MaxBytesReader(w, r.Body, i.MaxBody)
+		limit := i.MaxBody
+		if i.MaxBodyOf != nil {
+			limit = i.MaxBodyOf(r)
+		}
+		if limit > 0 && r.Body != nil {
+			r.Body = http.MaxBytesReader(w, r.Body, limit)
 		}
 		w.Header().Set("X-Request-Id", id)
 		recorded := &recorder{ResponseWriter: w}

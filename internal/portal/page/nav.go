@@ -24,6 +24,8 @@ var navigation = [][]entry{
 	},
 	{{"nav.domains", DomainsPath, authz.ClaimRead}, {"nav.certificates", CertificatesPath, authz.CertificateRead}},
 	{{"nav.members", MembersPath, authz.UserRead}, {"nav.audit", AuditPath, authz.AuditRead}, {"nav.settings", SettingsPath, ""}},
+	// Those of the CA's own staff.
+	{{"nav.vetting", VettingPath, authz.VettingRead}},
 }
 
 // Chrome is what is around a page: the navigation, as far as the person may go.
