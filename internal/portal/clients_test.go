@@ -182,6 +182,9 @@ func TestClientCertificates(t *testing.T) {
 	if !strings.Contains(body, "after="+id) || !strings.Contains(body, "Expires soon") {
 		t.Errorf("it does not offer the next one: %s", body)
 	}
+	if body := g.get(t, "/").body; !strings.Contains(body, "CI pipeline expires") {
+		t.Errorf("the dashboard does not warn of it: %s", body)
+	}
 	if next := g.get(t, "/client-certificates/new?how=here&after="+id+"&user="+robot).body; !strings.Contains(next, `value="CI pipeline 2027-01"`) {
 		t.Errorf("the next one has no nickname: %s", next)
 	}

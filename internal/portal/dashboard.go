@@ -24,6 +24,7 @@ type standing struct {
 	identities  []telamon.Identity
 	credentials []telamon.Credential // that are not deleted
 	certs       []telamon.ClientCert // for credentials, that are neither revoked nor over
+	userCerts   []telamon.ClientCert // of users whom the person may see, in every state
 	domains     int64                // that are verified
 	issued      int64                // certificates, ever
 }
@@ -31,11 +32,12 @@ type standing struct {
 // standing reads what the account has.
 func (c *call) standing(ctx context.Context) (*standing, error) {
 	s := &standing{}
-	var errs [4]error
+	var errs [5]error
 	s.offers, errs[0] = c.iam.Offers(ctx, c.Actor, c.Account())
 	s.identities, errs[1] = c.iam.Identities(ctx, c.Actor, c.Account(), store.Page{Limit: page.MaxRows})
 	s.credentials, errs[2] = c.iam.Credentials(ctx, c.Actor, c.Account(), store.Page{Limit: page.MaxRows})
 	s.certs, errs[3] = access.ClientCerts(ctx, c.iam, c.Actor, c.Account())
+	s.userCerts, errs[4] = c.iam.AccountUserCerts(ctx, c.Actor, c.Account())
 	for _, err := range errs {
 		if err != nil && !fault.Is(err, fault.Denied) { // what a role does not show is left out
 			return nil, err
@@ -174,6 +176,11 @@ func (c *call) attention(s *standing) []attention {
 	for _, k := range s.certs {
 		if k.State == telamon.Active && k.NotAfter.Before(until) {
 			list = append(list, attention{ui.Link{Text: c.Say("dashboard.attention.mtls", "name", k.Serial.String()), URL: page.MTLSPath + "/" + k.ID.String()}, k.NotAfter})
+		}
+	}
+	for _, k := range s.userCerts {
+		if k.State == telamon.Active && k.NotAfter.Before(until) && k.NotAfter.After(c.Clock.Now()) {
+			list = append(list, attention{ui.Link{Text: c.Say("dashboard.attention.mtls", "name", k.Name), URL: page.ClientCertificatesPath + "/" + k.ID.String()}, k.NotAfter})
 		}
 	}
 	slices.SortFunc(list, func(a, b attention) int { return a.at.Compare(b.at) })
