@@ -16,7 +16,7 @@ import (
 
 // maxSearched is how many certificates one page of a search looks at, if there is no
 // index for all that is asked for.
-const maxSearched = 10_000
+const maxSearched = 2_500
 
 // A CertificateState is what a certificate is now: revoked, or expired, or good.
 type CertificateState string
@@ -98,7 +98,7 @@ type FoundCertificates struct {
 //
 // The cost of a page does not grow with the number of certificates. What is found by an
 // index is read from there in order: the times, the pairs, revocation, and each term
-// alone. If more is asked for, a page looks at 10,000 certificates at most, unless
+// alone. If more is asked for, a page looks at 2,500 certificates at most, unless
 // Whole says that it is to be filled whatever that costs.
 func (db *DB) FindCertificates(ctx context.Context, s CertificateSearch) (*FoundCertificates, error) {
 	if s.Limit < 1 || int64(s.Limit) >= db.searchBudget {

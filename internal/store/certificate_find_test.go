@@ -192,7 +192,7 @@ func TestFindCertificates(t *testing.T) {
 		random := mathrand.New(mathrand.NewPCG(1, 2))
 		filled, counted := 0, 0
 		for i := range 250 {
-			store.SetSearchBudget(w.db, []int64{10_000, 40, 9}[i%3])
+			store.SetSearchBudget(w.db, []int64{2_500, 40, 9}[i%3])
 			f := s.search(random)
 			f.Limit, f.CountsAll = 1+random.IntN(8), true
 			want := s.want(&f)

@@ -225,3 +225,9 @@ func ActivityQuery(db *DB, f ActivityFilter) (text string, args []any) {
 
 // SetSearchBudget changes how many certificates one page of a search looks at.
 func SetSearchBudget(db *DB, n int64) { db.searchBudget = n }
+
+// SearchedName returns a name as it is found, and the domains that it is below.
+func SearchedName(text string) (string, []string) {
+	name := searchedName(text)
+	return name, domainsAbove(name)
+}

@@ -70,6 +70,9 @@ func (c *call) showList(status int, f *filter, found *ra.Finding, problem error)
 			ui.Day(k.AcceptedAt), ui.Day(k.NotAfter), page.Serial(k.Serial))})
 	}
 	last := f.first - 1 + int64(len(table.Rows))
+	if found.Next == nil && f.total < 0 {
+		f.total = last
+	}
 	table.Pager = &ui.Pager{First: f.first, Last: last, Total: f.total}
 	v := listView{bar: c.bar(f, all), table: table, views: views, here: f.address(page.CertificatesPath), query: f.values.Encode(), unindexed: problem == nil && !found.Indexed && f.search.Name != ""}
 	if found.Next != nil {

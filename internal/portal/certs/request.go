@@ -294,7 +294,7 @@ func (c *call) restOf(d *draft, terms *ra.Terms, form url.Values) requestView {
 		})
 	}
 	if hashes := m.Signature.HashAlgorithm; hashes.Presence != policy.Static && hashes.Presence != policy.Forbidden && len(hashes.List) > 1 {
-		f := ui.Field{Name: "hash", Label: c.Say("certificates.hash"), Value: form.Get("hash"), Options: []ui.Option{{Text: c.Say("certificates.hash.usual")}}, Narrow: true}
+		f := ui.Field{Name: "hash", Label: c.Say("certificates.hash"), Value: form.Get("hash"), Options: []ui.Option{{Text: c.Say("certificates.hash.usual")}}}
 		for _, h := range hashes.List {
 			f.Options = append(f.Options, ui.Option{Value: h, Text: h})
 		}
