@@ -279,11 +279,12 @@ func (p *searchPlan) part(s *statement, pair, columns string, bound *Certificate
 	if p.descends() {
 		after, before = before, after
 	}
-	if p.from != math.MinInt64 {
-		where = append(where, o+" >= "+s.arg(p.from))
+	from, until := p.span(bound)
+	if from != math.MinInt64 {
+		where = append(where, o+" >= "+s.arg(from))
 	}
-	if p.until != math.MaxInt64 {
-		where = append(where, o+" < "+s.arg(p.until))
+	if until != math.MaxInt64 {
+		where = append(where, o+" < "+s.arg(until))
 	}
 	if p.order == ByRevocation {
 		where = append(where, "c.revoked_at IS NOT NULL")
@@ -300,6 +301,24 @@ func (p *searchPlan) part(s *statement, pair, columns string, bound *Certificate
 		}
 	}
 	return text + " WHERE " + strings.Join(where, " AND ")
+}
+
+// span is the span of the order's time that is read: from the place after which the page
+// begins to the bound. SQLite reads an index by one condition at each end, and would not
+// take the places for them.
+func (p *searchPlan) span(bound *CertificateCursor) (from, until int64) {
+	from, until = p.from, p.until
+	first, last := p.After, bound
+	if p.descends() {
+		first, last = bound, p.After
+	}
+	if first != nil {
+		from = max(from, first.At)
+	}
+	if last != nil {
+		until = min(until, last.At+1)
+	}
+	return from, until
 }
 
 // tables is what a part reads. SQLite is told the index and the order of a join: it does
