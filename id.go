@@ -251,6 +251,7 @@ var (
 	ParseIssuerID       = ParseID[issuerKind]
 	ParseSeriesID       = ParseID[seriesKind]
 	ParseEventID        = ParseID[eventKind]
+	ParseMailID         = ParseID[mailKind]
 	ParseCrossID        = ParseID[crossKind]
 	ParseClaimID        = ParseID[claimKind]
 	ParseBulkID         = ParseID[bulkKind]

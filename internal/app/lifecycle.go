@@ -44,6 +44,16 @@ func (a *App) enforceLifecycle(ctx context.Context) error {
 	return errors.Join(a.Keys.Refresh(), a.Life.Enforce(ctx))
 }
 
+// showMail makes the message of a mail again for those who look at the history of mails,
+// without what would open something.
+func (a *App) showMail(ctx context.Context, m *store.Mail) (notify.Message, error) {
+	if signin.IsTemplate(m.Template) && a.SignIn != nil {
+		return a.SignIn.ShowMail(ctx, m)
+	}
+	message, err := a.renderMail(ctx, m)
+	return notify.Masked(message), err
+}
+
 // renderMail makes the message of a mail of the outbox, by the package that wrote it.
 func (a *App) renderMail(ctx context.Context, m *store.Mail) (notify.Message, error) {
 	if slices.Contains(lifecycle.Templates(), m.Template) {

@@ -126,6 +126,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 			Approvals: a.RA, Clock: a.Clock, Log: a.Log, Platform: a.Config.Mail.Platform,
 			SignIn: a.SignIn, IAM: a.IAM, RA: a.RA, Commerce: a.Commerce, Vetting: a.Vetting, AtlasURL: a.Config.atlasURL(),
 			DigiCertONE: a.Config.digicertONEURLs(),
+			RenderMail:  a.showMail,
 			Addresses:   web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
 		})
 		list = append(list, &web.Face{

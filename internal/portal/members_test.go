@@ -240,3 +240,51 @@ func TestProofAtThePage(t *testing.T) {
 		t.Errorf("it is the proof of %s", payload.ID)
 	}
 }
+
+// TestMailHistory shows what was mailed, without what opens something.
+func TestMailHistory(t *testing.T) {
+	w := newTown(t)
+	g := w.admin(t, ada, "Northwind Energy Supply Ltd")
+	account := w.accountOf(t, ada)
+	g.post(t, http.StatusSeeOther, "/members/invite", "email", "bob@northwind.example", "roles", "finance")
+	link := w.mailed(t, "bob@northwind.example")
+	list := g.wants(t, "/mail", "bob@northwind.example", "Invitation", "/mail/mai_")
+	_, id, _ := strings.Cut(list.body, `href="/mail/`)
+	id, _, _ = strings.Cut(id, `"`)
+	shown := g.wants(t, "/mail/"+id, "bob@northwind.example", "Ada Wolff invites", "/invitation/••••")
+	if _, value, _ := strings.Cut(link[1:], "/"); strings.Contains(shown.body, value) {
+		t.Error("the page has the value of the link")
+	}
+	other := w.admin(t, "eve@globex.example", "Globex")
+	if a := other.get(t, "/mail/"+id); a.status != http.StatusNotFound {
+		t.Errorf("another account's mail = %d", a.status)
+	}
+	reader := w.member(t, account, "reader@northwind.example", "read_only")
+	for _, path := range []string{"/mail", "/mail/" + id, "/settings/sign-in"} {
+		if a := reader.get(t, path); a.status != http.StatusForbidden {
+			t.Errorf("%s for a reader = %d", path, a.status)
+		}
+	}
+	reader.post(t, http.StatusForbidden, "/mail/history", "history", "off")
+	reader.post(t, http.StatusForbidden, "/settings/sign-in", "issuer", "https://idp.example", "client_id", "x", "client_secret", "y")
+	g.post(t, http.StatusSeeOther, "/mail/history", "history", "off")
+	if a := g.wants(t, "/mail", `value="on"`); strings.Contains(a.body, "bob@northwind.example") {
+		t.Error("a history that is off is shown")
+	}
+	g.post(t, http.StatusSeeOther, "/mail/history", "history", "on")
+	g.wants(t, "/mail", "bob@northwind.example")
+
+	g.wants(t, "/settings/sign-in", "/sign-in/oidc/callback")
+	if a := g.post(t, http.StatusUnprocessableEntity, "/settings/sign-in", "issuer", "http://idp.example", "client_id", ""); !strings.Contains(a.body, "f-issuer-error") || !strings.Contains(a.body, "f-client_secret-error") {
+		t.Error("the page does not say what is wrong with a provider")
+	}
+	for _, path := range []string{"/sign-in/oidc/x", "/sign-in/oidc/" + account.String(), "/sign-in/oidc/x/begin", "/sign-in/oidc/" + account.String() + "/begin"} {
+		if a := reader.get(t, path); a.status != http.StatusNotFound || !strings.Contains(a.body, "No provider was found") {
+			t.Errorf("%s = %d", path, a.status)
+		}
+	}
+	reader.post(t, http.StatusNotFound, "/sign-in/oidc", "account", ada)
+	if a := reader.get(t, "/sign-in/oidc/callback?state=x&code=y"); a.header.Get("Location") != "/sign-in/oidc?next=%2F&problem=refused" {
+		t.Errorf("a callback of nothing leads to %s", a.header.Get("Location"))
+	}
+}

@@ -54,6 +54,9 @@ func (c *call) settings() error {
 		roles = append(roles, name)
 	}
 	head := ui.Head{Title: c.Say("settings.title"), Lead: c.Say("settings.lead")}
+	if c.May(authz.AccountSettings) {
+		head.Quiet = []ui.Link{{Text: c.Say("settings.provider"), URL: page.SettingsPath + "/sign-in"}}
+	}
 	facts := []ui.Fact{
 		{Key: c.Say("welcome.name"), Value: ui.Words(c.Session.User.Name)},
 		{Key: c.Say("sign_in.email"), Value: ui.Words(c.Session.User.Email)},

@@ -25,6 +25,7 @@ func (f *face) signRoutes(mux page.Router) {
 	mux.HandleFunc("POST "+signin.SignInPath, f.limited(f.signIn))
 	mux.HandleFunc("POST "+page.SignOutPath, f.shell.Handle(f.signOut))
 	mux.HandleFunc("POST "+ui.LanguagePath, f.shell.Handle(f.shell.ChooseLanguage))
+	f.providerRoutes(mux)
 	mux.HandleFunc("GET "+registerPath, f.shell.Handle(f.askRegister))
 	mux.HandleFunc("POST "+registerPath, f.limited(f.register))
 	mux.HandleFunc("GET "+resendPath, f.shell.Handle(f.askResend))

@@ -114,7 +114,7 @@ func newTown(t testing.TB) *town {
 	w.commerce = commerce.New(commerce.Config{Store: w.db, Directory: dir, Clock: w.clock, Terms: "4.2 of 2026-03-01", PortalURL: w.url})
 	pages := portal.New(portal.Config{
 		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam, Commerce: w.commerce,
-		RA: w.ra, Vetting: vetting.New(vetting.Config{Store: w.db, Directory: dir, Clock: w.clock}), AtlasURL: "https://atlas.example.test",
+		RA: w.ra, Vetting: vetting.New(vetting.Config{Store: w.db, Directory: dir, Clock: w.clock}), AtlasURL: "https://atlas.example.test", RenderMail: w.signin.ShowMail,
 		DigiCertONE: clients.API{Base: "https://one.example.test", ClientAuth: "https://clientauth.one.example.test"},
 	})
 	served := web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBodyOf: portal.MaxBody}.Wrap(pages))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -72,19 +73,59 @@ func (s *Service) renderLink(ctx context.Context, m *store.Mail, l notify.Letter
 		return notify.Message{}, err
 	}
 	l.Locale, l.Expires = p.Locale, link.ExpiresAt
-	switch link.Purpose {
-	case store.LinkVerify:
-		l.Link = s.portalURL + VerifyPath + s.linkValue(link)
-	case store.LinkReset:
-		l.Link = s.portalURL + ResetPath + s.linkValue(link)
-	case store.LinkInvite:
-		l.Link = s.portalURL + InvitationPath + s.linkValue(link)
+	if path := linkPaths[link.Purpose]; path != "" {
+		l.Link = s.portalURL + path + s.linkValue(link)
+	}
+	if link.Purpose == store.LinkInvite {
 		if l.Person, err = s.inviter(ctx, telamon.InvitationID(link.Subject)); err != nil {
 			return notify.Message{}, err
 		}
 	}
 	return notify.RenderLetter(m.Template, l)
 }
+
+// ShowMail is RenderMail for those who look at the history of mails: a link has no value, and
+// may be used or have ended. It reports notify.ErrMoot if the link is forgotten.
+func (s *Service) ShowMail(ctx context.Context, m *store.Mail) (notify.Message, error) {
+	if m.Template == store.TemplateNotice {
+		return s.RenderMail(ctx, m)
+	}
+	var p store.LinkParams
+	if err := json.Unmarshal(m.Params, &p); err != nil {
+		return notify.Message{}, fmt.Errorf("read the parameters of mail %s: %w", m.ID, err)
+	}
+	link, err := s.store.AnyMailedLink(ctx, p.Link)
+	if fault.Is(err, fault.NotFound) {
+		return notify.Message{}, notify.ErrMoot
+	}
+	if err != nil {
+		return notify.Message{}, err
+	}
+	l := notify.Letter{Platform: s.platform, Link: s.portalURL + SignInPath, At: m.CreatedAt, Locale: p.Locale, Expires: link.ExpiresAt}
+	if m.Account != "" {
+		account, err := s.store.Account(ctx, m.Account)
+		if err != nil {
+			return notify.Message{}, err
+		}
+		l.Account = account.Name
+	}
+	if path := linkPaths[link.Purpose]; path != "" {
+		l.Link = s.portalURL + path + hiddenValue
+	}
+	if link.Purpose == store.LinkInvite {
+		if l.Person, err = s.inviter(ctx, telamon.InvitationID(link.Subject)); err != nil {
+			return notify.Message{}, err
+		}
+	}
+	message, err := notify.RenderLetter(m.Template, l)
+	return notify.Masked(message), err
+}
+
+// hiddenValue stands in the place of a link's value. It is masked, too.
+var hiddenValue = strings.Repeat("-", 64)
+
+// linkPaths are the pages to which mailed links lead.
+var linkPaths = map[store.LinkPurpose]string{store.LinkVerify: VerifyPath, store.LinkReset: ResetPath, store.LinkInvite: InvitationPath}
 
 // inviter returns the name of who invites, "" for operators.
 func (s *Service) inviter(ctx context.Context, id telamon.InvitationID) (string, error) {

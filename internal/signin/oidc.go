@@ -186,6 +186,12 @@ func (s *Service) ProviderOf(ctx context.Context, account telamon.AccountID) (is
 	return o.Issuer, nil
 }
 
+// ProviderURLs returns the address to which an account's provider sends browsers back, which
+// it is told, and the one by which the account's people sign in.
+func (s *Service) ProviderURLs(account telamon.AccountID) (callback, start string) {
+	return s.portalURL + OIDCPath, s.portalURL + ProviderPath + "/" + account.String()
+}
+
 // mayUpdate reports Denied or NotFound unless the actor may change how an account's people
 // sign in.
 func (s *Service) mayUpdate(actor telamon.Actor, account telamon.AccountID) error {

@@ -57,6 +57,19 @@ func errLink() error {
 // MailedLink returns a link that can still be used. It reports NotFound with
 // link_invalid otherwise.
 func (db *DB) MailedLink(ctx context.Context, id telamon.MailedLinkID) (*MailedLink, error) {
+	l, err := db.AnyMailedLink(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !l.UsedAt.IsZero() || !db.clock.Now().Before(l.ExpiresAt) {
+		return nil, errLink()
+	}
+	return l, nil
+}
+
+// AnyMailedLink returns a link, which may be used or have ended. It reports NotFound with
+// link_invalid.
+func (db *DB) AnyMailedLink(ctx context.Context, id telamon.MailedLinkID) (*MailedLink, error) {
 	r, err := db.queries().MailedLink(ctx, id.String())
 	if err != nil {
 		if err = db.judge(ctx, found(err, "link_invalid", "link")); fault.Is(err, fault.NotFound) {
@@ -64,14 +77,10 @@ func (db *DB) MailedLink(ctx context.Context, id telamon.MailedLinkID) (*MailedL
 		}
 		return nil, err
 	}
-	l := &MailedLink{
+	return &MailedLink{
 		ID: id, Purpose: LinkPurpose(r.Purpose), Email: r.Email, Subject: r.Subject, Nonce: r.Nonce,
 		CreatedAt: timeOf(r.CreatedAt), ExpiresAt: timeOf(r.ExpiresAt), UsedAt: timeOrZero(r.UsedAt),
-	}
-	if !l.UsedAt.IsZero() || !db.clock.Now().Before(l.ExpiresAt) {
-		return nil, errLink()
-	}
-	return l, nil
+	}, nil
 }
 
 // errMailLimit ends a transaction that would mail one link too many.

@@ -38,6 +38,8 @@ func (p *Pages) Routes(mux page.Router) {
 	p.memberRoutes(mux)
 	p.invitationRoutes(mux)
 	p.auditRoutes(mux)
+	p.mailRoutes(mux)
+	p.providerRoutes(mux)
 }
 
 // A call is one request of somebody who has signed in.

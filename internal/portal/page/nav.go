@@ -23,7 +23,7 @@ var navigation = [][]entry{
 		{"nav.clients", ClientCertificatesPath, ""}, {"nav.service_users", ServiceUsersPath, authz.UserRead},
 	},
 	{{"nav.domains", DomainsPath, authz.ClaimRead}, {"nav.certificates", CertificatesPath, authz.CertificateRead}},
-	{{"nav.members", MembersPath, authz.UserRead}, {"nav.audit", AuditPath, authz.AuditRead}, {"nav.settings", SettingsPath, ""}},
+	{{"nav.members", MembersPath, authz.UserRead}, {"nav.audit", AuditPath, authz.AuditRead}, {"nav.mail", MailPath, authz.MailRead}, {"nav.settings", SettingsPath, ""}},
 	// Those of the CA's own staff.
 	{{"nav.vetting", VettingPath, authz.VettingRead}},
 }
