@@ -257,6 +257,7 @@ var (
 	ParseBulkID         = ParseID[bulkKind]
 	ParseCaseID         = ParseID[caseKind]
 	ParseReportID       = ParseID[reportKind]
+	ParseJobID          = ParseID[jobKind]
 	ParseApprovalID     = ParseID[approvalKind]
 	ParseMailApprovalID = ParseID[mailApprovalKind]
 	ParseAPITokenID     = ParseID[apiTokenKind]

@@ -13,7 +13,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/telamon-ca/telamon/internal/api/atlas"
+	"github.com/telamon-ca/telamon/internal/portal/operations"
 	"github.com/telamon-ca/telamon/internal/staff"
+	"github.com/telamon-ca/telamon/internal/web"
 )
 
 // OperatorConfig names one person of the CA's staff.
@@ -139,4 +142,19 @@ func (a *App) startCases(ctx context.Context, work *sync.WaitGroup) {
 		}
 		return err
 	})
+}
+
+// How often one address may report a problem: a few at once, and then one in ten minutes.
+const (
+	reportRate  = 1.0 / 600
+	reportBurst = 5
+)
+
+// operatorPages is what the portal's pages of those who operate the CA are made of.
+func (s *Server) operatorPages() operations.Config {
+	a := s.app
+	return operations.Config{
+		Staff: a.Staff, Life: a.Life, CRLs: a.Publisher, Acts: s.admin, Verifier: a.verifier, Ready: a.ready,
+		ParseRequest: atlas.ParseRequest, Answer: atlas.Answer, Reporters: web.NewLimiter(a.Clock, reportRate, reportBurst),
+	}
 }

@@ -128,6 +128,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 			DigiCertONE: a.Config.digicertONEURLs(),
 			RenderMail:  a.showMail,
 			Addresses:   web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
+			Operator:    s.operatorPages(),
 		})
 		list = append(list, &web.Face{
 			Name: "portal", Hosts: a.Config.Names.Portal, Handler: instrument.Wrap(pages), Certificate: s.certificate.get,

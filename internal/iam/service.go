@@ -89,14 +89,14 @@ func (s *IAM) fill(ctx context.Context, service *telamon.Service, spec ServiceSp
 		p.Add("sticky_tokens", "is for private services alone: a public CA needs a fresh token each time (BR 3.2.2.4)")
 		return p.Fault("invalid_service")
 	}
-	sample := sampleIdentity()
+	sample := SampleIdentity()
 	maps.Copy(sample, spec.Sample)
 	_, err = s.directory.Compile(ctx, service, sample)
 	return err
 }
 
-// sampleIdentity is the data of a made-up identity with every member of subject_dn.
-func sampleIdentity() map[string]string {
+// SampleIdentity is the data of a made-up identity with every member of subject_dn.
+func SampleIdentity() map[string]string {
 	data := map[string]string{"organizational_unit": "Sample"}
 	for _, member := range policy.SubjectMembers() {
 		data[member] = "Sample"

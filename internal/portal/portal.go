@@ -33,6 +33,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/portal/domains"
 	"github.com/telamon-ca/telamon/internal/portal/holdings"
 	"github.com/telamon-ca/telamon/internal/portal/members"
+	"github.com/telamon-ca/telamon/internal/portal/operations"
 	"github.com/telamon-ca/telamon/internal/portal/operator"
 	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
@@ -75,6 +76,9 @@ type Config struct {
 	RenderMail members.Renderer
 	// DigiCertONE says where users reach the API of DigiCert ONE, for commands too.
 	DigiCertONE clients.API
+	// Operator is what the pages of those who operate the CA are made of; without its Staff
+	// there are none.
+	Operator operations.Config
 	// Addresses bounds how often one address may open or use links. Nil sets no bound.
 	Addresses *web.Limiter
 }
@@ -102,7 +106,7 @@ type area interface{ Routes(page.Router) }
 // newFace returns a face without routes.
 func newFace(cfg Config) *face {
 	shell := page.New(page.Config{Clock: cfg.Clock, Log: cfg.Log, Platform: cfg.Platform, SignIn: cfg.SignIn})
-	return &face{
+	f := &face{
 		shell: shell, approvals: cfg.Approvals, addresses: cfg.Addresses, signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA,
 		areas: []area{
 			holdings.New(shell, cfg.IAM, cfg.Commerce),
@@ -115,6 +119,11 @@ func newFace(cfg Config) *face {
 			certs.New(shell, cfg.IAM, cfg.RA),
 		},
 	}
+	if cfg.Operator.Staff != nil {
+		cfg.Operator.IAM, cfg.Operator.RA = cfg.IAM, cfg.RA
+		f.areas = append(f.areas, operations.New(shell, cfg.Operator))
+	}
+	return f
 }
 
 // A call is one request of somebody who has signed in, or is about to.

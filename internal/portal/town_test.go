@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/dcv"
@@ -38,6 +40,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/resolver"
 	"github.com/telamon-ca/telamon/internal/rules"
 	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/store"
 	"github.com/telamon-ca/telamon/internal/tbs"
 	"github.com/telamon-ca/telamon/internal/testkit"
@@ -74,11 +77,13 @@ type town struct {
 	iam      *iam.IAM
 	ra       *ra.RA
 	signin   *signin.Service
+	office   *staff.Staff
 	commerce *commerce.Service
 	log      *buffer
 	sent     *buffer // the bodies of all requests
 
-	outside *outside.World // the DNS and the web that domains are looked at in
+	logSigner note.Signer    // of the audit log's checkpoints
+	outside   *outside.World // the DNS and the web that domains are looked at in
 }
 
 func newTown(t testing.TB) *town {

@@ -265,6 +265,22 @@ func (db *DB) AuditEvent(ctx context.Context, account telamon.AccountID, event t
 	return audit.Decode(rows[0].Payload)
 }
 
+// EventText returns the octets of an event of any account. It reports NotFound.
+func (db *DB) EventText(ctx context.Context, event telamon.EventID) ([]byte, error) {
+	id, ok := event.Bytes()
+	if !ok {
+		return nil, errNoEvent()
+	}
+	rows, err := db.queries().Event(ctx, id[:])
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("read event: %w", err))
+	}
+	if len(rows) == 0 {
+		return nil, errNoEvent()
+	}
+	return rows[0].Payload, nil
+}
+
 func errNoEvent() error {
 	return fault.New(fault.NotFound, "event_not_found", "There is no such event.")
 }

@@ -70,6 +70,17 @@ func answerTo(f *fault.Fault, method string) (status int, p problem) {
 	}
 }
 
+// Answer returns the status and body with which the API would refuse a request for a
+// certificate because of err, for those who try a policy out.
+func Answer(err error) (status int, body []byte) {
+	status, p := answerTo(fault.From(err), http.MethodPost)
+	body, err = json.Marshal(p)
+	if err != nil {
+		return http.StatusServiceUnavailable, nil
+	}
+	return status, body
+}
+
 func malformedAnswer(f *fault.Fault) (int, problem) {
 	switch f.Code {
 	case codeMethod:

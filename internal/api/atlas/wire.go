@@ -35,6 +35,10 @@ const (
 	maxUnix = 253402300799
 )
 
+// ParseRequest reads the body of POST /certificates, for those who try a policy out. It
+// reports Malformed.
+func ParseRequest(body []byte) (*ra.CertificateRequest, error) { return decodeCertificateRequest(body) }
+
 // decodeCertificateRequest reads the body of POST /certificates. It reports
 // Malformed; whether the values may stand is for the policy to say.
 func decodeCertificateRequest(body []byte) (*ra.CertificateRequest, error) {

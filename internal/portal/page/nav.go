@@ -28,6 +28,15 @@ var navigation = [][]entry{
 	{{"nav.vetting", VettingPath, authz.VettingRead}},
 }
 
+// operating is the navigation of those who operate the CA.
+var operating = []entry{
+	{"nav.operator_approvals", OperatorApprovalsPath, authz.ProposalRead}, {"nav.operator_services", OperatorServicesPath, authz.ServiceUpdate},
+	{"nav.operator_issuers", OperatorIssuersPath, authz.IssuerRead}, {"nav.operator_status", OperatorStatusPath, authz.CRLRead},
+	{"nav.operator_certificates", OperatorCertificatesPath, authz.PlatformRead}, {"nav.operator_reports", OperatorReportsPath, authz.ReportRead},
+	{"nav.operator_jobs", OperatorJobsPath, authz.PlatformRead}, {"nav.operator_audit", OperatorAuditPath, authz.PlatformRead},
+	{"nav.operator_mail", OperatorMailPath, authz.PlatformRead}, {"nav.operator_health", OperatorHealthPath, authz.PlatformRead},
+}
+
 // Chrome is what is around a page: the navigation, as far as the person may go.
 func (c *Call) Chrome() ui.Chrome {
 	var groups []ui.NavGroup
@@ -42,7 +51,17 @@ func (c *Call) Chrome() ui.Chrome {
 			groups = append(groups, group)
 		}
 	}
+	staff := ui.NavGroup{Name: c.Say("nav.operators"), Staff: true}
+	for _, e := range operating {
+		if c.May(e.action) {
+			staff.Items = append(staff.Items, ui.NavItem{Text: c.Say(e.key), URL: e.path, Current: c.isBelow(e.path)})
+		}
+	}
+	if len(staff.Items) > 0 {
+		groups = append(groups, staff)
+	}
 	return ui.Chrome{
+		Staff: c.isBelow(OperatorPath),
 		Groups: groups, Account: c.Session.Account.Name, User: c.Session.User.Name, Email: c.Session.User.Email, Home: HomePath,
 		Me: []ui.Link{{Text: c.Say("nav.me"), URL: MePath}, {Text: c.Say("nav.settings"), URL: SettingsPath}}, SignOut: SignOutPath,
 	}

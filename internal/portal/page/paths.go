@@ -31,8 +31,19 @@ const (
 	SettingsPath = "/settings"
 
 	// Those of the CA's own staff.
-	OperatorPath = "/operator"
-	VettingPath  = OperatorPath + "/vetting"
+	OperatorPath             = "/operator"
+	ReportPath               = "/report" // anybody's, of a problem with a certificate
+	OperatorServicesPath     = OperatorPath + "/services"
+	OperatorApprovalsPath    = OperatorPath + "/approvals"
+	OperatorIssuersPath      = OperatorPath + "/issuers"
+	OperatorStatusPath       = OperatorPath + "/status"
+	OperatorJobsPath         = OperatorPath + "/jobs"
+	OperatorAuditPath        = OperatorPath + "/audit"
+	OperatorMailPath         = OperatorPath + "/mail"
+	OperatorReportsPath      = OperatorPath + "/reports"
+	OperatorCertificatesPath = OperatorPath + "/certificates"
+	OperatorHealthPath       = OperatorPath + "/health"
+	VettingPath              = OperatorPath + "/vetting"
 
 	// Those of signing in, beside the paths of package signin.
 	SignOutPath      = "/sign-out"

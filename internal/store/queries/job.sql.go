@@ -9,6 +9,50 @@ import (
 	"context"
 )
 
+const allJobs = `-- name: AllJobs :many
+SELECT id, kind, key, args, run_at, attempts, holder, lease_until, last_error, created_at
+  FROM job WHERE ($1 = '' OR kind = $1) ORDER BY run_at, id LIMIT $2
+`
+
+type AllJobsParams struct {
+	Kind interface{}
+	Lim  int32
+}
+
+func (q *Queries) AllJobs(ctx context.Context, arg AllJobsParams) ([]Job, error) {
+	rows, err := q.db.QueryContext(ctx, allJobs, arg.Kind, arg.Lim)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Job
+	for rows.Next() {
+		var i Job
+		if err := rows.Scan(
+			&i.ID,
+			&i.Kind,
+			&i.Key,
+			&i.Args,
+			&i.RunAt,
+			&i.Attempts,
+			&i.Holder,
+			&i.LeaseUntil,
+			&i.LastError,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const allMails = `-- name: AllMails :many
 SELECT id, account_id, recipient, template, params, state, last_error, created_at, ended_at FROM mail
  WHERE id < $1
@@ -39,6 +83,45 @@ func (q *Queries) AllMails(ctx context.Context, arg AllMailsParams) ([]Mail, err
 			&i.LastError,
 			&i.CreatedAt,
 			&i.EndedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countJobs = `-- name: CountJobs :many
+SELECT kind, count(*) AS n, CAST(min(run_at) AS BIGINT) AS first, CAST(max(attempts) AS BIGINT) AS attempts FROM job GROUP BY kind ORDER BY kind
+`
+
+type CountJobsRow struct {
+	Kind     string
+	N        int64
+	First    int64
+	Attempts int64
+}
+
+func (q *Queries) CountJobs(ctx context.Context) ([]CountJobsRow, error) {
+	rows, err := q.db.QueryContext(ctx, countJobs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []CountJobsRow
+	for rows.Next() {
+		var i CountJobsRow
+		if err := rows.Scan(
+			&i.Kind,
+			&i.N,
+			&i.First,
+			&i.Attempts,
 		); err != nil {
 			return nil, err
 		}
@@ -170,6 +253,28 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 		arg.CreatedAt,
 	)
 	return err
+}
+
+const jobByID = `-- name: JobByID :one
+SELECT id, kind, key, args, run_at, attempts, holder, lease_until, last_error, created_at FROM job WHERE id = $1
+`
+
+func (q *Queries) JobByID(ctx context.Context, id string) (Job, error) {
+	row := q.db.QueryRowContext(ctx, jobByID, id)
+	var i Job
+	err := row.Scan(
+		&i.ID,
+		&i.Kind,
+		&i.Key,
+		&i.Args,
+		&i.RunAt,
+		&i.Attempts,
+		&i.Holder,
+		&i.LeaseUntil,
+		&i.LastError,
+		&i.CreatedAt,
+	)
+	return i, err
 }
 
 const jobRunAt = `-- name: JobRunAt :one
@@ -431,6 +536,24 @@ func (q *Queries) RepeatJob(ctx context.Context, arg RepeatJobParams) (int64, er
 		arg.ID,
 		arg.Holder,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const runJobNow = `-- name: RunJobNow :execrows
+UPDATE job SET run_at = CAST($1 AS BIGINT)
+ WHERE id = $2 AND run_at > CAST($1 AS BIGINT) AND lease_until <= CAST($1 AS BIGINT)
+`
+
+type RunJobNowParams struct {
+	Now int64
+	ID  string
+}
+
+func (q *Queries) RunJobNow(ctx context.Context, arg RunJobNowParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, runJobNow, arg.Now, arg.ID)
 	if err != nil {
 		return 0, err
 	}

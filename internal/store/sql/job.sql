@@ -70,3 +70,17 @@ SELECT id, created_at FROM mail ORDER BY id LIMIT sqlc.arg(lim);
 
 -- name: DropMail :execrows
 DELETE FROM mail WHERE id = sqlc.arg(id) AND state <> 'queued';
+
+-- name: AllJobs :many
+SELECT id, kind, key, args, run_at, attempts, holder, lease_until, last_error, created_at
+  FROM job WHERE (sqlc.arg(kind) = '' OR kind = sqlc.arg(kind)) ORDER BY run_at, id LIMIT sqlc.arg(lim);
+
+-- name: CountJobs :many
+SELECT kind, count(*) AS n, CAST(min(run_at) AS BIGINT) AS first, CAST(max(attempts) AS BIGINT) AS attempts FROM job GROUP BY kind ORDER BY kind;
+
+-- name: JobByID :one
+SELECT id, kind, key, args, run_at, attempts, holder, lease_until, last_error, created_at FROM job WHERE id = sqlc.arg(id);
+
+-- name: RunJobNow :execrows
+UPDATE job SET run_at = CAST(sqlc.arg(now) AS BIGINT)
+ WHERE id = sqlc.arg(id) AND run_at > CAST(sqlc.arg(now) AS BIGINT) AND lease_until <= CAST(sqlc.arg(now) AS BIGINT);
