@@ -55,7 +55,7 @@ func (w *town) populate(b *testing.B, account telamon.AccountID, certificates, a
 	ctx := b.Context()
 	pair := got(w.iam.PairFor(ctx, townOperator, account, w.subscriptionOf(b, account), w.identityOf(b, account)))(b)
 	actor := got(w.ra.For(ctx, telamon.Actor{Kind: telamon.ActorUser, Account: account, User: telamon.NewUserID(), Roles: []string{"administrator"}}, pair.ID))(b)
-	serial := got(w.ra.Issue(ctx, actor, &ra.CertificateRequest{Policy: policy.Request{Subject: map[string]string{"common_name": "meter"}}, PublicKey: newECCSR(b)}))(b)
+	serial := got(w.ra.Issue(ctx, actor, &ra.CertificateRequest{Policy: policy.Request{Subject: map[string]string{"common_name": "meter"}}, PublicKey: newECCSR(b), Agreement: w.signin.Agreement()}))(b)
 	cert := got(w.db.Certificate(ctx, pair.ID, serial))(b)
 	blob := got(w.db.CertificateBlob(ctx, cert))(b)
 	now := w.clock.Now()
