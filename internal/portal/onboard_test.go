@@ -28,7 +28,7 @@ func (w *town) enter(t *testing.T, v *browse.Visit) {
 	v.Fill(t, "email", ada)
 	v.Fill(t, "password", horse)
 	v.Press(t, "main button[type=submit]")
-	v.Do(t, chromedp.WaitVisible(chromedp.CSS(".below a[href='/sign-in']")))
+	v.Do(t, chromedp.WaitNotPresent(chromedp.ID("f-email")))
 	v.At(t, "/register", "registered")
 	v.Open(t, w.mailed(t, ada))
 	v.At(t, "/verify/", "verify")
