@@ -121,6 +121,7 @@ func newTown(t testing.TB) *town {
 		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam, Commerce: w.commerce,
 		RA: w.ra, Vetting: vetting.New(vetting.Config{Store: w.db, Directory: dir, Clock: w.clock}), AtlasURL: "https://atlas.example.test", RenderMail: w.signin.ShowMail,
 		DigiCertONE: clients.API{Base: "https://one.example.test", ClientAuth: "https://clientauth.one.example.test"},
+		Operator:    w.operating(t, keys, engine, dir, log),
 	})
 	served := web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBodyOf: portal.MaxBody}.Wrap(pages))
 	server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
