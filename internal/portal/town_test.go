@@ -33,6 +33,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/issuance"
 	"github.com/telamon-ca/telamon/internal/keystore"
 	"github.com/telamon-ca/telamon/internal/lint"
+	"github.com/telamon-ca/telamon/internal/openid"
 	"github.com/telamon-ca/telamon/internal/perspective"
 	"github.com/telamon-ca/telamon/internal/portal"
 	"github.com/telamon-ca/telamon/internal/portal/clients"
@@ -111,8 +112,10 @@ func newTown(t testing.TB) *town {
 	server := httptest.NewUnstartedServer(nil)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	w.url = "https://localhost:" + server.Listener.Addr().String()[strings.LastIndex(server.Listener.Addr().String(), ":")+1:]
+	providers := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}} // those of tests
 	w.signin = got(signin.New(signin.Config{
 		Store: w.db, Directory: dir, Keys: keys, Passwords: testkit.Passwords, Clock: w.clock, PortalURL: w.url, Platform: "Example Trust", Agreement: "4.2 of 2026-03-01",
+		OpenID: openid.New(providers, w.clock),
 	}))(t)
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	w.ra = ra.New(ra.Config{Store: w.db, Directory: dir, Issuance: engine, Clock: w.clock, Log: log, Agreement: "4.2 of 2026-03-01", Validation: w.validation(t, keys, log)})

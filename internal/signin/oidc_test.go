@@ -6,18 +6,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"maps"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -30,122 +24,35 @@ import (
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/openid"
 	"github.com/telamon-ca/telamon/internal/signin"
-	"github.com/telamon-ca/telamon/internal/testkit"
+	"github.com/telamon-ca/telamon/internal/testkit/idp"
 )
-
-const (
-	clientID     = "telamon"
-	clientSecret = "the provider's secret"
-)
-
-// idp is a small OpenID provider on loopback: discovery, keys, authorization with PKCE
-// and the exchange of codes.
-type idp struct {
-	server *httptest.Server
-	clock  *testkit.Clock
-	key    *rsa.PrivateKey
-
-	claims map[string]any // laid over those of a right token
-	sign   func(t testing.TB, payload []byte) string
-	t      testing.TB
-	codes  map[string]url.Values // what a code was asked for with
-}
-
-func newIDP(t testing.TB, clock *testkit.Clock) *idp {
-	t.Helper()
-	p := &idp{clock: clock, t: t, codes: map[string]url.Values{}, claims: map[string]any{}}
-	p.key = got(rsa.GenerateKey(rand.Reader, 2048))(t)
-	p.sign = p.signer(jose.RS256, p.key)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		p.json(w, map[string]any{
-			"issuer": p.server.URL, "authorization_endpoint": p.server.URL + "/authorize", "token_endpoint": p.server.URL + "/token",
-			"jwks_uri": p.server.URL + "/keys", "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
-		})
-	})
-	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		p.json(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "1", Algorithm: "RS256", Use: "sig"}}})
-	})
-	mux.HandleFunc("POST /token", p.token)
-	p.server = httptest.NewTLSServer(mux)
-	t.Cleanup(p.server.Close)
-	return p
-}
-
-func (p *idp) json(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	must(p.t, json.NewEncoder(w).Encode(v))
-}
-
-func (p *idp) signer(algorithm jose.SignatureAlgorithm, key any) func(testing.TB, []byte) string {
-	return func(t testing.TB, payload []byte) string {
-		t.Helper()
-		signer := got(jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: key, KeyID: "1"}}, nil))(t)
-		return got(got(signer.Sign(payload))(t).CompactSerialize())(t)
-	}
-}
-
-// authorize is the person's browser at the provider: it returns the state and the code with
-// which it is sent back.
-func (p *idp) authorize(t testing.TB, page string) (state, code string) {
-	t.Helper()
-	asked := got(url.Parse(page))(t).Query()
-	if asked.Get("code_challenge_method") != "S256" || asked.Get("nonce") == "" || asked.Get("response_type") != "code" ||
-		asked.Get("redirect_uri") != portal+signin.OIDCPath || asked.Get("client_id") != clientID {
-		t.Fatalf("the provider is asked by %v", asked)
-	}
-	code = rand.Text()
-	p.codes[code] = asked
-	return asked.Get("state"), code
-}
-
-func (p *idp) token(w http.ResponseWriter, r *http.Request) {
-	id, secret, _ := r.BasicAuth()
-	if unescaped, err := url.QueryUnescape(secret); err == nil { // RFC 6749, Section 2.3.1
-		secret = unescaped
-	}
-	asked, ok := p.codes[r.FormValue("code")]
-	delete(p.codes, r.FormValue("code"))
-	challenge := sha256.Sum256([]byte(r.FormValue("code_verifier")))
-	if !ok || id != clientID || secret != clientSecret || base64.RawURLEncoding.EncodeToString(challenge[:]) != asked.Get("code_challenge") {
-		http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
-		return
-	}
-	claims := map[string]any{
-		"iss": p.server.URL, "aud": clientID, "sub": "248289761001", "nonce": asked.Get("nonce"), "email": ada, "email_verified": true,
-		"iat": p.clock.Now().Unix(), "exp": p.clock.Now().Add(5 * time.Minute).Unix(),
-	}
-	maps.Copy(claims, p.claims)
-	payload := got(json.Marshal(claims))(p.t)
-	p.json(w, map[string]any{"access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": p.sign(p.t, payload)})
-}
 
 // withProvider returns use cases that ask the provider, which is that of ada's account.
-func (w *world) withProvider(t testing.TB, p *idp, mfa bool) (*person, telamon.AccountID) {
+func (w *world) withProvider(t testing.TB, p *idp.Provider, mfa bool) (*person, telamon.AccountID) {
 	t.Helper()
-	w.client = p.server.Client()
+	w.client = p.Server.Client()
 	w.Service, w.dir = w.replica(t)
 	admin := w.administrator(t, ada, "Acme")
 	s := w.live(t, admin.value)
 	must(t, w.SetOIDC(t.Context(), s.Actor(), s.Account.ID, signin.OIDC{
-		Issuer: p.server.URL, ClientID: clientID, ClientSecret: clientSecret, AcceptsMFA: mfa,
+		Issuer: p.Server.URL, ClientID: idp.ClientID, ClientSecret: idp.ClientSecret, AcceptsMFA: mfa,
 	}))
 	return admin, s.Account.ID
 }
 
 // visit goes to the provider and comes back.
-func (w *world) visit(t testing.TB, p *idp, account telamon.AccountID) (string, *signin.Session, error) {
+func (w *world) visit(t testing.TB, p *idp.Provider, account telamon.AccountID) (string, *signin.Session, error) {
 	t.Helper()
 	page, browser, err := w.BeginOIDC(t.Context(), account)
 	must(t, err)
-	state, code := p.authorize(t, page)
+	state, code := p.Authorize(t, page, portal+signin.OIDCPath)
 	return w.FinishOIDC(t.Context(), state, code, browser, home)
 }
 
 func TestOIDC(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
-		p := newIDP(t, w.clock)
+		p := idp.New(t, w.clock, ada)
 		admin, account := w.withProvider(t, p, true)
 		value, s, err := w.visit(t, p, account)
 		must(t, err)
@@ -155,14 +62,14 @@ func TestOIDC(t *testing.T) {
 		must(t, errorOf(w.SecondFactor(ctx, w.live(t, value), w.code(t, admin))))
 
 		// The provider says that it saw a second factor; the subject is known by now.
-		p.claims = map[string]any{"amr": []string{"pwd", "mfa"}, "email": "renamed@example.com", "email_verified": false}
+		p.Claims = map[string]any{"amr": []string{"pwd", "mfa"}, "email": "renamed@example.com", "email_verified": false}
 		value, s, err = w.visit(t, p, account)
 		must(t, err)
 		if s.Need != signin.NeedNothing || w.live(t, value).Actor().SecondFactorAt.IsZero() {
 			t.Errorf("the session needs %q", s.Need)
 		}
 		shown := got(w.OIDC(ctx, s.Actor(), account))(t)
-		if shown.ClientSecret != "" || shown.Issuer != p.server.URL || !shown.AcceptsMFA {
+		if shown.ClientSecret != "" || shown.Issuer != p.Server.URL || !shown.AcceptsMFA {
 			t.Errorf("the setting is shown as %+v", shown)
 		}
 		if n := w.count(t, "SELECT count(*) FROM account_oidc WHERE CAST(secret_sealed AS TEXT) LIKE '%secret%'"); n != 0 {
@@ -178,12 +85,12 @@ func TestOIDC(t *testing.T) {
 // TestOIDCForged gives tokens that are wrong in one way each.
 func TestOIDCForged(t *testing.T) {
 	w := newWorld(t, sqlite(t))
-	p := newIDP(t, w.clock)
+	p := idp.New(t, w.clock, ada)
 	_, account := w.withProvider(t, p, true)
 	other := got(rsa.GenerateKey(rand.Reader, 2048))(t)
 	curve := got(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: got(x509.MarshalPKIXPublicKey(p.key.Public()))(t)})
-	right := p.sign
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: got(x509.MarshalPKIXPublicKey(p.Key.Public()))(t)})
+	right := p.Sign
 	unsigned := func(_ testing.TB, payload []byte) string {
 		header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`))
 		return header + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
@@ -193,11 +100,11 @@ func TestOIDCForged(t *testing.T) {
 		claims map[string]any
 		sign   func(testing.TB, []byte) string
 	}{
-		{"signed by another key", nil, p.signer(jose.RS256, other)},
-		{"signed by another kind of key", nil, p.signer(jose.ES256, curve)},
-		{"a MAC by the public key", nil, p.signer(jose.HS256, public)},
-		{"a MAC by the public key's modulus", nil, p.signer(jose.HS256, p.key.N.Bytes())},
-		{"a MAC by the client's secret", nil, p.signer(jose.HS256, []byte(strings.Repeat(clientSecret, 2)))},
+		{"signed by another key", nil, p.Signer(jose.RS256, other)},
+		{"signed by another kind of key", nil, p.Signer(jose.ES256, curve)},
+		{"a MAC by the public key", nil, p.Signer(jose.HS256, public)},
+		{"a MAC by the public key's modulus", nil, p.Signer(jose.HS256, p.Key.N.Bytes())},
+		{"a MAC by the client's secret", nil, p.Signer(jose.HS256, []byte(strings.Repeat(idp.ClientSecret, 2)))},
 		{"not signed", nil, unsigned},
 		{"changed after it was signed", nil, func(t testing.TB, payload []byte) string {
 			parts := strings.Split(right(t, payload), ".")
@@ -216,7 +123,7 @@ func TestOIDCForged(t *testing.T) {
 		{"an address that is none", map[string]any{"email": "Ada <ada@example.com>"}, right},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p.claims, p.sign = tt.claims, tt.sign
+			p.Claims, p.Sign = tt.claims, tt.sign
 			value, s, err := w.visit(t, p, account)
 			mustBe(t, err, fault.Unauthenticated, "oidc_refused")
 			if value != "" || s != nil {
@@ -224,9 +131,9 @@ func TestOIDCForged(t *testing.T) {
 			}
 		})
 	}
-	p.claims, p.sign = nil, right
+	p.Claims, p.Sign = nil, right
 	must(t, func() error { _, _, err := w.visit(t, p, account); return err }())
-	p.claims = map[string]any{"sub": "another"} // the provider has given the address to somebody else
+	p.Claims = map[string]any{"sub": "another"} // the provider has given the address to somebody else
 	_, _, err := w.visit(t, p, account)
 	mustBe(t, err, fault.Unauthenticated, "oidc_refused")
 }
@@ -235,13 +142,13 @@ func TestOIDCForged(t *testing.T) {
 func TestOIDCFlow(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
-		p := newIDP(t, w.clock)
+		p := idp.New(t, w.clock, ada)
 		_, account := w.withProvider(t, p, false)
 		begin := func() (state, code, browser string) {
 			t.Helper()
 			page, browser, err := w.BeginOIDC(ctx, account)
 			must(t, err)
-			state, code = p.authorize(t, page)
+			state, code = p.Authorize(t, page, portal+signin.OIDCPath)
 			return state, code, browser
 		}
 		refused := func(what, state, code, browser string) {
@@ -273,10 +180,10 @@ func TestOIDCFlow(t *testing.T) {
 // TestOIDCAccount signs in at one account's provider as a person of another account.
 func TestOIDCAccount(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		p := newIDP(t, w.clock)
+		p := idp.New(t, w.clock, ada)
 		_, account := w.withProvider(t, p, true)
 		w.administrator(t, bob, "Globex")
-		p.claims = map[string]any{"email": bob, "sub": "bob", "amr": []string{"mfa"}}
+		p.Claims = map[string]any{"email": bob, "sub": "bob", "amr": []string{"mfa"}}
 		_, _, err := w.visit(t, p, account)
 		mustBe(t, err, fault.Unauthenticated, "oidc_refused")
 	})
@@ -286,7 +193,7 @@ func TestOIDCAccount(t *testing.T) {
 func TestSetOIDC(t *testing.T) {
 	w := newWorld(t, sqlite(t))
 	ctx := t.Context()
-	p := newIDP(t, w.clock)
+	p := idp.New(t, w.clock, ada)
 	w.client = openid.NewHTTP(&egress.Dialer{Lookup: func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{netip.MustParseAddr("169.254.169.254")}, nil
 	}})
@@ -295,12 +202,12 @@ func TestSetOIDC(t *testing.T) {
 	s := w.live(t, admin.value)
 	account := s.Account.ID
 	set := func(issuer string) error {
-		return w.SetOIDC(ctx, s.Actor(), account, signin.OIDC{Issuer: issuer, ClientID: clientID, ClientSecret: clientSecret})
+		return w.SetOIDC(ctx, s.Actor(), account, signin.OIDC{Issuer: issuer, ClientID: idp.ClientID, ClientSecret: idp.ClientSecret})
 	}
 	for _, issuer := range []string{"", "http://idp.example", "https://u:p@idp.example", "https://idp.example/?x=1", "file:///etc/passwd", "idp.example"} {
 		mustBe(t, set(issuer), fault.Invalid, "invalid_oidc")
 	}
-	for _, issuer := range []string{p.server.URL, "https://metadata.example", "https://[::1]:8443", "https://10.0.0.1"} {
+	for _, issuer := range []string{p.Server.URL, "https://metadata.example", "https://[::1]:8443", "https://10.0.0.1"} {
 		err := set(issuer)
 		mustBe(t, err, fault.Invalid, "oidc_unreachable")
 		if _, denied := errors.AsType[*egress.DeniedError](fault.From(err).Cause); !denied {
@@ -333,11 +240,11 @@ func (w *world) control(t testing.TB, account telamon.AccountID, domain string, 
 func TestFindProvider(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
-		p := newIDP(t, w.clock)
+		p := idp.New(t, w.clock, ada)
 		admin, account := w.withProvider(t, p, false)
 		actor := w.live(t, admin.value).Actor()
 		set := func(domains ...string) error {
-			return w.SetOIDC(ctx, actor, account, signin.OIDC{Issuer: p.server.URL, ClientID: clientID, Domains: domains})
+			return w.SetOIDC(ctx, actor, account, signin.OIDC{Issuer: p.Server.URL, ClientID: idp.ClientID, Domains: domains})
 		}
 		for _, domain := range []string{"example.com", "*.example.com", "", "evil.example"} {
 			mustBe(t, set(domain), fault.Invalid, "invalid_oidc")
@@ -361,7 +268,7 @@ func TestFindProvider(t *testing.T) {
 
 		other := w.live(t, w.administrator(t, bob, "Globex").value)
 		w.control(t, other.Account.ID, "example.com", telamon.CoversTree)
-		taken := signin.OIDC{Issuer: p.server.URL, ClientID: clientID, ClientSecret: clientSecret, Domains: []string{"example.com"}}
+		taken := signin.OIDC{Issuer: p.Server.URL, ClientID: idp.ClientID, ClientSecret: idp.ClientSecret, Domains: []string{"example.com"}}
 		mustBe(t, w.SetOIDC(ctx, other.Actor(), other.Account.ID, taken), fault.Conflict, "oidc_domain_taken")
 		mustBe(t, w.TestOIDC(ctx, other.Actor(), account), fault.NotFound, "not_found")
 		mustBe(t, w.TestOIDC(ctx, other.Actor(), other.Account.ID), fault.NotFound, "oidc_not_found")
@@ -369,7 +276,7 @@ func TestFindProvider(t *testing.T) {
 		w.clock.Advance(25 * time.Hour) // the claims have ended
 		mustBe(t, errorOf(w.FindProvider(ctx, ada)), fault.NotFound, "oidc_not_found")
 		must(t, errorOf(w.FindProvider(ctx, account.String())))
-		p.server.Close()
+		p.Server.Close()
 		mustBe(t, w.TestOIDC(ctx, actor, account), fault.Invalid, "oidc_unreachable")
 	})
 }
@@ -379,12 +286,12 @@ func TestFindProvider(t *testing.T) {
 func TestOIDCSecretStays(t *testing.T) {
 	w := newWorld(t, sqlite(t))
 	ctx := t.Context()
-	p := newIDP(t, w.clock)
+	p := idp.New(t, w.clock, ada)
 	admin, account := w.withProvider(t, p, false)
 	actor := w.live(t, admin.value).Actor()
-	must(t, w.SetOIDC(ctx, actor, account, signin.OIDC{Issuer: p.server.URL, ClientID: clientID, AcceptsMFA: true}))
+	must(t, w.SetOIDC(ctx, actor, account, signin.OIDC{Issuer: p.Server.URL, ClientID: idp.ClientID, AcceptsMFA: true}))
 	must(t, errorOf3(w.visit(t, p, account)))
-	for _, o := range []signin.OIDC{{Issuer: newIDP(t, w.clock).server.URL, ClientID: clientID}, {Issuer: p.server.URL, ClientID: "another"}} {
+	for _, o := range []signin.OIDC{{Issuer: idp.New(t, w.clock, ada).Server.URL, ClientID: idp.ClientID}, {Issuer: p.Server.URL, ClientID: "another"}} {
 		err := w.SetOIDC(ctx, actor, account, o)
 		if f := fault.From(err); err == nil || f.Code != "invalid_oidc" || f.Fields[0].Path != "client_secret" {
 			t.Errorf("%+v is set without a secret: %v", o, err)
