@@ -112,10 +112,7 @@ var ranks = map[string]int{
 
 // planned are the packages of the map that may be absent: they belong to features
 // that are still to come. A package leaves the list with its first commit.
-var planned = []string{
-	"internal/portal/members",
-	"internal/portal/vetting",
-}
+var planned = []string{}
 
 // testOnly are the packages, with those below them, that only tests import. They
 // may import any other.

@@ -32,7 +32,7 @@ type Config struct {
 	Platform  string       // the name of the installation, for mails
 	PortalURL string       // of the portal, without a final slash; "" if there is none
 	ReplyTo   string       // the address that answers to mails about cases go to; "": none
-	Wake      func()       // tells that there are jobs; nil: they are found in time.Time
+	Wake      func()       // tells that there are jobs; nil: they are found in time
 }
 
 // Vetting serves the use cases. It is safe for concurrent use.

@@ -222,8 +222,8 @@ func (c *call) certificatesCSV() error {
 	rows := func(yield func([]string, error) bool) {
 		for _, k := range matches {
 			if !yield([]string{
-				k.ID.String(), k.Name, holders[k.User].Name, standing(k, now), k.Serial.String(), csvTime(k.CreatedAt), csvTime(k.NotAfter),
-				csvTime(k.FirstUsedAt), csvTime(uses[k.ID]),
+				k.ID.String(), k.Name, holders[k.User].Name, standing(k, now), k.Serial.String(), ui.RFC3339(k.CreatedAt), ui.RFC3339(k.NotAfter),
+				ui.RFC3339(k.FirstUsedAt), ui.RFC3339(uses[k.ID]),
 			}, nil) {
 				return
 			}
@@ -231,12 +231,4 @@ func (c *call) certificatesCSV() error {
 	}
 	return c.CSV("client-certificates", []string{"id", "nickname", "user", "state", "serial", "created", "expires", "first_used", "last_used"},
 		iter.Seq2[[]string, error](rows))
-}
-
-// csvTime writes a time for programs, "" for none.
-func csvTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return ui.RFC3339(t)
 }

@@ -195,7 +195,7 @@ func (c *call) rows(l listing, names map[telamon.IdentityID]string) iter.Seq2[[]
 					k.ID.String(), k.Name, spoken(k.Name), string(k.Kind), names[k.Identity], string(k.Status), string(k.Method), k.ADN,
 				}
 				for _, at := range []time.Time{k.CreatedAt, k.VerifiedAt, k.ExpiresAt, k.AssertBy} {
-					row = append(row, stamp(at))
+					row = append(row, ui.RFC3339(at))
 				}
 				if !yield(row, nil) {
 					return
@@ -207,12 +207,4 @@ func (c *call) rows(l listing, names map[telamon.IdentityID]string) iter.Seq2[[]
 			query.Before = claims[len(claims)-1].ID
 		}
 	}
-}
-
-// stamp writes a time for programs; "" for none.
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return ui.RFC3339(t)
 }

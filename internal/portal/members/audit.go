@@ -4,11 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -101,12 +98,12 @@ func (c *call) audit() error {
 	n := int64(len(list.Events))
 	table.Pager = &ui.Pager{First: min(1, n), Last: n, Total: n}
 	if f.After != "" {
-		table.Pager.Previous, table.Pager.Total = onward(q, page.AuditPath, ""), -1
+		table.Pager.Previous, table.Pager.Total = page.Address(page.AuditPath, q, "after", ""), -1
 	}
 	further := ""
 	if list.Next != "" {
 		table.Pager.Total = -1
-		further = onward(q, page.AuditPath, list.Next.String())
+		further = page.Address(page.AuditPath, q, "after", list.Next.String())
 		if n == page.PerPage {
 			table.Pager.Next, further = further, ""
 		}
@@ -296,7 +293,7 @@ func (c *call) auditEvent() error {
 		Label:   c.Say("audit.diff"),
 		Columns: []ui.Column{{Name: c.Say("audit.field")}, {Name: c.Say("audit.before")}, {Name: c.Say("audit.after")}},
 	}
-	for _, d := range Diff(e.Before, e.After) {
+	for _, d := range page.Diff(e.Before, e.After) {
 		diff.Rows = append(diff.Rows, ui.Row{Cells: page.Cells(code(d.Path), changed(d.Before, d.Changed()), changed(d.After, d.Changed()))})
 	}
 	return c.Show(http.StatusOK, e.Action, eventPage(head, facts, diff, page.AuditPath+"/"+id.String()+"/proof.json"))
@@ -322,52 +319,4 @@ func (c *call) auditProof() error {
 	c.W.Header().Set("Content-Disposition", `attachment; filename="`+id.String()+`.proof.json"`)
 	c.W.Write(append(body, '\n')) // a client that has gone needs no answer
 	return nil
-}
-
-// A Difference is one value of what an event changed, by its path.
-type Difference struct{ Path, Before, After string }
-
-// Changed reports whether the value is another one.
-func (d Difference) Changed() bool { return d.Before != d.After }
-
-// Diff lists the values of two JSON texts, of which each may be empty, by their paths, in
-// alphabetical order. What is no JSON is one value.
-func Diff(before, after json.RawMessage) []Difference {
-	was, is := map[string]string{}, map[string]string{}
-	flatten(was, "", before)
-	flatten(is, "", after)
-	var all []Difference
-	paths := maps.Clone(was)
-	maps.Copy(paths, is)
-	for _, path := range slices.Sorted(maps.Keys(paths)) {
-		all = append(all, Difference{path, was[path], is[path]})
-	}
-	return all
-}
-
-// flatten puts the values of a JSON text into a map by their paths.
-func flatten(into map[string]string, path string, text json.RawMessage) {
-	if len(text) == 0 {
-		return
-	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(text, &members) == nil && len(members) > 0 {
-		for name, value := range members {
-			flatten(into, strings.TrimPrefix(path+"."+name, "."), value)
-		}
-		return
-	}
-	var list []json.RawMessage
-	if json.Unmarshal(text, &list) == nil && len(list) > 0 && len(list) <= 100 {
-		for i, value := range list {
-			flatten(into, path+"["+strconv.Itoa(i)+"]", value)
-		}
-		return
-	}
-	value := string(text)
-	var words string
-	if json.Unmarshal(text, &words) == nil {
-		value = words
-	}
-	into[path] = value
 }

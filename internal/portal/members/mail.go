@@ -70,10 +70,10 @@ func (c *call) mails() error {
 	n := int64(len(list.Mails))
 	table.Pager = &ui.Pager{First: min(1, n), Last: n, Total: n}
 	if f.After != "" {
-		table.Pager.Previous, table.Pager.Total = onward(q, page.MailPath, ""), -1
+		table.Pager.Previous, table.Pager.Total = page.Address(page.MailPath, q, "after", ""), -1
 	}
 	if list.Next != "" {
-		table.Pager.Next, table.Pager.Total = onward(q, page.MailPath, list.Next.String()), -1
+		table.Pager.Next, table.Pager.Total = page.Address(page.MailPath, q, "after", list.Next.String()), -1
 	}
 	state := ui.Field{Name: "state", Label: c.Say("credential.state"), Value: string(f.State), Options: []ui.Option{{Text: c.Say("list.any")}}}
 	for _, s := range []store.MailState{store.MailQueued, store.MailSent, store.MailFailed} {

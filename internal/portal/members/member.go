@@ -155,28 +155,12 @@ func after[T any](q url.Values, path string, list []T, id func(T) string) ([]T, 
 	pager := &ui.Pager{First: min(1, int64(len(list))), Last: int64(len(list)), Total: int64(len(list))}
 	if len(list) > page.PerPage {
 		list = list[:page.PerPage]
-		pager.Next, pager.Last, pager.Total = onward(q, path, id(list[len(list)-1])), page.PerPage, -1
+		pager.Next, pager.Last, pager.Total = page.Address(path, q, "after", id(list[len(list)-1])), page.PerPage, -1
 	}
 	if q.Get("after") != "" {
-		pager.Previous, pager.Total = onward(q, path, ""), -1 // to the beginning
+		pager.Previous, pager.Total = page.Address(path, q, "after", ""), -1 // to the beginning
 	}
 	return list, pager
-}
-
-// onward is the address of a list after a line, or from its beginning.
-func onward(q url.Values, path, id string) string {
-	next := url.Values{}
-	for k, v := range q {
-		next[k] = v
-	}
-	next.Del("after")
-	if id != "" {
-		next.Set("after", id)
-	}
-	if len(next) == 0 {
-		return path
-	}
-	return path + "?" + next.Encode()
 }
 
 // membersCSV serves GET /members.csv.

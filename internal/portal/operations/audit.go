@@ -1,13 +1,11 @@
 package operations
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -84,50 +82,9 @@ func (c *call) events() error {
 	return c.Show(http.StatusOK, head.Title, page.ListPage(head, filter, table, true))
 }
 
-// A diffLine is a member of what an event changed.
-type diffLine struct{ path, before, after string }
-
-// diff lists the members that differ between two JSON values, by their paths.
-func diff(before, after json.RawMessage) []diffLine {
-	was, is := map[string]string{}, map[string]string{}
-	flatten("", before, was)
-	flatten("", after, is)
-	var lines []diffLine
-	for path, text := range was {
-		if is[path] != text {
-			lines = append(lines, diffLine{path, text, is[path]})
-		}
-	}
-	for path, text := range is {
-		if _, ok := was[path]; !ok {
-			lines = append(lines, diffLine{path, "", text})
-		}
-	}
-	slices.SortFunc(lines, func(a, b diffLine) int { return strings.Compare(a.path, b.path) })
-	return lines
-}
-
-// flatten writes the members of a JSON value by their paths. Lists are values.
-func flatten(path string, text json.RawMessage, into map[string]string) {
-	text = bytes.TrimSpace(text)
-	if len(text) == 0 || string(text) == "null" {
-		return
-	}
-	var members map[string]json.RawMessage
-	if text[0] == '{' && json.Unmarshal(text, &members) == nil {
-		for name, value := range members {
-			flatten(strings.TrimPrefix(path+"."+name, "."), value, into)
-		}
-		return
-	}
-	var plain string
-	if json.Unmarshal(text, &plain) != nil {
-		plain = string(text)
-	}
-	if path == "" {
-		path = "–"
-	}
-	into[path] = plain
+// diff lists the values that differ between two JSON texts.
+func diff(before, after json.RawMessage) []page.Difference {
+	return slices.DeleteFunc(page.Diff(before, after), func(d page.Difference) bool { return !d.Changed() })
 }
 
 // event serves GET /operator/audit/{id}: who, what, when, from where, what changed, and the

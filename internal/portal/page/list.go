@@ -1,6 +1,7 @@
 package page
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
 	"time"
@@ -33,22 +34,26 @@ func PageOf[T any](list []T, q url.Values, path string) ([]T, *ui.Pager) {
 	to := min(from-1+PerPage, len(list))
 	pager := &ui.Pager{First: int64(min(from, len(list))), Last: int64(to), Total: int64(len(list))}
 	if from > 1 {
-		pager.Previous = with(q, path, max(1, from-PerPage))
+		pager.Previous = Address(path, q, "from", strconv.Itoa(max(1, from-PerPage)))
 	}
 	if to < len(list) {
-		pager.Next = with(q, path, to+1)
+		pager.Next = Address(path, q, "from", strconv.Itoa(to+1))
 	}
 	return list[from-1 : to], pager
 }
 
-// with is the address of a list from a line on.
-func with(q url.Values, path string, from int) string {
-	next := url.Values{}
-	for k, v := range q {
-		next[k] = v
+// Address is that of a list with its filters, of which one has another value, or none if
+// it is "".
+func Address(path string, q url.Values, name, value string) string {
+	q = maps.Clone(q)
+	q.Del(name)
+	if value != "" {
+		q.Set(name, value)
 	}
-	next.Set("from", strconv.Itoa(from))
-	return path + "?" + next.Encode()
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
 }
 
 // StateWords are the tone and the message of each state.

@@ -61,7 +61,7 @@ func (c *Call) Chrome() ui.Chrome {
 		groups = append(groups, staff)
 	}
 	return ui.Chrome{
-		Staff: c.isBelow(OperatorPath),
+		Staff:  c.isBelow(OperatorPath),
 		Groups: groups, Account: c.Session.Account.Name, User: c.Session.User.Name, Email: c.Session.User.Email, Home: HomePath,
 		Me: []ui.Link{{Text: c.Say("nav.me"), URL: MePath}, {Text: c.Say("nav.settings"), URL: SettingsPath}}, SignOut: SignOutPath,
 	}

@@ -3,7 +3,7 @@
 // and the templates that pages share.
 //
 // It serves no page of its own and knows no use case but those of sessions: the packages
-// beside it each serve the pages of one area, and package page puts them together. The
+// beside it each serve the pages of one area, and package portal puts them together. The
 // paths of all pages are here, so that pages lead to one another without knowing each
 // other.
 package page

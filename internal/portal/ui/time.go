@@ -15,8 +15,13 @@ func Date(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 // Clock writes the time of a day, in UTC.
 func Clock(t time.Time) string { return t.UTC().Format(time.TimeOnly) }
 
-// RFC3339 writes a time as programs read it.
-func RFC3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// RFC3339 writes a time as programs read it, "" for none.
+func RFC3339(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
 
 // relative says how far t is from the view's now.
 func relative(ctx context.Context, t time.Time) string {
