@@ -314,9 +314,8 @@ func TestMembers(t *testing.T) {
 				t.Errorf("%s a service user: %v", what, err)
 			}
 		}
-		_, finance := w.signIn(t, bob, horse)
 		must(t, w.SetRoles(ctx, actor, account, id, []string{"finance"}))
-		_, finance = w.signIn(t, bob, horse)
+		_, finance := w.signIn(t, bob, horse)
 		mustBe(t, errorOf(w.Members(ctx, finance.Actor(), account, store.MemberFilter{})), fault.Denied, "access_denied")
 		mustBe(t, errorOf(w.Member(ctx, finance.Actor(), account, id)), fault.Denied, "access_denied")
 		mustBe(t, errorOf(w.Members(ctx, actor, telamon.NewAccountID(), store.MemberFilter{})), fault.NotFound, "not_found")
