@@ -48,12 +48,27 @@ func TestPortal(t *testing.T) {
 	w.proveDomain(t, v, a)
 	w.certify(t, v)
 	w.useClientCertificate(t, v)
+	illustrate(t, v)
 	if n, err := w.App.Store.AuditEvents(t.Context(), store.AuditFilter{Account: account}); err != nil || len(n.Events) < 10 {
 		t.Errorf("the audit log has %d events of the account, %v", len(n.Events), err)
 	}
 	if log := string(w.log.Bytes()); strings.Contains(log, secret) || strings.Contains(log, newcomerPassword) {
 		t.Error("a secret is in the log")
 	}
+}
+
+// illustrate leaves the pictures of docs/PORTAL.md, if somebody asks for pictures.
+func illustrate(t *testing.T, v *browse.Visit) {
+	t.Helper()
+	for name, path := range map[string]string{
+		"dashboard": "/", "domains": "/domains", "certificates": "/certificates", "mtls": "/mtls/new?connect=direct", "client-certificates": "/client-certificates",
+		"members": "/members", "audit": "/audit",
+	} {
+		v.Open(t, path)
+		v.Do(t, chromedp.WaitVisible(chromedp.CSS("main h1")))
+		v.Shoot(t, "docs-"+name)
+	}
+	v.Quiet(t)
 }
 
 // register asks for an account and does what the first sign-in asks.
@@ -200,6 +215,7 @@ func (w *world) proveDomain(t *testing.T, v *browse.Visit, a *applicant) {
 	}
 	v.Press(t, `form[action$="/check"] button`)
 	v.Do(t, chromedp.WaitVisible(chromedp.CSS("#watch .state.good"))) // by itself, when the check has ended
+	v.Shoot(t, "docs-domain")
 	v.Quiet(t)
 }
 
@@ -225,6 +241,7 @@ func (w *world) certify(t *testing.T, v *browse.Visit) {
 	v.Press(t, "#f-agreement")
 	v.Press(t, "main form .form-acts button")
 	serial := w.arriveAt(t, v, "")
+	v.Shoot(t, "docs-certificate")
 	if names := w.leaf(t, v).DNSNames; !slices.Equal(names, []string{"northwind.example.com"}) {
 		t.Errorf("the certificate is for %q", names)
 	}
@@ -288,6 +305,9 @@ func (w *world) useClientCertificate(t *testing.T, v *browse.Visit) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v.Press(t, "[data-stored]") // the page asks before it is left without
+	v.Press(t, "form[data-stored-form] button")
+	v.Arrive(t, "/client-certificates/")
 	file := writeFile(t, filepath.Join(t.TempDir(), "laptop.p12"), string(packed))
 	one, err := url.Parse(w.Description.DigiCertONE.ClientAuthURL)
 	if err != nil {
