@@ -89,8 +89,11 @@ func (c *call) addUse(ctx context.Context, s *standing) error {
 }
 
 // dashboard serves GET /: what is to be done, in the order in which one thing needs
-// another.
+// another. Those who only work for the CA go to their own pages.
 func (c *call) dashboard() error {
+	if staff := c.StaffHome(); staff != "" {
+		return c.Redirect(staff)
+	}
 	s, err := c.standing(c.R.Context())
 	if err != nil {
 		return err

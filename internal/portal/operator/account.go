@@ -16,7 +16,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
-const accountsPath = page.OperatorPath + "/accounts"
+const accountsPath = page.OperatorAccountsPath
 
 func accountPath(id telamon.AccountID) string { return accountsPath + "/" + id.String() }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
-const quotesPath = page.OperatorPath + page.QuotesPath
+const quotesPath = page.OperatorQuotesPath
 
 func quotePath(id telamon.QuoteID) string { return quotesPath + "/" + id.String() }
 

@@ -33,6 +33,8 @@ const (
 	// Those of the CA's own staff.
 	OperatorPath             = "/operator"
 	ReportPath               = "/report" // anybody's, of a problem with a certificate
+	OperatorAccountsPath     = OperatorPath + "/accounts"
+	OperatorQuotesPath       = OperatorPath + QuotesPath
 	OperatorServicesPath     = OperatorPath + "/services"
 	OperatorApprovalsPath    = OperatorPath + "/approvals"
 	OperatorIssuersPath      = OperatorPath + "/issuers"
