@@ -34,6 +34,9 @@ import (
 	"github.com/telamon-ca/telamon/internal/testkit"
 )
 
+// patience is how long one step may take on a machine with other things to do.
+const patience = 40 * time.Second
+
 // A Browser is a tab of Chromium, and what it complained of.
 type Browser struct {
 	Ctx context.Context
@@ -43,8 +46,8 @@ type Browser struct {
 	referrers  []string
 }
 
-// Start starts Chromium. It is stopped at the end of the test, or after a
-// minute and a half.
+// Start starts Chromium. It is stopped at the end of the test, or after four
+// minutes.
 func Start(t *testing.T) *Browser {
 	t.Helper()
 	var program string
@@ -57,7 +60,7 @@ func Start(t *testing.T) *Browser {
 	if program == "" {
 		testkit.Require(t, "Chromium")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.Flag("ignore-certificate-errors", true), chromedp.UserDataDir(t.TempDir()))
@@ -130,7 +133,7 @@ func Command[P any](b *Browser, c cdp.Command[P, cdp.Empty], params P) error {
 // Do runs steps.
 func (b *Browser) Do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.Ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(b.Ctx, patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatal(err)
@@ -140,7 +143,7 @@ func (b *Browser) Do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 // Run runs one action and returns its value.
 func Run[T any](t *testing.T, b *Browser, action chromedp.Action[T]) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.Ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(b.Ctx, patience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
 	if err != nil {
@@ -306,7 +309,7 @@ func (v *Visit) At(t *testing.T, path, name string) {
 // Arrive waits until the page of a path is loaded.
 func (v *Visit) Arrive(t *testing.T, path string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(v.Ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(v.Ctx, patience)
 	defer cancel()
 	ticks := time.NewTicker(10 * time.Millisecond)
 	defer ticks.Stop()
