@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/policy"
 	"github.com/telamon-ca/telamon/internal/ra"
@@ -29,9 +30,10 @@ func BenchmarkPages(b *testing.B) {
 	account := w.accountOf(b, ada)
 	w.equip(b, account)
 	w.populate(b, account, number(b, "TELAMON_BENCH_CERTIFICATES", 1_000_000), number(b, "TELAMON_BENCH_ACCOUNTS", 10_000))
-	people := map[string]*guest{"administrator": g}
-	g.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 1}
+	home := w.staff(b, "Example Trust")
+	people := map[string]*guest{"administrator": g, "staff": w.operator(b, home, "olga@trust.example", authz.RoleCAOperator, authz.RoleVettingAgent, authz.RoleSales)}
 	for who, g := range people {
+		g.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 1}
 		pages := g.crawl(b)
 		for _, route := range slices.Sorted(maps.Keys(pages)) {
 			b.Run(who+route, func(b *testing.B) { g.measure(b, pages[route]) })

@@ -6,31 +6,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pquerna/otp/totp"
-
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/iam"
 )
 
 // operatorGuest signs in somebody of the CA's own staff, who runs it.
-func (w *town) operatorGuest(t *testing.T) *guest {
+func (w *town) operatorGuest(t testing.TB) *guest {
 	t.Helper()
-	const email = "olga@trust.example"
-	home := got(w.iam.CreateAccount(t.Context(), townOperator, iam.NewAccount{Name: "Example Trust"}))(t)
-	must(t, w.signin.MakeStaffAccount(t.Context(), townOperator, home.ID))
-	user := got(w.iam.CreateUser(t.Context(), townOperator, iam.NewUser{
-		Account: home.ID, Email: email, Name: email, Roles: []string{authz.RoleReadOnly}, Password: horse,
-	}))(t)
-	must(t, w.signin.SetRoles(t.Context(), townOperator, home.ID, user.ID, []string{authz.RoleCAOperator}))
-	g := w.guest(t)
-	g.post(t, http.StatusSeeOther, "/sign-in", "email", email, "password", horse, "next", "/")
-	secret := totpSecret.FindStringSubmatch(g.get(t, "/second-factor/enrol/totp").body)
-	if secret == nil {
-		t.Fatal("the page of one-time passwords has no secret")
-	}
-	g.post(t, http.StatusOK, "/second-factor/enrol/totp", "code", got(totp.GenerateCode(secret[1], w.clock.Now()))(t))
-	return g
+	return w.operator(t, w.staff(t, "Example Trust"), "olga@trust.example", authz.RoleCAOperator)
 }
 
 var quoteID = regexp.MustCompile(`quo_[a-z0-9]{26}`)

@@ -9,29 +9,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pquerna/otp/totp"
-
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/iam"
 )
 
 // agent signs in a vetting agent of an account of the CA's own.
-func (w *town) agent(t *testing.T, account telamon.AccountID, email string) *guest {
+func (w *town) agent(t testing.TB, account telamon.AccountID, email string) *guest {
 	t.Helper()
-	user := got(w.iam.CreateUser(t.Context(), townOperator, iam.NewUser{Account: account, Email: email, Name: email, Roles: []string{"read_only"}, Password: horse}))(t)
-	must(t, w.signin.SetRoles(t.Context(), townOperator, account, user.ID, []string{"vetting_agent"}))
-	g := w.guest(t)
-	g.post(t, http.StatusSeeOther, "/sign-in", "email", email, "password", horse, "next", "/")
-	secret := totpSecret.FindStringSubmatch(g.get(t, "/second-factor/enrol/totp").body)
-	if secret == nil {
-		t.Fatal("the page of one-time passwords has no secret")
-	}
-	g.post(t, http.StatusOK, "/second-factor/enrol/totp", "code", got(totp.GenerateCode(secret[1], w.clock.Now()))(t))
-	return g
+	return w.operator(t, account, email, "vetting_agent")
 }
 
 // staff makes an account of the CA's own.
-func (w *town) staff(t *testing.T, name string) telamon.AccountID {
+func (w *town) staff(t testing.TB, name string) telamon.AccountID {
 	t.Helper()
 	account := got(w.iam.CreateAccount(t.Context(), townOperator, iam.NewAccount{Name: name}))(t).ID
 	must(t, w.signin.MakeStaffAccount(t.Context(), townOperator, account))
