@@ -236,7 +236,8 @@ func (s *Service) SetMemberState(ctx context.Context, actor telamon.Actor, accou
 }
 
 // mayChangeMember reports Denied or NotFound unless the actor may do this to a person of the
-// account, who is somebody else.
+// account, who is somebody else; with role_not_yours if the person's roles reach further
+// than the actor's, who is no administrator.
 func (s *Service) mayChangeMember(ctx context.Context, actor telamon.Actor, action authz.Action, account telamon.AccountID, id telamon.UserID) error {
 	if err := authz.Check(actor, action, account); err != nil {
 		return err
@@ -244,8 +245,11 @@ func (s *Service) mayChangeMember(ctx context.Context, actor telamon.Actor, acti
 	if id == actor.User {
 		return errOwnUser()
 	}
-	_, err := s.store.Member(ctx, account, id)
-	return err
+	member, err := s.store.Member(ctx, account, id)
+	if err != nil || slices.Contains(actor.Roles, authz.RoleAdministrator) { // who reaches the staff of the own account, too
+		return err
+	}
+	return authz.MayChange(actor, member.Roles)
 }
 
 // SetMemberLock locks a person of the account, whose sessions end at once, or ends such a

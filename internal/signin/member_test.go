@@ -357,6 +357,27 @@ func TestMemberLock(t *testing.T) {
 	})
 }
 
+// TestReachOfMemberChanges keeps people who manage users by a role of another application from
+// those whose roles reach further.
+func TestReachOfMemberChanges(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	ctx := t.Context()
+	admin := w.live(t, w.administrator(t, ada, "Acme").value)
+	account := admin.Account.ID
+	boss, clerk := w.joined(t, account, bob, "administrator"), w.joined(t, account, "carl@example.com", "read_only")
+	manager := telamon.Actor{Kind: telamon.ActorUser, Account: account, User: telamon.NewUserID(), Roles: []string{"AM_USER_MANAGER", "read_only"}}
+	for _, to := range []telamon.State{telamon.Disabled, telamon.Deleted} {
+		mustBe(t, w.SetMemberState(ctx, manager, account, boss, to), fault.Denied, "role_not_yours")
+	}
+	mustBe(t, w.SetMemberLock(ctx, manager, account, boss, true), fault.Denied, "role_not_yours")
+	w.signIn(t, bob, horse)
+	must(t, w.SetMemberLock(ctx, manager, account, clerk, true))
+	must(t, w.SetMemberLock(ctx, manager, account, clerk, false))
+	must(t, w.SetMemberState(ctx, manager, account, clerk, telamon.Disabled))
+	mustBe(t, w.SetMemberState(ctx, manager, account, telamon.NewUserID(), telamon.Disabled), fault.NotFound, "user_not_found")
+	must(t, w.SetMemberLock(ctx, admin.Actor(), account, boss, true))
+}
+
 // TestFreshForRoles asks for a fresh second factor before others get roles that need one,
 // and before a person is deleted.
 func TestFreshForRoles(t *testing.T) {
