@@ -33,14 +33,24 @@ type NewAPIToken struct {
 // nobody can learn again.
 //
 // It reports Invalid with invalid_api_token, NotFound if there is no such user, Denied with
-// role_not_yours for a user who has more rights than the actor, and Conflict with
-// name_taken or too_many_api_tokens.
+// role_not_yours for a user who has more rights than the actor, or with second_factor_stale
+// for one of a role that needs a second factor, and Conflict with name_taken or
+// too_many_api_tokens.
 func (s *IAM) CreateAPIToken(ctx context.Context, actor telamon.Actor, n NewAPIToken) (*telamon.APIToken, string, error) {
 	if err := authz.CheckUser(actor, authz.APITokenCreate, n.Account, n.User); err != nil {
 		return nil, "", err
 	}
 	if err := s.mayReach(ctx, actor, n.User, authz.MayGive); err != nil { // who then could act with them
 		return nil, "", err
+	}
+	if actor.Session != "" {
+		owner, err := s.liveUser(ctx, n.Account, n.User)
+		if err != nil {
+			return nil, "", err
+		}
+		if err := s.mustBeFreshFor(actor, owner.Roles); err != nil {
+			return nil, "", err
+		}
 	}
 	var p problems
 	name := p.DisplayName("name", n.Name)

@@ -33,7 +33,8 @@ type NewServiceUser struct {
 // token, which nobody can learn again.
 //
 // It reports Invalid with invalid_user, NotFound if there is no such account, Denied with
-// role_not_yours, and Conflict with name_taken.
+// role_not_yours, or with second_factor_stale if a role is one that needs a second factor,
+// and Conflict with name_taken.
 func (s *IAM) CreateServiceUser(ctx context.Context, actor telamon.Actor, n NewServiceUser) (*telamon.User, string, error) {
 	if err := authz.Check(actor, authz.UserCreate, n.Account); err != nil {
 		return nil, "", err
@@ -50,6 +51,9 @@ func (s *IAM) CreateServiceUser(ctx context.Context, actor telamon.Actor, n NewS
 	if err := authz.MayGive(actor, roles); err != nil {
 		return nil, "", err
 	}
+	if err := s.mustBeFreshFor(actor, roles); err != nil {
+		return nil, "", err
+	}
 	u := &telamon.User{
 		ID: telamon.NewUserID(), Account: n.Account, Kind: telamon.ServiceUser, Name: name, Description: n.Description,
 		Email: strings.ToLower(n.Email), Roles: roles, EndsAt: lastSecond(n.EndsAt), CreatedBy: actor.User,
@@ -61,6 +65,16 @@ func (s *IAM) CreateServiceUser(ctx context.Context, actor telamon.Actor, n NewS
 	s.directory.Refresh(ctx, store.Change{Kind: store.ChangeUser, Object: u.ID.String()},
 		store.Change{Kind: store.ChangeAPIToken, Object: k.ID.String()})
 	return u, token, nil
+}
+
+// mustBeFreshFor reports Denied with second_factor_stale to a person whose second factor is
+// not fresh, if one of the roles needs one: what is made here acts with them by itself, and
+// is never asked for a factor.
+func (s *IAM) mustBeFreshFor(actor telamon.Actor, roles []string) error {
+	if slices.ContainsFunc(roles, authz.NeedsFactor) {
+		return authz.MustBeFresh(actor, s.clock.Now())
+	}
+	return nil
 }
 
 // lastSecond returns an end in whole seconds.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/telamon-ca/telamon"
+	"github.com/telamon-ca/telamon/internal/authz"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/store"
@@ -103,4 +104,41 @@ func TestCreateAPIToken(t *testing.T) {
 			t.Errorf("the fields are %v, want name and end", f.Fields)
 		}
 	})
+}
+
+// TestFreshForMachines asks people for a fresh second factor before something is made or
+// changed that acts with roles which need one, and nobody else.
+func TestFreshForMachines(t *testing.T) {
+	w := newWorld(t, sqlite(t))
+	ctx := t.Context()
+	machine, plain := w.newActor(t, "machine", authz.RoleAdministrator), w.newActor(t, "plain")
+	stale := telamon.Actor{
+		Kind: telamon.ActorUser, Account: w.account, User: telamon.NewUserID(), Roles: []string{authz.RoleAdministrator},
+		Session: telamon.NewSessionID(), SecondFactorAt: w.clock.Now().Add(-authz.FreshFor),
+	}
+	fresh := stale
+	fresh.SecondFactorAt = w.clock.Now()
+	roles := []string{authz.RoleManageCredentials}
+	for i, what := range []func(telamon.Actor) error{
+		func(by telamon.Actor) error {
+			n := newServiceUser(w.account, "another")
+			n.Roles = roles
+			return errorOf3(w.CreateServiceUser(ctx, by, n))
+		},
+		func(by telamon.Actor) error {
+			return errorOf3(w.CreateAPIToken(ctx, by, iam.NewAPIToken{Account: w.account, User: machine.User, Name: "more"}))
+		},
+		func(by telamon.Actor) error {
+			return errorOf(w.UpdateUser(ctx, by, w.account, plain.User, iam.UserChange{Roles: roles}))
+		},
+		func(by telamon.Actor) error { return errorOf(w.CertTerm(ctx, by, machine.User)) },
+	} {
+		if f := fault.From(what(stale)); f.Code != "second_factor_stale" {
+			t.Errorf("act %d of somebody whose second factor is not fresh: %v", i, f)
+		}
+		must(t, what(fresh))
+	}
+	must(t, errorOf3(w.CreateServiceUser(ctx, stale, newServiceUser(w.account, "a signer"))))
+	other := w.newActor(t, "other")
+	must(t, errorOf3(w.CreateAPIToken(ctx, stale, iam.NewAPIToken{Account: w.account, User: other.User, Name: "build"})))
 }

@@ -216,7 +216,8 @@ type UserChange = store.UserChange
 // more rights than they have, or changes who manages what they do not.
 //
 // It reports Invalid with invalid_user, NotFound, Denied with own_roles or role_not_yours,
-// and Conflict with name_taken or email_taken.
+// or with second_factor_stale if a new role is one that needs a second factor, and Conflict
+// with name_taken or email_taken.
 func (s *IAM) UpdateUser(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, c UserChange) (telamon.User, error) {
 	if err := authz.CheckUser(actor, authz.UserUpdate, account, id); err != nil {
 		return telamon.User{}, err
@@ -286,7 +287,11 @@ func (s *IAM) mayChangeUser(actor telamon.Actor, before, after *telamon.User) er
 	if err := authz.MayChange(actor, before.Roles); err != nil {
 		return err
 	}
-	return authz.MayGive(actor, slices.Concat(added(before.Roles, after.Roles), ofPortal(added(after.Roles, before.Roles))))
+	given := added(before.Roles, after.Roles)
+	if err := authz.MayGive(actor, slices.Concat(given, ofPortal(added(after.Roles, before.Roles)))); err != nil {
+		return err
+	}
+	return s.mustBeFreshFor(actor, given)
 }
 
 // ofPortal returns the roles of the portal among codes: nobody takes one away either who

@@ -106,6 +106,11 @@ func (s *IAM) certOwnerIn(ctx context.Context, actor telamon.Actor, action authz
 			return nil, err
 		}
 	}
+	if action == authz.ClientCertificateIssue {
+		if err := s.mustBeFreshFor(actor, user.Roles); err != nil {
+			return nil, err
+		}
+	}
 	// A machine of the staff gets none by its API token alone, which would be worth the
 	// certificate that must be shown beside it: see AuthenticateMachine.
 	if action == authz.ClientCertificateIssue && actor.Token != "" && actor.ClientCert == "" && slices.ContainsFunc(user.Roles, authz.IsStaffRole) {

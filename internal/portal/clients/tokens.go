@@ -94,10 +94,14 @@ func (c *call) tokenForm(status int, u telamon.User, fields []ui.Field) error {
 	return c.Show(status, head.Title, page.FormPage(head, form, fields))
 }
 
-// newToken serves GET /tokens/new.
+// newToken serves GET /tokens/new. A token that acts with some roles asks for a fresh second
+// factor, so that is asked for first.
 func (c *call) newToken() error {
 	u, err := c.tokenUser(c.R.URL.Query().Get("user"))
 	if err != nil {
+		return err
+	}
+	if err := c.freshFor(u.Roles); err != nil {
 		return err
 	}
 	return c.tokenForm(http.StatusOK, u, c.tokenFields("", ""))

@@ -122,9 +122,21 @@ func (c *call) newUserForm() (ui.Head, ui.Form) {
 	return head, ui.Form{Action: newUserPath, Button: head.Title, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.ServiceUsersPath}}
 }
 
-// newUser serves GET /service-users/new.
+// freshFor asks for a fresh second factor if one of the roles needs a factor.
+func (c *call) freshFor(roles []string) error {
+	if slices.ContainsFunc(roles, authz.NeedsFactor) {
+		return authz.MustBeFresh(c.Actor, c.Clock.Now())
+	}
+	return nil
+}
+
+// newUser serves GET /service-users/new. People can give no roles but those that they have,
+// and some ask for a fresh second factor, so that is asked for first.
 func (c *call) newUser() error {
 	if err := authz.Check(c.Actor, authz.UserCreate, c.Account()); err != nil {
+		return err
+	}
+	if err := c.freshFor(c.Actor.Roles); err != nil {
 		return err
 	}
 	f, err := c.userForm(url.Values{})
