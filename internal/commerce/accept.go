@@ -156,8 +156,8 @@ func (s *Service) runFulfil(ctx context.Context, job store.Job) (time.Time, erro
 // of its own, which its buyers can accept for DefaultOffer. One that waits already is
 // returned as it is.
 //
-// It reports NotFound, and Conflict with trial_not_reordered, or pack_without_quote for one
-// that was granted without a price.
+// It reports NotFound, and Conflict with trial_not_reordered, pack_without_quote for one
+// that was granted without a price, or wrong_state if its quote was cancelled.
 func (s *Service) Reorder(ctx context.Context, actor telamon.Actor, account telamon.AccountID, lot telamon.LotID) (*telamon.Quote, error) {
 	if err := authz.Check(actor, authz.QuoteReorder, account); err != nil {
 		return nil, err
@@ -169,12 +169,15 @@ func (s *Service) Reorder(ctx context.Context, actor telamon.Actor, account tela
 	switch {
 	case pack.Trial:
 		return nil, fault.New(fault.Conflict, "trial_not_reordered", "This was a trial. Ask for a quote.")
-	case pack.Quote == "":
+	case pack.Quote == "" || pack.Price == 0: // nothing would bound how often it is taken
 		return nil, fault.New(fault.Conflict, "pack_without_quote", "This was granted without a price. Ask for a quote.")
 	}
 	of, err := s.store.Quote(ctx, account, pack.Quote)
 	if err != nil {
 		return nil, err
+	}
+	if of.State == telamon.QuoteCancelled {
+		return nil, fault.New(fault.Conflict, "wrong_state", "The quote of this pack was cancelled. Ask for a new one.")
 	}
 	if pack.Position >= len(of.Lines) {
 		return nil, fmt.Errorf("quote %s has no line %d", of.ID, pack.Position)

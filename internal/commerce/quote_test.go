@@ -188,7 +188,7 @@ func TestCancelActive(t *testing.T) {
 }
 
 // TestReorder buys a pack again: a term of its own, drawn after the older one, and never a
-// trial.
+// trial, what cost nothing, or what was cancelled.
 func TestReorder(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
@@ -222,6 +222,11 @@ func TestReorder(t *testing.T) {
 		if want := w.clock.Now().AddDate(1, 0, 0); !p.EndsAt.Equal(want) {
 			t.Errorf("its term ends %s, want %s", p.EndsAt, want)
 		}
+		// Not what costs nothing, nor what the staff has cancelled.
+		free, ended := w.bought(t, w.spec(w.ov, 3, 0)), w.bought(t, w.spec(w.ov, 3, 100))
+		must(t, errorOf(w.CancelQuote(ctx, operator, w.account, ended.ID, "was not paid")))
+		mustBe(t, errorOf(w.Reorder(ctx, w.buyer, w.account, free.Lines[0].Lot)), fault.Conflict, "pack_without_quote")
+		mustBe(t, errorOf(w.Reorder(ctx, w.buyer, w.account, ended.Lines[0].Lot)), fault.Conflict, "wrong_state")
 	})
 }
 

@@ -105,7 +105,7 @@ func (c *call) packRow(p *commerce.Product, pack store.Pack) ui.Row {
 		ui.Words(p.Service.Name), ui.Status(state), ui.Words(l.Count(pack.Amount)), ui.Words(l.Count(pack.Used)),
 		ui.Words(l.Count(pack.Amount-pack.Used)), ui.Day(pack.StartsAt), ui.Day(pack.ExpiresAt),
 	)}
-	if pack.Quote != "" && !pack.Trial && c.May(authz.QuoteReorder) {
+	if pack.Quote != "" && !pack.Trial && pack.Price > 0 && c.May(authz.QuoteReorder) {
 		row.Acts = []ui.Link{{Text: c.Say("quote.reorder"), URL: packsPath + "/" + pack.ID.String() + "/reorder"}}
 	}
 	return row
