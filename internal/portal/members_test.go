@@ -284,6 +284,13 @@ func TestMailHistory(t *testing.T) {
 		}
 	}
 	reader.post(t, http.StatusNotFound, "/sign-in/oidc", "account", ada)
+	// Who comes from elsewhere is shown first where a provider is.
+	mailed := w.guest(t)
+	mailed.header.Set("Sec-Fetch-Site", "cross-site")
+	here := "/sign-in/oidc/" + account.String()
+	if a := mailed.get(t, here+"/begin?next=/audit"); a.status != http.StatusSeeOther || a.header.Get("Location") != here+"?next=%2Faudit" {
+		t.Errorf("a link from elsewhere leads to %d %s", a.status, a.header.Get("Location"))
+	}
 	if a := reader.get(t, "/sign-in/oidc/callback?state=x&code=y"); a.header.Get("Location") != "/sign-in/oidc?next=%2F&problem=refused" {
 		t.Errorf("a callback of nothing leads to %s", a.header.Get("Location"))
 	}

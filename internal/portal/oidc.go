@@ -89,12 +89,18 @@ func (f *face) provider(w http.ResponseWriter, r *http.Request) error {
 	return f.shell.RenderScripted(w, r, http.StatusOK, goToProviderPage(host, begin))
 }
 
-// beginProvider serves GET /sign-in/oidc/{account}/begin, and leads to the provider.
+// beginProvider serves GET /sign-in/oidc/{account}/begin, and leads to the provider. Any
+// account may name one, so a browser that another site or a mail sends here is shown first
+// where it would go (Fetch Metadata, Section 2.3): ours is no way to hide that.
 func (f *face) beginProvider(w http.ResponseWriter, r *http.Request) error {
 	next := page.OwnPath(r.URL.Query().Get("next"))
 	account, err := telamon.ParseAccountID(r.PathValue("account"))
 	if err != nil {
 		return f.providerPage(w, r, "none", "", next)
+	}
+	if from := r.Header.Get("Sec-Fetch-Site"); from != "" && from != "same-origin" {
+		page.Redirect(w, r, providerPath(account)+"?"+url.Values{"next": {next}}.Encode())
+		return nil
 	}
 	to, browser, err := f.signin.BeginOIDC(r.Context(), account)
 	switch {

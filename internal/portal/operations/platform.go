@@ -114,6 +114,9 @@ func (c *call) askPublish() error {
 }
 
 func (c *call) publish() error {
+	if err := authz.Check(c.Actor, authz.CRLPublish, ""); err != nil {
+		return err
+	}
 	i, _, err := c.thisIssuer()
 	if err != nil {
 		return err
