@@ -110,6 +110,14 @@ func (s *Staff) Proposals(ctx context.Context, actor telamon.Actor, page store.P
 	return s.store.Proposals(ctx, page)
 }
 
+// PendingProposals returns those that wait for a second person, the most urgent first.
+func (s *Staff) PendingProposals(ctx context.Context, actor telamon.Actor) ([]telamon.Proposal, error) {
+	if err := authz.Check(actor, authz.ProposalRead, ""); err != nil {
+		return nil, err
+	}
+	return s.store.PendingProposals(ctx)
+}
+
 // ExecuteProposal approves a proposal, whose hash the actor has seen, and carries it out:
 // execute gets its request and returns "ok" or the code of the fault. It is called once
 // for a proposal, whatever happens. The reason may be empty.

@@ -97,6 +97,13 @@ func TestProposalEnds(t *testing.T) {
 		mustBe(t, w.Approve(ctx, user, authz.ServiceUpdate, "change x", []byte("{}")), fault.Denied, "access_denied")
 		all, err := w.Proposals(ctx, bob, store.Page{Limit: 9})
 		must(t, err)
+		waiting, err := w.PendingProposals(ctx, bob)
+		must(t, err)
+		if len(waiting) != 1 || waiting[0].ID != all[0].ID {
+			t.Errorf("%d proposals wait", len(waiting))
+		}
+		_, err = w.PendingProposals(ctx, telamon.Actor{Kind: telamon.ActorAnonymous})
+		mustBe(t, err, fault.Denied, "access_denied")
 		if len(all) != 1 || all[0].Summary != "change x" {
 			t.Fatalf("there are %+v, want one", all)
 		}

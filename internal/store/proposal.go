@@ -73,6 +73,15 @@ func (db *DB) Proposals(ctx context.Context, page Page) ([]telamon.Proposal, err
 	return mapped(rows, proposalOf), nil
 }
 
+// PendingProposals returns those that wait for a decision, the most urgent first.
+func (db *DB) PendingProposals(ctx context.Context) ([]telamon.Proposal, error) {
+	rows, err := db.queries().PendingProposals(ctx, db.clock.Now().UnixMilli())
+	if err != nil {
+		return nil, db.judge(ctx, fmt.Errorf("list pending proposals: %w", err))
+	}
+	return mapped(rows, proposalOf), nil
+}
+
 // DecideProposal moves a pending proposal to begun or rejected, by the person who decides,
 // for a reason that may be empty, and writes the audit event. It reports Conflict with proposal_decided or
 // proposal_expired.

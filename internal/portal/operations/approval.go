@@ -42,6 +42,11 @@ func (c *call) approvals() error {
 		return err
 	}
 	slices.Reverse(list)
+	waiting, err := c.Staff.PendingProposals(c.Context(), c.Actor)
+	if err != nil {
+		return err
+	}
+	list = ahead(waiting, list, func(p *telamon.Proposal) telamon.ApprovalID { return p.ID })
 	slices.SortStableFunc(list, func(a, b telamon.Proposal) int {
 		waits := func(p *telamon.Proposal) int {
 			if p.State == telamon.ProposalPending {

@@ -10,6 +10,7 @@ package operations
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/a-h/templ"
 	"golang.org/x/mod/sumdb/note"
@@ -170,4 +171,20 @@ func words(text string) templ.Component {
 		text = "–"
 	}
 	return ui.Words(text)
+}
+
+// ahead is a list that has what is urgent first, and then of the others what is not there
+// yet, up to page.MaxRows: however many others there are, they hide nothing urgent.
+func ahead[T any, ID comparable](urgent, others []T, id func(*T) ID) []T {
+	all := slices.Clone(urgent)
+	there := map[ID]bool{}
+	for i := range urgent {
+		there[id(&urgent[i])] = true
+	}
+	for i := range others {
+		if !there[id(&others[i])] {
+			all = append(all, others[i])
+		}
+	}
+	return all[:min(len(all), page.MaxRows)]
 }

@@ -146,6 +146,11 @@ func (c *call) reports() error {
 	if err != nil {
 		return err
 	}
+	due, err := c.Staff.OpenReports(ctx, c.Actor)
+	if err != nil {
+		return err
+	}
+	reports = ahead(due, reports, func(r *telamon.ProblemReport) telamon.ReportID { return r.ID })
 	slices.SortStableFunc(reports, func(a, b telamon.ProblemReport) int { return urgency(&a) - urgency(&b) })
 	cases, err := c.Staff.Cases(ctx, c.Actor, store.Page{Limit: page.MaxRows})
 	if err != nil {
