@@ -42,7 +42,7 @@ func (a *App) wireCommerce() error {
 	}
 	a.Commerce = commerce.New(commerce.Config{
 		Store: a.Store, Directory: a.Directory, Clock: a.Clock, Log: a.Log, Terms: a.Config.Portal.Agreement, CreditLimits: limits,
-		Mailboxes: a.Config.Mail.Operators, PortalURL: portalURL, WakeJobs: func() { a.jobs.Wake() },
+		Mailboxes: a.Config.Mail.Operators, Platform: a.Config.Mail.Platform, PortalURL: portalURL, WakeJobs: func() { a.jobs.Wake() },
 		EnsureDVIdentity: func(ctx context.Context, account telamon.AccountID) error {
 			_, err := a.IAM.EnsureDVIdentity(ctx, System, account)
 			return err

@@ -35,6 +35,8 @@ type Config struct {
 	EnsureDVIdentity func(ctx context.Context, account telamon.AccountID) error
 	// Mailboxes are those of operators, who are told of quotes whose credit must be checked.
 	Mailboxes []string
+	// Platform is the name of the installation, for mails.
+	Platform string
 	// PortalURL is the portal's address, without a final slash; "" leaves links out of mails.
 	PortalURL string
 	// WakeJobs is called when there may be jobs to do; may be nil.
@@ -51,6 +53,7 @@ type Service struct {
 	limits    map[string]int64
 	ensureDV  func(context.Context, telamon.AccountID) error
 	mailboxes []string
+	platform  string
 	portalURL string
 	wake      func()
 }
@@ -59,7 +62,7 @@ type Service struct {
 func New(cfg Config) *Service {
 	s := &Service{
 		store: cfg.Store, directory: cfg.Directory, clock: cfg.Clock, log: cfg.Log, terms: cfg.Terms, limits: cfg.CreditLimits,
-		ensureDV: cfg.EnsureDVIdentity, mailboxes: cfg.Mailboxes, portalURL: cfg.PortalURL, wake: cfg.WakeJobs,
+		ensureDV: cfg.EnsureDVIdentity, mailboxes: cfg.Mailboxes, platform: cfg.Platform, portalURL: cfg.PortalURL, wake: cfg.WakeJobs,
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -36,29 +36,23 @@ func Templates() []string {
 	return []string{notify.TemplateQuoteSent, notify.TemplateQuoteAccepted, notify.TemplateQuoteResult, notify.TemplateQuotaUsed}
 }
 
-// quoteParams are the parameters of a mail about a quote.
-type quoteParams struct {
-	Quote telamon.QuoteID `json:"quote"`
-}
-
-// quotaParams are those of a mail about quota.
-type quotaParams struct {
-	Service string `json:"service"`
-	Percent int64  `json:"percent"`
-	Used    int64  `json:"used"`
-	Amount  int64  `json:"amount"`
+// mailParams are the parameters of a mail, about a quote or about quota.
+type mailParams struct {
+	Locale  string          `json:"locale,omitempty"` // of the reader
+	Quote   telamon.QuoteID `json:"quote,omitempty"`
+	Service string          `json:"service,omitempty"`
+	Percent int64           `json:"percent,omitempty"`
+	Used    int64           `json:"used,omitempty"`
+	Amount  int64           `json:"amount,omitempty"`
 }
 
 // mails returns the mails to the buyers of a quote's account that tell what it becomes.
 func (s *Service) mails(ctx context.Context, q *telamon.Quote, becomes telamon.QuoteState) (store.Extra, error) {
-	return s.mailsTo(ctx, q.Account, templateOf[becomes], quoteParams{q.ID})
+	return s.mailsTo(ctx, q.Account, templateOf[becomes], mailParams{Quote: q.ID})
 }
 
-func (s *Service) mailsTo(ctx context.Context, account telamon.AccountID, template string, params any) (extra store.Extra, err error) {
-	text, err := json.Marshal(params)
-	if err != nil {
-		return extra, fmt.Errorf("encode the mail %s: %w", template, err)
-	}
+// mailsTo returns the mails to the buyers of an account, each in the reader's language.
+func (s *Service) mailsTo(ctx context.Context, account telamon.AccountID, template string, params mailParams) (extra store.Extra, err error) {
 	page := store.Page{Limit: 1000}
 	for {
 		users, err := s.store.Users(ctx, account, page)
@@ -68,6 +62,11 @@ func (s *Service) mailsTo(ctx context.Context, account telamon.AccountID, templa
 		for _, u := range users {
 			buys := slices.ContainsFunc(u.Roles, func(role string) bool { return slices.Contains(buyers, role) })
 			if buys && u.Kind == telamon.StandardUser && u.Status(s.clock.Now()) == telamon.UserActive && len(extra.Mails) < maxRecipients {
+				params.Locale = u.Locale
+				text, err := json.Marshal(params)
+				if err != nil {
+					return extra, fmt.Errorf("encode the mail %s: %w", template, err)
+				}
 				extra.Mails = append(extra.Mails, store.Mail{Account: account, Recipient: u.Email, Template: template, Params: text})
 			}
 		}
@@ -80,7 +79,7 @@ func (s *Service) mailsTo(ctx context.Context, account telamon.AccountID, templa
 
 // operatorMails tell the operators of a quote whose credit they check.
 func (s *Service) operatorMails(q *telamon.Quote) (mails []store.Mail) {
-	text, err := json.Marshal(quoteParams{q.ID})
+	text, err := json.Marshal(mailParams{Quote: q.ID})
 	if err != nil {
 		return nil // an ID can be encoded
 	}
@@ -93,12 +92,12 @@ func (s *Service) operatorMails(q *telamon.Quote) (mails []store.Mail) {
 // RenderMail makes the message of a mail that this package wrote. It reports
 // notify.ErrMoot once a quote that can be accepted is none any more.
 func (s *Service) RenderMail(ctx context.Context, m *store.Mail) (notify.Message, error) {
-	if m.Template == notify.TemplateQuotaUsed {
-		return s.renderQuota(ctx, m)
-	}
-	var p quoteParams
+	var p mailParams
 	if err := json.Unmarshal(m.Params, &p); err != nil {
 		return notify.Message{}, fmt.Errorf("read the parameters of mail %s: %w", m.ID, err)
+	}
+	if m.Template == notify.TemplateQuotaUsed {
+		return s.renderQuota(ctx, m, p)
 	}
 	q, err := s.store.Quote(ctx, "", p.Quote)
 	if fault.Is(err, fault.NotFound) || err == nil && m.Template == notify.TemplateQuoteSent && q.State != telamon.QuoteSent {
@@ -112,10 +111,9 @@ func (s *Service) RenderMail(ctx context.Context, m *store.Mail) (notify.Message
 		return notify.Message{}, err
 	}
 	data := notify.QuoteMail{
-		Account: account.Name, Quote: q.ID.String(), Total: Price(q.Total(), q.Currency) + " " + q.Currency, Deadline: q.ValidUntil,
-		CreditCheck: s.checksCredit(&q), Cancelled: q.State == telamon.QuoteCancelled, Reason: q.EndedWhy,
+		Locale: p.Locale, Platform: s.platform, Account: account.Name, Quote: q.ID.String(), Total: Price(q.Total(), q.Currency) + " " + q.Currency, Deadline: q.ValidUntil,
+		CreditCheck: s.checksCredit(&q), Cancelled: q.State == telamon.QuoteCancelled, Reason: q.EndedWhy, At: m.CreatedAt,
 	}
-	data.At = m.CreatedAt
 	if q.Acceptance != nil {
 		data.Person, data.PO = q.Acceptance.Name, q.Acceptance.PO
 	}
@@ -124,39 +122,28 @@ func (s *Service) RenderMail(ctx context.Context, m *store.Mail) (notify.Message
 		if err != nil {
 			return notify.Message{}, err
 		}
-		data.Lines = append(data.Lines, lineText(&q, l, service.Name))
+		line := notify.QuoteLine{Service: service.Name, Amount: l.Amount, Months: l.Months}
+		if !l.Trial {
+			line.Price = Price(l.Price, q.Currency) + " " + q.Currency
+		}
+		data.Lines = append(data.Lines, line)
 	}
 	if s.portalURL != "" && m.Account != "" {
-		data.PortalURL = s.portalURL + QuotePath + q.ID.String()
+		data.Link = s.portalURL + QuotePath + q.ID.String()
 	}
-	return notify.Render(m.Template, data)
+	return notify.RenderQuote(m.Template, data)
 }
 
-// lineText writes a line of a quote in a line of text.
-func lineText(q *telamon.Quote, l telamon.QuoteLine, service string) string {
-	amount := "without quota"
-	if l.Amount > 0 {
-		amount = fmt.Sprintf("%d certificates", l.Amount)
-	}
-	price := Price(l.Price, q.Currency) + " " + q.Currency
-	if l.Trial {
-		price = "a trial"
-	}
-	return fmt.Sprintf("%s: %s for %d months, %s", service, amount, l.Months, price)
-}
-
-func (s *Service) renderQuota(ctx context.Context, m *store.Mail) (notify.Message, error) {
-	var p quotaParams
-	if err := json.Unmarshal(m.Params, &p); err != nil {
-		return notify.Message{}, fmt.Errorf("read the parameters of mail %s: %w", m.ID, err)
-	}
+func (s *Service) renderQuota(ctx context.Context, m *store.Mail, p mailParams) (notify.Message, error) {
 	account, err := s.store.Account(ctx, m.Account)
 	if err != nil {
 		return notify.Message{}, err
 	}
-	data := notify.QuotaMail{Account: account.Name, Service: p.Service, Percent: p.Percent, Used: p.Used, Amount: p.Amount, At: m.CreatedAt}
-	if s.portalURL != "" {
-		data.PortalURL = s.portalURL + ServicesPath
+	data := notify.QuotaMail{
+		Locale: p.Locale, Platform: s.platform, Account: account.Name, Service: p.Service, Percent: p.Percent, Used: p.Used, Amount: p.Amount, At: m.CreatedAt,
 	}
-	return notify.Render(m.Template, data)
+	if s.portalURL != "" {
+		data.Link = s.portalURL + ServicesPath
+	}
+	return notify.RenderQuota(data)
 }

@@ -197,7 +197,7 @@ func (s *Service) tell(ctx context.Context, p store.Pool) error {
 		if p.Told >= percent {
 			return nil
 		}
-		extra, err := s.mailsTo(ctx, p.Account, notify.TemplateQuotaUsed, quotaParams{Service: p.Service, Percent: percent, Used: p.Used, Amount: p.Amount})
+		extra, err := s.mailsTo(ctx, p.Account, notify.TemplateQuotaUsed, mailParams{Service: p.Service, Percent: percent, Used: p.Used, Amount: p.Amount})
 		if err != nil {
 			return err
 		}

@@ -2,10 +2,8 @@ package notify
 
 import (
 	"fmt"
-	htmltemplate "html/template"
 	"strconv"
 	"strings"
-	texttemplate "text/template"
 	"time"
 )
 
@@ -65,28 +63,12 @@ var expiringTexts = map[string]expiringText{
 	},
 }
 
-// expiringShown is such a mail as the layout shows it.
-type expiringShown struct {
-	Language, Subject, Lead, Rule, More, Button, Link, Footer string
-	Lines                                                     []string
-}
-
-var (
-	expiringPlain = texttemplate.Must(texttemplate.ParseFS(letterFiles, "letter/expiring.text.tmpl"))
-	expiringHTML  = htmltemplate.Must(htmltemplate.ParseFS(letterFiles, "letter/expiring.html.tmpl"))
-)
-
 // RenderExpiring writes the message of client certificates that expire soon, in the
 // reader's language. All texts are shown on one line and cannot make a link of their own.
 // It refuses a mail about none, and a link that is not an absolute http or https URL.
 func RenderExpiring(m ExpiringMail) (Message, error) {
 	if len(m.Certificates) == 0 {
 		return Message{}, fmt.Errorf("render the mail %s: it is about no certificate", TemplateClientCertsExpiring)
-	}
-	if m.Link != "" {
-		if err := checkLink(m.Link); err != nil {
-			return Message{}, fmt.Errorf("render the mail %s: %w", TemplateClientCertsExpiring, err)
-		}
 	}
 	language, _, _ := strings.Cut(m.Locale, "_")
 	words, ok := expiringTexts[language]
@@ -97,10 +79,9 @@ func RenderExpiring(m ExpiringMail) (Message, error) {
 	if n := len(m.Certificates) + m.More; n > 1 {
 		subject = words.many
 	}
-	shown := expiringShown{
+	shown := listShown{
 		Language: language, Link: m.Link, Button: words.button, Rule: words.rule, Lead: put(words.lead, "account", m.Account),
 		Subject: put(subject, "n", strconv.Itoa(len(m.Certificates)+m.More), "days", words.span(m.Certificates[0].Days), "platform", m.Platform),
-		Footer:  put(strings.ReplaceAll(letterFooters[language], "{{.Platform}}", "{platform}"), "platform", m.Platform),
 	}
 	for _, c := range m.Certificates {
 		shown.Lines = append(shown.Lines, words.write(c))
@@ -108,14 +89,7 @@ func RenderExpiring(m ExpiringMail) (Message, error) {
 	if m.More > 0 {
 		shown.More = put(words.more, "n", strconv.Itoa(m.More))
 	}
-	var plain, html strings.Builder
-	if err := expiringPlain.Execute(&plain, shown); err != nil {
-		return Message{}, fmt.Errorf("render the mail %s: %w", TemplateClientCertsExpiring, err)
-	}
-	if err := expiringHTML.Execute(&html, shown); err != nil {
-		return Message{}, fmt.Errorf("render the mail %s: %w", TemplateClientCertsExpiring, err)
-	}
-	return Message{Subject: shown.Subject, Text: plain.String(), HTML: html.String()}, nil
+	return shown.render(TemplateClientCertsExpiring, m.Platform)
 }
 
 // write writes the line of a certificate.

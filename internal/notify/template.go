@@ -30,13 +30,6 @@ const (
 	TemplateCaseOverdue          = "case_overdue"          // takes a [CaseMail]
 	TemplateReportFiled          = "report_filed"          // takes a [ReportMail]
 	TemplateReportOverdue        = "report_overdue"        // likewise
-
-	// These take a [QuoteMail].
-	TemplateQuoteSent     = "quote_sent"     // can be accepted
-	TemplateQuoteAccepted = "quote_accepted" // was accepted
-	TemplateQuoteResult   = "quote_result"   // passed its credit check, or was cancelled
-
-	TemplateQuotaUsed = "quota_used" // takes a [QuotaMail]
 )
 
 // Templates returns the names of all templates.
@@ -45,7 +38,6 @@ func Templates() []string {
 		TemplateClaimApproval, TemplateClaimTokenIssued, TemplateClaimTokenExpiring, TemplateClaimVerified, TemplateClaimFailing,
 		TemplateClaimExpiring, TemplateIssuerSwitch, TemplateIssuerUnsigned, TemplateCertificatesExpiring, TemplateCaseOverdue,
 		TemplateReportFiled, TemplateReportOverdue,
-		TemplateQuoteSent, TemplateQuoteAccepted, TemplateQuoteResult, TemplateQuotaUsed,
 	}
 }
 
@@ -127,34 +119,6 @@ type ReportMail struct {
 	PortalURL    string // always ""
 }
 
-// A QuoteMail is what mail says of a quote, to the people of its account or, of one whose
-// credit must be checked, to the operators.
-type QuoteMail struct {
-	Account     string
-	Quote       string // its ID
-	Total       string // with the currency
-	Lines       []string
-	Deadline    time.Time // until when it can be accepted
-	At          time.Time // when it was accepted, cleared or cancelled
-	Person      string    // who accepted it
-	PO          string    // the purchase order number, "" for none
-	CreditCheck bool      // of quote_accepted: it waits for an operator
-	Cancelled   bool      // of quote_result
-	Reason      string    // of a quote that was cancelled
-	PortalURL   string    // the quote's page: an absolute URL, or "" if there is none
-}
-
-// A QuotaMail tells the people of an account that a service's quota is nearly used.
-type QuotaMail struct {
-	Account   string
-	Service   string
-	Percent   int64 // 80, 95 or 100
-	Used      int64
-	Amount    int64
-	At        time.Time // when it was so
-	PortalURL string    // an absolute URL, or "" if there is none
-}
-
 //go:embed *.tmpl
 var templateFiles embed.FS
 
@@ -215,7 +179,7 @@ func Render(template string, data any) (Message, error) {
 		to, data = d.Address, d.tamed()
 	case ClaimMail:
 		if template == TemplateClaimApproval || template == TemplateCertificatesExpiring || template == TemplateCaseOverdue || isIssuers(template) ||
-			isReports(template) || isQuotes(template) || template == TemplateQuotaUsed {
+			isReports(template) {
 			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
 		}
 		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
@@ -230,23 +194,6 @@ func Render(template string, data any) (Message, error) {
 			return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
 		}
 		data = d.tamed()
-	case QuoteMail:
-		if !isQuotes(template) {
-			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
-		}
-		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
-			return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
-		}
-		data = d.tamed()
-	case QuotaMail:
-		if template != TemplateQuotaUsed {
-			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
-		}
-		if err := checkLink(d.PortalURL); d.PortalURL != "" && err != nil {
-			return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
-		}
-		d.Account, d.Service = tame(d.Account), tame(d.Service)
-		data = d
 	case CaseMail:
 		if template != TemplateCaseOverdue {
 			return Message{}, fmt.Errorf("render the mail %s: its data is another's", template)
@@ -284,10 +231,6 @@ func isReports(template string) bool {
 	return template == TemplateReportFiled || template == TemplateReportOverdue
 }
 
-func isQuotes(template string) bool {
-	return template == TemplateQuoteSent || template == TemplateQuoteAccepted || template == TemplateQuoteResult
-}
-
 func (t mailTemplate) render(data any) (Message, error) {
 	var subject, text, html strings.Builder
 	if err := t.text.ExecuteTemplate(&subject, "subject", data); err != nil {
@@ -318,17 +261,6 @@ func (d CertificatesMail) tamed() CertificatesMail {
 	d.Account, d.Certificates = tame(d.Account), slices.Clone(d.Certificates)
 	for i := range d.Certificates {
 		d.Certificates[i].Name = tame(d.Certificates[i].Name)
-	}
-	return d
-}
-
-func (d QuoteMail) tamed() QuoteMail {
-	for _, field := range []*string{&d.Account, &d.Quote, &d.Total, &d.Person, &d.PO, &d.Reason} {
-		*field = tame(*field)
-	}
-	d.Lines = slices.Clone(d.Lines)
-	for i := range d.Lines {
-		d.Lines[i] = tame(d.Lines[i])
 	}
 	return d
 }

@@ -39,13 +39,6 @@ func mails(text string) map[string]any {
 	for _, name := range []string{TemplateReportFiled, TemplateReportOverdue} {
 		data[name] = ReportMail{Report: text, Category: text, Reporter: text, ReceivedAt: deadline, AnswerBy: deadline, Certificates: 2}
 	}
-	for _, name := range []string{TemplateQuoteSent, TemplateQuoteAccepted, TemplateQuoteResult} {
-		data[name] = QuoteMail{
-			Account: text, Quote: text, Total: text, Lines: []string{text, text}, Deadline: deadline, At: deadline, Person: text, PO: text, Reason: text,
-			Cancelled: true, CreditCheck: true, PortalURL: portal,
-		}
-	}
-	data[TemplateQuotaUsed] = QuotaMail{Account: text, Service: text, Percent: 95, Used: 95, Amount: 100, At: deadline, PortalURL: portal}
 	data[TemplateClaimApproval] = ApprovalMail{
 		Account: text, Domain: text, Address: "admin@example.test", Link: link, Expires: deadline, Platform: text,
 	}
