@@ -100,7 +100,6 @@ type editor struct {
 	json, request, data        ui.Field
 	problems                   []fault.Field // of the policy
 	tried                      templ.Component
-	both                       string // that form and JSON were both changed
 }
 
 // A member is the rule of one member of the subject.
