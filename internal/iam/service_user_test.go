@@ -119,7 +119,7 @@ func TestFreshForMachines(t *testing.T) {
 	fresh := stale
 	fresh.SecondFactorAt = w.clock.Now()
 	roles := []string{authz.RoleManageCredentials}
-	for i, what := range []func(telamon.Actor) error{
+	for _, what := range []func(telamon.Actor) error{
 		func(by telamon.Actor) error {
 			n := newServiceUser(w.account, "another")
 			n.Roles = roles
@@ -133,9 +133,7 @@ func TestFreshForMachines(t *testing.T) {
 		},
 		func(by telamon.Actor) error { return errorOf(w.CertTerm(ctx, by, machine.User)) },
 	} {
-		if f := fault.From(what(stale)); f.Code != "second_factor_stale" {
-			t.Errorf("act %d of somebody whose second factor is not fresh: %v", i, f)
-		}
+		mustBe(t, what(stale), fault.Denied, "second_factor_stale")
 		must(t, what(fresh))
 	}
 	must(t, errorOf3(w.CreateServiceUser(ctx, stale, newServiceUser(w.account, "a signer"))))
