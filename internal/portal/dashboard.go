@@ -98,7 +98,12 @@ func (c *call) dashboard() error {
 	if err != nil {
 		return err
 	}
-	return c.Show(http.StatusOK, c.Say("dashboard.title"), dashboardPage(c.steps(s), c.attention(s)))
+	u, err := c.usage()
+	if err != nil {
+		return err
+	}
+	return c.Show(http.StatusOK, c.Say("dashboard.title"),
+		dashboardPage(c.steps(s), c.attention(s)), usageSection(u.any(), c.charts(u.trends), c.quotaTable(u.products)))
 }
 
 // steps are the way to the first certificate.

@@ -97,6 +97,8 @@ type face struct {
 	iam    *iam.IAM
 	ra     *ra.RA
 
+	commerce *commerce.Service
+
 	areas []area
 }
 
@@ -107,7 +109,7 @@ type area interface{ Routes(page.Router) }
 func newFace(cfg Config) *face {
 	shell := page.New(page.Config{Clock: cfg.Clock, Log: cfg.Log, Platform: cfg.Platform, SignIn: cfg.SignIn})
 	f := &face{
-		shell: shell, approvals: cfg.Approvals, addresses: cfg.Addresses, signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA,
+		shell: shell, approvals: cfg.Approvals, addresses: cfg.Addresses, signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA, commerce: cfg.Commerce,
 		areas: []area{
 			holdings.New(shell, cfg.IAM, cfg.Commerce),
 			operator.New(shell, cfg.IAM, cfg.Commerce),
@@ -153,6 +155,7 @@ func (f *face) pageRoutes(mux page.Router) {
 	f.factorRoutes(mux)
 	f.welcomeRoutes(mux)
 	f.settingsRoutes(mux)
+	f.reportRoutes(mux)
 	for _, a := range f.areas {
 		a.Routes(mux)
 	}

@@ -23,7 +23,7 @@ var navigation = [][]entry{
 		{"nav.credentials", CredentialsPath, authz.CredentialRead}, {"nav.mtls", MTLSPath, authz.ClientCertificateRead},
 		{"nav.clients", ClientCertificatesPath, ""}, {"nav.service_users", ServiceUsersPath, authz.UserRead},
 	},
-	{{"nav.domains", DomainsPath, authz.ClaimRead}, {"nav.certificates", CertificatesPath, authz.CertificateRead}},
+	{{"nav.domains", DomainsPath, authz.ClaimRead}, {"nav.certificates", CertificatesPath, authz.CertificateRead}, {"nav.reports", ReportsPath, authz.StatisticsRead}},
 	{{"nav.members", MembersPath, authz.UserRead}, {"nav.audit", AuditPath, authz.AuditRead}, {"nav.mail", MailPath, authz.MailRead}, {"nav.settings", SettingsPath, ""}},
 }
 

@@ -40,13 +40,19 @@ var (
 	Keys = newAsset("make-key", "js", "text/javascript; charset=utf-8", assetFile("make-key.js"))
 	PKI  = newAsset("pkijs", "js", "text/javascript; charset=utf-8", assetFile("pkijs.min.js"))
 
+	// ChartScript draws charts by Plot, uPlot 1.6.32, which has a style of its own. Pages
+	// without a chart load none of them.
+	ChartScript = newAsset("draw-chart", "js", "text/javascript; charset=utf-8", assetFile("draw-chart.js"))
+	Plot        = newAsset("uplot", "js", "text/javascript; charset=utf-8", assetFile("uplot.min.js"))
+	PlotStyle   = newAsset("uplot", "css", "text/css; charset=utf-8", assetFile("uplot.min.css"))
+
 	// Assets are all of them.
-	Assets = []*Asset{Stylesheet, Icon, Script, HTMX, Keys, PKI}
+	Assets = []*Asset{Stylesheet, Icon, Script, HTMX, Keys, PKI, ChartScript, Plot, PlotStyle}
 )
 
-// stylesheet returns the layers in the order of their files' names.
+// stylesheet returns the layers, whose files are numbered, in their order.
 func stylesheet() []byte {
-	names, err := fs.Glob(assetFiles, "assets/*.css")
+	names, err := fs.Glob(assetFiles, "assets/[0-9]-*.css")
 	if err != nil {
 		panic(err) // the pattern is a constant
 	}
