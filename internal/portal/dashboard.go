@@ -2,6 +2,7 @@ package portal
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/authz"
+	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/access"
@@ -102,8 +104,12 @@ func (c *call) dashboard() error {
 	if err != nil {
 		return err
 	}
+	waits, err := c.waits(s, u.products)
+	if err != nil {
+		return err
+	}
 	return c.Show(http.StatusOK, c.Say("dashboard.title"),
-		dashboardPage(c.steps(s), c.attention(s)), usageSection(u.any(), c.charts(u.trends), c.quotaTable(u.products)))
+		dashboardPage(c.steps(s), append(waits, c.attention(s)...)), usageSection(u.any(), c.charts(u.trends), c.quotaTable(u.products)))
 }
 
 // steps are the way to the first certificate.
@@ -127,22 +133,23 @@ func (c *call) steps(s *standing) []ui.Step {
 	}
 	credentials := len(slices.DeleteFunc(slices.Clone(s.credentials), func(k telamon.Credential) bool { return k.State != telamon.Active }))
 	certs := len(slices.DeleteFunc(slices.Clone(s.certs), func(k telamon.ClientCert) bool { return k.State != telamon.Active }))
+	holds := blockedUnless(len(services) > 0 && len(identities) > 0, c.Say("dashboard.credential.blocked"))
 	steps := []ui.Step{
 		c.step("dashboard.service", len(services), strings.Join(services, ", "), c.Say("dashboard.service.blocked"), c.ActIf(authz.SubscriptionRead, "nav.services", page.ServicesPath)),
 		c.step("dashboard.identity", len(identities), strings.Join(identities, ", "), c.identityWaits(len(services), waiting), c.ActIf(authz.IdentityRead, "nav.identities", page.IdentitiesPath)),
-		c.step("dashboard.credential", credentials, "", blockedUnless(len(services) > 0 && len(identities) > 0, c.Say("dashboard.credential.blocked")),
+		c.step("dashboard.credential", credentials, "", holds,
 			c.ActIf(authz.CredentialCreate, "dashboard.credential.act", page.CredentialNewPath)),
 		c.step("dashboard.mtls", certs, "", blockedUnless(credentials > 0, c.Say("dashboard.mtls.blocked")),
 			c.ActIf(authz.ClientCertificateIssue, "dashboard.mtls.act", page.MTLSNewPath)),
 	}
 	if demands || len(services) == 0 {
-		steps = append(steps, c.step("dashboard.domain", int(s.domains), "", blockedUnless(credentials > 0, c.Say("dashboard.domain.blocked")), nil))
+		steps = append(steps, c.step("dashboard.domain", int(s.domains), "", holds, c.ActIf(authz.ClaimSubmit, "domains.new", page.DomainNewPath)))
 	}
-	blocked := blockedUnless(credentials > 0, c.Say("dashboard.certificate.blocked"))
+	blocked := holds
 	if blocked == "" {
 		blocked = blockedUnless(!demands || s.domains > 0, c.Say("dashboard.certificate.needs_domain"))
 	}
-	return append(steps, c.step("dashboard.certificate", int(s.issued), "", blocked, nil))
+	return append(steps, c.step("dashboard.certificate", int(s.issued), "", blocked, c.ActIf(authz.CertificateIssue, "reports.empty.act", page.CertificateNewPath)))
 }
 
 // step is one step, which is done if there are any.
@@ -174,7 +181,46 @@ func blockedUnless(ok bool, reason string) string {
 // An attention is one thing that needs somebody soon.
 type attention struct {
 	link ui.Link
-	at   time.Time
+	at   time.Time // when something ends; zero: now
+}
+
+// domainWaits are the states of domains that wait for somebody.
+var domainWaits = map[store.ClaimState]string{
+	store.ClaimStateExpired: "dashboard.wait.domains_expired", store.ClaimStateExpiring: "dashboard.wait.domains_expiring",
+}
+
+// waits lists what waits for somebody: quotes, identities, domains, certificates and quotas,
+// each kind with how many there are.
+func (c *call) waits(s *standing, products []commerce.Product) (list []attention, err error) {
+	add := func(key string, n int, path string, pairs ...string) {
+		if n > 0 {
+			list = append(list, attention{link: ui.Link{Text: c.Many(key, n, pairs...), URL: path}})
+		}
+	}
+	quotes, err := c.commerce.Quotes(c.Context(), c.Actor, store.QuoteFilter{Account: c.Account(), Limit: page.PerPage})
+	if err != nil && !fault.Is(err, fault.Denied) {
+		return nil, err
+	}
+	quotes = slices.DeleteFunc(quotes, func(q telamon.Quote) bool { return q.State != telamon.QuoteSent })
+	add("dashboard.wait.quotes", len(quotes), page.QuotesPath)
+	for _, i := range s.identities {
+		if i.State == telamon.IdentityRejected {
+			add("dashboard.wait.rejected", 1, page.IdentitiesPath+"/"+i.ID.String(), "name", i.Name)
+		}
+	}
+	for _, state := range slices.Sorted(maps.Keys(domainWaits)) {
+		_, n, err := c.ra.AccountClaims(c.Context(), c.Actor, c.Account(), "", store.AccountClaimQuery{State: state, Limit: 1})
+		if err != nil && !fault.Is(err, fault.Denied) {
+			return nil, err
+		}
+		add(domainWaits[state], int(n), page.DomainsPath+"?state="+string(state))
+	}
+	for i := range products {
+		if p := &products[i]; !p.Service.Unlimited && p.Granted > 0 && p.PercentUsed() >= commerce.Thresholds[len(commerce.Thresholds)-1] {
+			add("dashboard.wait.quota", int(p.PercentUsed()), page.ServicesPath, "name", p.Service.Name)
+		}
+	}
+	return list, nil
 }
 
 // attention lists what ends soon.

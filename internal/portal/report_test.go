@@ -60,6 +60,8 @@ func TestReports(t *testing.T) {
 	if lines := strings.Split(strings.TrimSpace(expiring.body), "\n"); len(lines) != 13 || !strings.HasPrefix(lines[1], "2026-11-23,") {
 		t.Errorf("the file of what expires is\n%s", expiring.body)
 	}
+	w.offer(t, account, "Business TLS", false)
+	mustSay(t, w.member(t, account, "finance@northwind.example", "finance").get(t, "/").body, `<a href="/quotes">1 quote waits for your answer</a>`)
 	stranger := w.admin(t, "eve@globex.example", "Globex")
 	if a := stranger.get(t, "/reports/issued.csv"); a.status != http.StatusOK || strings.Contains(a.body, ",3") {
 		t.Errorf("another account gets %d\n%s", a.status, a.body)
