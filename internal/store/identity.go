@@ -138,6 +138,7 @@ type IdentityMove struct {
 	From, To  telamon.IdentityState
 	Action    string    // of the audit event, such as "identity.activate"
 	Reason    string    // for the audit event; "" if there is none to tell
+	Untold    bool      // the reason is the CA's own: the account's event is without it
 	ExpiresAt time.Time // of the identity from now on; zero: never
 	// ToldDays is the step of its reminders that the end of an identity which becomes active
 	// is beyond already; 0: none.
@@ -181,7 +182,7 @@ func (t *txn) moveIdentity(ctx context.Context, actor telamon.Actor, i *telamon.
 		return err
 	}
 	after := map[string]any{"state": m.To}
-	if m.Reason != "" {
+	if m.Reason != "" && !m.Untold {
 		after["reason"] = m.Reason
 	}
 	if !m.ExpiresAt.IsZero() {

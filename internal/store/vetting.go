@@ -211,7 +211,9 @@ type VettingDecision struct {
 	Move   IdentityMove // read if the identity moves with it, or gets a new end
 }
 
-// DecideVetting takes a step of a case, with the identity, the audit event and the mails.
+// DecideVetting takes a step of a case, with the identity, the audit events and the mails.
+// The account's event has no reason unless it is a rejection: why is in an event of the CA's
+// own.
 // The end of an identity that is vetted again while it is active is moved. may is asked, in
 // the transaction, about the case and its checks; what it returns ends the change. It must
 // not use the store.
@@ -233,6 +235,10 @@ func (db *DB) DecideVetting(ctx context.Context, actor telamon.Actor, d VettingD
 		if err != nil {
 			return err
 		}
+		if err := t.auditCase(ctx, actor, &c, "vetting.decide", map[string]any{"to": d.To, "reason": d.Reason}); err != nil {
+			return err
+		}
+		d.Move.Untold = d.To != telamon.VettingRejected // which the account is told of
 		if c.Again {
 			return t.decideAgain(ctx, actor, d, &c, &identity)
 		}
@@ -271,7 +277,7 @@ func (t *txn) decideAgain(ctx context.Context, actor telamon.Actor, d VettingDec
 		return t.followIdentity(ctx, actor, i, m)
 	}
 	after := map[string]any{"case": c.Reference(), "again": true}
-	if d.Reason != "" {
+	if d.Reason != "" && !d.Move.Untold {
 		after["reason"] = d.Reason
 	}
 	return t.audit(ctx, telamon.Event{

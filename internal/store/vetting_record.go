@@ -157,10 +157,12 @@ func (t *txn) lockOpenCase(ctx context.Context, id telamon.VettingCaseID) (telam
 	return c, checks, err
 }
 
+// auditCase writes an event of the CA's own work on a case, which is not for the readers of
+// the account's log: sources, evidence and reasons.
 func (t *txn) auditCase(ctx context.Context, actor telamon.Actor, c *telamon.VettingCase, action string, after map[string]any) error {
-	after["case"] = c.Reference()
+	after["case"], after["account"] = c.Reference(), c.Account
 	return t.audit(ctx, telamon.Event{
-		Actor: actor, Account: c.Account, Action: action, Object: c.Identity.String(), Result: "ok", After: after,
+		Actor: actor, Action: action, Object: c.Identity.String(), Result: "ok", After: after,
 	})
 }
 

@@ -97,6 +97,11 @@ func TestVetting(t *testing.T) {
 				t.Errorf("the audit log has no %s", action)
 			}
 		}
+		for _, e := range got(w.db.AuditEvents(ctx, store.AuditFilter{Account: w.account}))(t).Events { // sources and reasons are the CA's own
+			if strings.HasPrefix(e.Action, "vetting.") || strings.Contains(string(e.After), "reason") {
+				t.Errorf("the account reads %s %s", e.Action, e.After)
+			}
+		}
 	})
 }
 
