@@ -90,7 +90,7 @@ var (
 
 // crawl follows links from the dashboard and returns the first page of each route. Files
 // are no pages.
-func (g *guest) crawl(b *testing.B) map[string]string {
+func (g *guest) crawl(b testing.TB) map[string]string {
 	b.Helper()
 	pages, open := map[string]string{}, []string{"/", "/operator/accounts"} // where people begin, and where staff do
 	for len(open) > 0 && len(pages) < 300 {

@@ -42,6 +42,15 @@ func downloaded(t *testing.T, path string) []byte {
 	}
 }
 
+// moveTo goes on in a browser.
+func (g *guest) moveTo(t *testing.T, v *browse.Visit) {
+	t.Helper()
+	for _, k := range g.http.Jar.Cookies(got(url.Parse(v.URL))(t)) {
+		_, err := chromedp.Call(v.Ctx, network.SetCookie, network.SetCookieParams{Name: k.Name, Value: k.Value, URL: v.URL, Path: "/", Secure: new(true), HTTPOnly: new(true)})
+		must(t, err)
+	}
+}
+
 // lookAtDomains looks at the pages of domains: empty, asked for, and after a check that
 // found nothing and a new code.
 func lookAtDomains(t *testing.T, w *town, g *guest, v *browse.Visit) {
@@ -74,10 +83,7 @@ func TestKeyInBrowser(t *testing.T) {
 	w.equip(t, account)
 	credential, _ := g.made(t, account, "metering_prod")
 	v := browse.NewVisit(t, w.url)
-	for _, k := range g.http.Jar.Cookies(got(url.Parse(w.url))(t)) {
-		_, err := chromedp.Call(v.Ctx, network.SetCookie, network.SetCookieParams{Name: k.Name, Value: k.Value, URL: w.url, Path: "/", Secure: new(true), HTTPOnly: new(true)})
-		must(t, err)
-	}
+	g.moveTo(t, v)
 	dir := t.TempDir()
 	must(t, browse.Command(v.Browser, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{
 		Behavior: cdpbrowser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir,

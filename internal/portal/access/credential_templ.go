@@ -152,7 +152,7 @@ func relinkPage(h ui.Head, confirmation ui.Confirmation, identity ui.Field) temp
 func certRows(certs []telamon.ClientCert) []ui.Row {
 	var rows []ui.Row
 	for _, k := range certs {
-		rows = append(rows, ui.Row{URL: page.MTLSPath + "/" + k.ID.String(), Cells: page.Cells(ui.Words(k.Serial.String()), ui.Day(k.CreatedAt), ui.Day(k.NotAfter))})
+		rows = append(rows, ui.Row{URL: page.MTLSPath + "/" + k.ID.String(), Cells: page.Cells(page.Serial(k.Serial), ui.Day(k.CreatedAt), ui.Day(k.NotAfter))})
 	}
 	return rows
 }

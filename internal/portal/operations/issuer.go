@@ -186,7 +186,7 @@ func (c *call) issuer() error {
 	x := i.Certificate
 	facts := []ui.Fact{
 		c.fact("subject", ui.Words(x.Subject.String())), c.fact("role", ui.Words(c.Say("operator.issuer.role."+string(i.Role)))), c.fact("series", words(series)),
-		c.fact("key", ui.Words(page.KeyWords(x))), c.fact("serial", ui.Identifier(x.SerialNumber.Text(16))), c.fact("starts", ui.Moment(i.ActivateAt)),
+		c.fact("key", ui.Words(page.KeyWords(x))), c.fact("serial", ui.Identifier(x.SerialNumber.Text(16))), c.fact("activates", ui.Moment(i.ActivateAt)),
 		c.fact("retires", ui.Moment(i.RetireAt)), c.fact("signs_until", ui.Moment(i.SignUntil)), c.fact("not_before", ui.Moment(x.NotBefore)), c.fact("ends", ui.Moment(x.NotAfter)),
 		c.fact("shards", ui.Words(strconv.Itoa(i.CRLShards))),
 	}

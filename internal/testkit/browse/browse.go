@@ -284,7 +284,7 @@ func (v *Visit) Open(t *testing.T, path string) {
 func (v *Visit) At(t *testing.T, path, name string) {
 	t.Helper()
 	v.Arrive(t, path)
-	v.Do(t, chromedp.Evaluate[chromedp.Void](v.axe+"\n;undefined"))
+	v.LoadAxe(t)
 	pictures := os.Getenv("TELAMON_TEST_SCREENSHOTS") != ""
 	for _, width := range []int64{360, 768, 1280} {
 		for _, scheme := range []string{"dark", "light"} {
@@ -304,6 +304,12 @@ func (v *Visit) At(t *testing.T, path, name string) {
 		}
 	}
 	v.Quiet(t)
+}
+
+// LoadAxe puts axe into the page.
+func (v *Visit) LoadAxe(t *testing.T) {
+	t.Helper()
+	v.Do(t, chromedp.Evaluate[chromedp.Void](v.axe+"\n;undefined"))
 }
 
 // Arrive waits until the page of a path is loaded.
