@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/telamon-ca/telamon/internal/api/atlas"
-	"github.com/telamon-ca/telamon/internal/portal/operations"
+	"github.com/telamon-ca/telamon/internal/portal/operator"
 	"github.com/telamon-ca/telamon/internal/staff"
 	"github.com/telamon-ca/telamon/internal/web"
 )
@@ -151,9 +151,9 @@ const (
 )
 
 // operatorPages is what the portal's pages of those who operate the CA are made of.
-func (s *Server) operatorPages() operations.Config {
+func (s *Server) operatorPages() operator.Config {
 	a := s.app
-	return operations.Config{
+	return operator.Config{
 		Staff: a.Staff, Life: a.Life, CRLs: a.Publisher, Acts: s.admin, Verifier: a.verifier, Ready: a.ready,
 		ParseRequest: atlas.ParseRequest, Answer: atlas.Answer, Reporters: web.NewLimiter(a.Clock, reportRate, reportBurst),
 	}

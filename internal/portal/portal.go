@@ -28,12 +28,12 @@ import (
 	"github.com/telamon-ca/telamon/internal/commerce"
 	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/portal/access"
+	"github.com/telamon-ca/telamon/internal/portal/accounts"
 	"github.com/telamon-ca/telamon/internal/portal/certs"
 	"github.com/telamon-ca/telamon/internal/portal/clients"
 	"github.com/telamon-ca/telamon/internal/portal/domains"
 	"github.com/telamon-ca/telamon/internal/portal/holdings"
 	"github.com/telamon-ca/telamon/internal/portal/members"
-	"github.com/telamon-ca/telamon/internal/portal/operations"
 	"github.com/telamon-ca/telamon/internal/portal/operator"
 	"github.com/telamon-ca/telamon/internal/portal/page"
 	"github.com/telamon-ca/telamon/internal/portal/ui"
@@ -78,7 +78,7 @@ type Config struct {
 	DigiCertONE clients.API
 	// Operator is what the pages of those who operate the CA are made of; without its Staff
 	// there are none.
-	Operator operations.Config
+	Operator operator.Config
 	// Addresses bounds how often one address may open or use links. Nil sets no bound.
 	Addresses *web.Limiter
 }
@@ -112,7 +112,7 @@ func newFace(cfg Config) *face {
 		shell: shell, approvals: cfg.Approvals, addresses: cfg.Addresses, signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA, commerce: cfg.Commerce,
 		areas: []area{
 			holdings.New(shell, cfg.IAM, cfg.Commerce),
-			operator.New(shell, cfg.IAM, cfg.Commerce),
+			accounts.New(shell, cfg.IAM, cfg.Commerce),
 			access.New(shell, cfg.IAM, cfg.AtlasURL),
 			vettingpages.New(shell, cfg.Vetting, cfg.IAM),
 			members.New(shell, cfg.SignIn, cfg.IAM, cfg.RenderMail),
@@ -123,7 +123,7 @@ func newFace(cfg Config) *face {
 	}
 	if cfg.Operator.Staff != nil {
 		cfg.Operator.IAM, cfg.Operator.RA = cfg.IAM, cfg.RA
-		f.areas = append(f.areas, operations.New(shell, cfg.Operator))
+		f.areas = append(f.areas, operator.New(shell, cfg.Operator))
 	}
 	return f
 }

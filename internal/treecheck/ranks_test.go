@@ -92,16 +92,16 @@ var ranks = map[string]int{
 	"internal/status":          6,
 
 	// The portal: pages by area, and all of them.
-	"internal/portal/access":     7,
-	"internal/portal/certs":      7,
-	"internal/portal/clients":    7,
-	"internal/portal/domains":    7,
-	"internal/portal/holdings":   7,
-	"internal/portal/members":    7,
-	"internal/portal/operations": 7,
-	"internal/portal/operator":   7,
-	"internal/portal/vetting":    7,
-	"internal/portal":            8,
+	"internal/portal/access":   7,
+	"internal/portal/certs":    7,
+	"internal/portal/clients":  7,
+	"internal/portal/domains":  7,
+	"internal/portal/holdings": 7,
+	"internal/portal/members":  7,
+	"internal/portal/operator": 7,
+	"internal/portal/accounts": 7,
+	"internal/portal/vetting":  7,
+	"internal/portal":          8,
 
 	// The program.
 	"internal/app":        9,
@@ -136,7 +136,7 @@ var reserved = []struct {
 		[]string{"net/http"},
 		[]string{
 			"internal/web", "internal/api/atlas", "internal/api/digicertone", "internal/api/admin", "internal/status", "internal/portal", "internal/portal/page", "internal/portal/access", "internal/portal/certs",
-			"internal/portal/clients", "internal/portal/domains", "internal/portal/holdings", "internal/portal/members", "internal/portal/operations", "internal/portal/operator", "internal/portal/vetting",
+			"internal/portal/clients", "internal/portal/domains", "internal/portal/holdings", "internal/portal/members", "internal/portal/operator", "internal/portal/accounts", "internal/portal/vetting",
 			"internal/ct", "internal/dcv", "internal/openid", "internal/perspective", "internal/notify", "internal/witness", "internal/doctor", "internal/bench", "internal/publish", "internal/world", "internal/app", "internal/playground",
 			"cmd/telamon",
 		},

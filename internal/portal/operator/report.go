@@ -1,4 +1,4 @@
-package operations
+package operator
 
 import (
 	"net/http"
