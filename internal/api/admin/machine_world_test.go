@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
@@ -194,14 +193,4 @@ func (w *world) staff() telamon.AccountID {
 func (w *world) account(name string) telamon.AccountID {
 	w.t.Helper()
 	return do[admin.Account](w, post, "/accounts", admin.NewAccount{Name: name}).ID
-}
-
-// until waits for something that must come.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited for %s", what)
-		}
-	}
 }
