@@ -307,7 +307,7 @@ func (w *world) useClientCertificate(t *testing.T, v *browse.Visit) {
 	}
 	v.Press(t, "[data-stored]") // the page asks before it is left without
 	v.Press(t, "form[data-stored-form] button")
-	v.Arrive(t, "/client-certificates/")
+	v.Do(t, chromedp.WaitNotPresent(chromedp.CSS("[data-guard]")))
 	file := writeFile(t, filepath.Join(t.TempDir(), "laptop.p12"), string(packed))
 	one, err := url.Parse(w.Description.DigiCertONE.ClientAuthURL)
 	if err != nil {
