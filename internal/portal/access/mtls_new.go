@@ -274,11 +274,11 @@ func (c *call) inspectCSR() error {
 	}
 	csr, err := tbs.ParseCSR(c.R.PostFormValue("csr"))
 	if err != nil {
-		return c.Render(http.StatusOK, inspection(c.csrProblem(iam.CSRFault(err)), nil))
+		return c.Render(http.StatusOK, page.Inspection(c.csrProblem(iam.CSRFault(err)), nil))
 	}
 	facts := []ui.Fact{{Key: c.Say("mtls.inspect.key"), Value: ui.Words(page.KeyOf(csr.PublicKey))}}
 	if subject := csr.Request.Subject.String(); subject != "" {
 		facts = append(facts, ui.Fact{Key: c.Say("mtls.inspect.subject"), Value: ui.Words(subject)})
 	}
-	return c.Render(http.StatusOK, inspection("", facts))
+	return c.Render(http.StatusOK, page.Inspection("", facts))
 }

@@ -159,13 +159,13 @@ func (c *call) inspect() error {
 	}
 	csr, err := tbs.ParseCSR(c.R.PostFormValue("csr"))
 	if err != nil {
-		return c.Render(http.StatusOK, inspection(c.csrProblem(err), nil))
+		return c.Render(http.StatusOK, page.Inspection(c.csrProblem(err), nil))
 	}
 	facts := []ui.Fact{{Key: c.Say("mtls.inspect.key"), Value: ui.Words(page.KeyOf(csr.PublicKey))}}
 	if cn, all := namesOf(csr); cn != "" || len(all) > 0 {
 		facts = append(facts, ui.Fact{Key: c.Say("certificates.names"), Value: nameList(all)})
 	}
-	return c.Render(http.StatusOK, inspection("", facts))
+	return c.Render(http.StatusOK, page.Inspection("", facts))
 }
 
 // namesOf returns the common name of a CSR, and its alternative names, which are the

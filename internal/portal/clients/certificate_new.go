@@ -341,9 +341,9 @@ func (c *call) inspectCSR() error {
 		default:
 			return err
 		}
-		return c.Render(http.StatusOK, inspection(problem, nil))
+		return c.Render(http.StatusOK, page.Inspection(problem, nil))
 	}
-	return c.Render(http.StatusOK, inspection("", []ui.Fact{
+	return c.Render(http.StatusOK, page.Inspection("", []ui.Fact{
 		{Key: c.Say("mtls.inspect.key"), Value: ui.Words(page.KeyOf(key))}, {Key: c.Say("clients.common_name"), Value: ui.Words(name)},
 	}))
 }
