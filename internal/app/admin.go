@@ -33,6 +33,7 @@ func (s *Server) adminFaces(instrument web.Instrument) []*web.Face {
 	machines := s.admin.Machines(admin.MachineFace{
 		Addresses:   web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
 		Credentials: web.NewLimiter(a.Clock, limits.CredentialRate, limits.CredentialBurst),
+		Accounts:    s.accounts,
 	})
 	return []*web.Face{{
 		Name: "machines", Hosts: a.Config.Names.Admin, Handler: instrument.Wrap(machines), Certificate: s.certificate.get,

@@ -415,12 +415,28 @@ type LimitsConfig struct {
 	// average; CredentialBurst how many at once.
 	CredentialRate  float64 `yaml:"credential_rate"`
 	CredentialBurst int     `yaml:"credential_burst"`
+	// AccountRate and AccountBurst are the same for all that one account has, over every
+	// API together: its credentials, API tokens and client certificates. Refused requests
+	// do not count.
+	AccountRate  float64 `yaml:"account_rate"`
+	AccountBurst int     `yaml:"account_burst"`
+	// FormRate and FormBurst are the same for the forms that the people of one account
+	// send in the portal. They are apart, so that who sees to it that a machine calls
+	// less is not refused for its calls.
+	FormRate  float64 `yaml:"form_rate"`
+	FormBurst int     `yaml:"form_burst"`
 	// AddressRate and AddressBurst are the same for logins and refused tokens of
 	// one address, and for links of mails that it opens; an IPv6 client has a /64 of them.
 	AddressRate  float64 `yaml:"address_rate"`
 	AddressBurst int     `yaml:"address_burst"`
 	// RequestTimeout is how long a request may take in all.
 	RequestTimeout time.Duration `yaml:"request_timeout"`
+}
+
+// positive reports whether every rate and burst is, which NaN is not.
+func (c *LimitsConfig) positive() bool {
+	return min(c.CredentialRate, c.AccountRate, c.FormRate, c.AddressRate) > 0 &&
+		min(c.CredentialBurst, c.AccountBurst, c.FormBurst, c.AddressBurst) > 0
 }
 
 // AuditConfig says where the signed checkpoints of the audit log go each minute. Keep
@@ -534,7 +550,7 @@ func DefaultConfig() Config {
 		CT:   CTConfig{SCTs: 2, Timeout: 10 * time.Second},
 		Mail: MailConfig{STARTTLS: notify.STARTTLSRequired, Platform: "Telamon"},
 		Limits: LimitsConfig{
-			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AddressRate: 100, AddressBurst: 500,
+			Connections: 10000, BodyBytes: 1 << 20, CredentialRate: 5000, CredentialBurst: 10000, AccountRate: 20000, AccountBurst: 40000, FormRate: 20, FormBurst: 400, AddressRate: 100, AddressBurst: 500,
 			RequestTimeout: 30 * time.Second,
 		},
 		OCSP: OCSPConfig{
@@ -667,7 +683,7 @@ func (c *Config) Check() error {
 	if c.Limits.BodyBytes < 64<<10 {
 		problem("limits.body_bytes", "must be at least 65536")
 	}
-	if !(c.Limits.CredentialRate > 0 && c.Limits.AddressRate > 0) || c.Limits.CredentialBurst < 1 || c.Limits.AddressBurst < 1 {
+	if !c.Limits.positive() {
 		problem("limits", "rates and bursts must be positive")
 	}
 	if c.Limits.RequestTimeout <= 0 || c.DrainTimeout <= 0 {

@@ -111,6 +111,10 @@ limits:
   body_bytes: 65536
   credential_rate: 1.5
   credential_burst: 2
+  account_rate: 3.5
+  account_burst: 4
+  form_rate: 4.5
+  form_burst: 5
   address_rate: 0.5
   address_burst: 3
   request_timeout: 5s
@@ -210,7 +214,7 @@ func TestParseConfig(t *testing.T) {
 				Vetting: "vetting@example.com",
 			},
 			Limits: app.LimitsConfig{
-				Connections: 6, BodyBytes: 65536, CredentialRate: 1.5, CredentialBurst: 2, AddressRate: 0.5, AddressBurst: 3, RequestTimeout: 5 * time.Second,
+				Connections: 6, BodyBytes: 65536, CredentialRate: 1.5, CredentialBurst: 2, AccountRate: 3.5, AccountBurst: 4, FormRate: 4.5, FormBurst: 5, AddressRate: 0.5, AddressBurst: 3, RequestTimeout: 5 * time.Second,
 			},
 			Log: app.LogConfig{Level: "debug", Format: "text"}, Tracing: app.TracingConfig{Endpoint: "http://127.0.0.1:4318", Ratio: 1},
 			DrainTimeout: 90 * time.Second,
@@ -367,6 +371,8 @@ func TestCheck(t *testing.T) {
 		{"no rate", func(c *app.Config) { c.Limits.CredentialRate = 0 }, "limits"},
 		{"a rate that is no number", func(c *app.Config) { c.Limits.CredentialRate = nan }, "limits"},
 		{"no burst", func(c *app.Config) { c.Limits.CredentialBurst = 0 }, "limits"},
+		{"no rate of accounts", func(c *app.Config) { c.Limits.AccountRate = nan }, "limits"},
+		{"no burst of forms", func(c *app.Config) { c.Limits.FormBurst = 0 }, "limits"},
 		{"a negative rate", func(c *app.Config) { c.Limits.AddressRate = -1 }, "limits"},
 		{"no burst of addresses", func(c *app.Config) { c.Limits.AddressBurst = 0 }, "limits"},
 		{"no time for requests", func(c *app.Config) { c.Limits.RequestTimeout = 0 }, "limits.request_timeout"},

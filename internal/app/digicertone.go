@@ -98,7 +98,7 @@ func (s *Server) digicertONEFaces(instrument web.Instrument) []*web.Face {
 	cfg := a.Config.DigiCertONE
 	api := digicertone.New(digicertone.Config{
 		IAM: a.IAM, Signing: a.Signing, Clock: a.Clock, Log: a.Log, MaxBody: a.Config.Limits.BodyBytes, SigningNeedsBoth: cfg.SigningNeedsBoth,
-		Callers: cfg.limiters(a.Clock), Strangers: cfg.limiters(a.Clock),
+		Callers: cfg.limiters(a.Clock), Strangers: cfg.limiters(a.Clock), Accounts: s.accounts,
 	})
 	face := func(name string, hosts []string, asks bool) *web.Face {
 		instrument.Face = name

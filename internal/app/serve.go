@@ -41,6 +41,7 @@ type Server struct {
 	listeners   []net.Listener
 	held        []net.Listener // open before, and not in listeners yet
 	admin       *admin.API
+	accounts    *web.Limiter // over all APIs
 	stopTraces  func(context.Context) error
 	socket      os.FileInfo // of the admin socket, nil if there is none
 
@@ -52,7 +53,11 @@ type Server struct {
 // them. A held listener serves the configured address that is its own; Listen takes
 // the held ones over, also if it fails. The caller must call Run or Close.
 func (a *App) Listen(ctx context.Context, held ...net.Listener) (*Server, error) {
-	s := &Server{app: a, held: held, stopTraces: func(context.Context) error { return nil }}
+	limits := a.Config.Limits
+	s := &Server{
+		app: a, held: held, stopTraces: func(context.Context) error { return nil },
+		accounts: web.NewLimiter(a.Clock, limits.AccountRate, limits.AccountBurst),
+	}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -110,6 +115,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 		RA: a.RA, IAM: a.IAM, Clock: a.Clock, Log: a.Log, MaxBody: limits.BodyBytes, AtRoot: a.Config.Atlas.AtRoot,
 		Addresses:   web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
 		Credentials: web.NewLimiter(a.Clock, limits.CredentialRate, limits.CredentialBurst),
+		Accounts:    s.accounts,
 	})
 	metrics := web.NewMetrics(a.Registry)
 	instrument := web.Instrument{
@@ -128,6 +134,7 @@ func (s *Server) faces(ctx context.Context) (http.Handler, *web.Faces, error) {
 			DigiCertONE: a.Config.digicertONEURLs(),
 			RenderMail:  a.showMail,
 			Addresses:   web.NewLimiter(a.Clock, limits.AddressRate, limits.AddressBurst),
+			Forms:       web.NewLimiter(a.Clock, limits.FormRate, limits.FormBurst),
 			Operator:    s.operatorPages(),
 		})
 		list = append(list, &web.Face{

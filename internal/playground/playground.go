@@ -296,7 +296,7 @@ func (p *playground) writeConfig() error {
 		"status_base_url": "http://" + status,
 		"names":           map[string]any{"atlas": names, "digicert_one": []string{digicertONEHost}},
 		"mtls_key_types":  []string{"RSA", "EC-P256", "EC-P384"},
-		"limits":          map[string]any{"credential_rate": 100000, "credential_burst": 100000, "address_rate": 10000, "address_burst": 10000},
+		"limits":          map[string]any{"credential_rate": 100000, "credential_burst": 100000, "account_rate": 100000, "account_burst": 100000, "address_rate": 10000, "address_burst": 10000},
 		"digicert_one":    map[string]any{"burst": unlimited, "sustained": unlimited},
 		"log":             map[string]any{"level": "warn", "format": "text"},
 	}

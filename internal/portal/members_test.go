@@ -295,3 +295,28 @@ func TestMailHistory(t *testing.T) {
 		t.Errorf("a callback of nothing leads to %s", a.header.Get("Location"))
 	}
 }
+
+// TestRequirement119Forms refuses the forms of an account that sent too many, for as long as it
+// says. Reading goes on, and so does another account.
+func TestRequirement119Forms(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	ada, bob := w.admin(t, "ada@acme.example", "Acme"), w.admin(t, "bob@north.example", "Northwind")
+	account := w.accountOf(t, "ada@acme.example").String()
+	for range 5001 {
+		if w.forms.Allow(account) != nil {
+			break
+		}
+	}
+	invite := []string{"email", "carol@acme.example", "roles", "finance"}
+	a := ada.post(t, http.StatusTooManyRequests, "/members/invite", invite...)
+	if a.header.Get("Retry-After") != "10" || !strings.Contains(a.body, "That was too often") {
+		t.Errorf("Retry-After is %q, the page is\n%s", a.header.Get("Retry-After"), a.body)
+	}
+	if page := ada.get(t, "/members"); page.status != http.StatusOK || strings.Contains(page.body, "carol@acme.example") {
+		t.Errorf("the page of members is %d:\n%s", page.status, page.body)
+	}
+	bob.post(t, http.StatusSeeOther, "/members/invite", "email", "dan@north.example", "roles", "finance")
+	w.clock.Advance(10 * time.Second)
+	ada.post(t, http.StatusSeeOther, "/members/invite", invite...)
+}

@@ -79,8 +79,9 @@ type Config struct {
 	// Operator is what the pages of those who operate the CA are made of; without its Staff
 	// there are none.
 	Operator operator.Config
-	// Addresses bounds how often one address may open or use links. Nil sets no bound.
-	Addresses *web.Limiter
+	// Addresses bounds how often one address may open or use links, and Forms how often
+	// the people of one account may send forms. Nil sets no bound.
+	Addresses, Forms *web.Limiter
 }
 
 // ApprovePath is the path of the approval page, to which the value of a link is
@@ -107,7 +108,7 @@ type area interface{ Routes(page.Router) }
 
 // newFace returns a face without routes.
 func newFace(cfg Config) *face {
-	shell := page.New(page.Config{Clock: cfg.Clock, Log: cfg.Log, Platform: cfg.Platform, SignIn: cfg.SignIn})
+	shell := page.New(page.Config{Clock: cfg.Clock, Log: cfg.Log, Platform: cfg.Platform, SignIn: cfg.SignIn, Forms: cfg.Forms})
 	f := &face{
 		shell: shell, approvals: cfg.Approvals, addresses: cfg.Addresses, signin: cfg.SignIn, iam: cfg.IAM, ra: cfg.RA, commerce: cfg.Commerce,
 		areas: []area{

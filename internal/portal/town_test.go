@@ -80,6 +80,7 @@ type town struct {
 	signin   *signin.Service
 	office   *staff.Staff
 	commerce *commerce.Service
+	forms    *web.Limiter // of accounts
 	log      *buffer
 	sent     *buffer // the bodies of all requests
 
@@ -90,6 +91,7 @@ type town struct {
 func newTown(t testing.TB) *town {
 	t.Helper()
 	w := &town{clock: testkit.NewClock(t, "2026-11-22T09:41:00Z"), log: &buffer{}, sent: &buffer{}}
+	w.forms = web.NewLimiter(w.clock, 0.1, 5000)
 	database := dbtest.SQLite(t)
 	w.db = dbtest.Open(t, database, w.clock)
 	w.raw = got(sql.Open("sqlite", "file:"+strings.TrimPrefix(database, "sqlite:")+"?_pragma=busy_timeout(5000)"))(t)
@@ -124,7 +126,7 @@ func newTown(t testing.TB) *town {
 		Approvals: newDesk("shop.example.com"), Clock: w.clock, Log: log, Platform: "Example Trust", SignIn: w.signin, IAM: w.iam, Commerce: w.commerce,
 		RA: w.ra, Vetting: vetting.New(vetting.Config{Store: w.db, Directory: dir, Clock: w.clock}), AtlasURL: "https://atlas.example.test", RenderMail: w.signin.ShowMail,
 		DigiCertONE: clients.API{Base: "https://one.example.test", ClientAuth: "https://clientauth.one.example.test"},
-		Operator:    w.operating(t, keys, engine, dir, log),
+		Operator:    w.operating(t, keys, engine, dir, log), Forms: w.forms,
 	})
 	served := web.Clients{}.Wrap(web.Instrument{Face: "portal", Log: log, MaxBodyOf: portal.MaxBody}.Wrap(pages))
 	server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

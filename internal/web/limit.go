@@ -2,6 +2,7 @@ package web
 
 import (
 	"container/list"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -42,25 +43,54 @@ func NewLimiter(clock telamon.Clock, perSecond float64, burst int) *Limiter {
 }
 
 // Allow reports Limited with rate_limited, and when to try again, if key has acted
-// too often.
-func (l *Limiter) Allow(key string) error {
+// too often. What is refused does not count.
+func (l *Limiter) Allow(key string) error { return AllowAll(Bound{l, key}) }
+
+// A Bound is a limiter and the key that acts under it.
+type Bound struct {
+	Limiter *Limiter
+	Key     string
+}
+
+// AllowAll is Allow of each bound in order. It stops at the first that refuses, and says
+// when none of them would: what the bounds before it allowed counts for them.
+func AllowAll(bounds ...Bound) error {
+	for _, b := range bounds {
+		if !b.Limiter.take(b.Key) {
+			return refusal(bounds)
+		}
+	}
+	return nil
+}
+
+// refusal is the answer to an act that one of the bounds refused.
+func refusal(bounds []Bound) error {
+	wait := time.Second
+	for _, b := range bounds {
+		wait = max(wait, b.Limiter.wait(b.Key))
+	}
+	return &fault.Fault{Kind: fault.Limited, Code: fault.CodeRateLimited, Detail: "Rate Limit Reached", RetryAfter: wait}
+}
+
+// take reports whether key may act now, which counts.
+func (l *Limiter) take(key string) bool {
+	return l == nil || l.find(key).AllowN(l.clock.Now(), 1)
+}
+
+// wait is how long it takes until key may act, if nobody acts by it meanwhile.
+func (l *Limiter) wait(key string) time.Duration {
 	if l == nil {
-		return nil
+		return 0
 	}
-	now := l.clock.Now()
+	missing := 1 - l.find(key).TokensAt(l.clock.Now())
+	return time.Duration(math.Ceil(max(missing, 0) / float64(l.rate) * float64(time.Second)))
+}
+
+// find returns the bucket of key, which is the last to act then.
+func (l *Limiter) find(key string) *rate.Limiter {
 	l.mu.Lock()
-	b := l.bucket(key)
-	l.mu.Unlock()
-	reservation := b.limiter.ReserveN(now, 1)
-	wait := reservation.DelayFrom(now)
-	if wait == 0 {
-		return nil
-	}
-	reservation.CancelAt(now)
-	return &fault.Fault{
-		Kind: fault.Limited, Code: fault.CodeRateLimited, Detail: "Rate Limit Reached",
-		RetryAfter: max(wait, time.Second),
-	}
+	defer l.mu.Unlock()
+	return l.bucket(key).limiter
 }
 
 // AddressKey is the key of an address: an IPv6 client has a /64 of them.

@@ -19,9 +19,12 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
 	"github.com/telamon-ca/telamon/internal/testkit"
 	"github.com/telamon-ca/telamon/internal/web"
@@ -225,6 +228,64 @@ func TestLimiter(t *testing.T) {
 	if err := none.Allow("a"); err != nil {
 		t.Errorf("no limiter refuses: %v", err)
 	}
+}
+
+// TestRequirement119RetryAfter holds that the time to wait is that of the bound that has to be
+// waited for longest, is true to the nanosecond, and that what is refused, by many at once,
+// makes nobody wait longer.
+func TestRequirement119RetryAfter(t *testing.T) {
+	clock := testkit.NewClock(t, "2026-11-22T10:00:00Z")
+	fast, slow := web.NewLimiter(clock, 1, 2), web.NewLimiter(clock, 0.1, 2)
+	act := func(key string) error {
+		return web.AllowAll(web.Bound{Limiter: fast, Key: key}, web.Bound{Limiter: slow, Key: "account"}, web.Bound{})
+	}
+	for range 2 {
+		if err := act("one"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var flood sync.WaitGroup
+	for range 8 {
+		flood.Go(func() {
+			for range 200 {
+				if f := fault.From(act("one")); f.Kind != fault.Limited || f.RetryAfter != 10*time.Second {
+					t.Errorf("refused as %v, to come again in %s; want 10 s", f, f.RetryAfter)
+					return
+				}
+			}
+		})
+	}
+	flood.Wait()
+	clock.Advance(10*time.Second - 1)
+	if f := fault.From(act("another")); f.Kind != fault.Limited || f.RetryAfter != time.Second {
+		t.Errorf("too early: %v, %s", f, f.RetryAfter)
+	}
+	clock.Advance(1)
+	if err := act("one"); err != nil {
+		t.Errorf("after the time to wait: %v", err)
+	}
+}
+
+// BenchmarkLimiter is what a request of one of many accounts costs under both of its bounds:
+//
+//	go test ./internal/web -run '^$' -bench Limiter -cpu 1,2
+func BenchmarkLimiter(b *testing.B) {
+	credentials, accounts := web.NewLimiter(telamon.SystemClock{}, 1e9, 1e9), web.NewLimiter(telamon.SystemClock{}, 1e9, 1e9)
+	var start atomic.Int64
+	var keys [1024]string
+	for i := range keys {
+		keys[i] = telamon.NewAccountID().String()
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := int(start.Add(101)); pb.Next(); i += 7 { // each at its own place
+			key := keys[i%len(keys)]
+			if err := web.AllowAll(web.Bound{Limiter: credentials, Key: key}, web.Bound{Limiter: accounts, Key: key}); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
 }
 
 func TestInstrument(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 // A MachineFace says how machines are bounded. A nil limiter sets no bound.
 type MachineFace struct {
 	// Credentials bounds how often one API token may call; Addresses how often one address
-	// may without a good one.
-	Credentials, Addresses *web.Limiter
+	// may without a good one; Accounts how often all tokens of one account may.
+	Credentials, Addresses, Accounts *web.Limiter
 }
 
 // MachinePrefix stands before the routes' paths on the face of machines.
@@ -45,7 +45,9 @@ func (a *API) Machines(cfg MachineFace) http.Handler {
 		}
 		machine, err := s.authenticate(outer)
 		if err == nil {
-			err = cfg.Credentials.Allow(machine.Token.String())
+			err = web.AllowAll(
+				web.Bound{Limiter: cfg.Credentials, Key: machine.Token.String()}, web.Bound{Limiter: cfg.Accounts, Key: machine.Account.String()},
+			)
 		} else if !fault.Is(err, fault.Unavailable) {
 			err = cmp.Or(cfg.Addresses.Allow(stranger), err)
 		}

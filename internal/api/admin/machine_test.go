@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/api/admin"
@@ -212,4 +215,64 @@ func TestMachineRates(t *testing.T) {
 	limited(stranger.call(get, "/me", nil), 2)
 	limited(stranger.at(adminHost, get, "/openapi.json", nil), 2)
 	two.call(get, "/me", nil).mustBe(t, 200, "") // from the same address
+}
+
+// TestRequirement119Accounts floods the server from one account: another one is neither
+// refused nor made to wait, and whoever waits as long as they are told may call again.
+func TestRequirement119Accounts(t *testing.T) {
+	const burst, callers, calls = 30, 4, 100
+	w := newWorldWith(t, dbtest.SQLite(t), func(cfg *app.Config) {
+		withMachines(cfg)
+		cfg.Limits.AccountRate, cfg.Limits.AccountBurst = 0.2, burst
+	})
+	loud, quiet := w.account("Loud"), w.account("Quiet")
+	var loudOnes []*machine
+	for i := range callers {
+		loudOnes = append(loudOnes, w.machine(loud, "loud "+strconv.Itoa(i)))
+	}
+	other := w.machine(quiet, "quiet")
+	median := func() time.Duration {
+		var took []time.Duration
+		for range burst / 2 {
+			start := time.Now()
+			other.call(get, "/me", nil).mustBe(t, 200, "")
+			took = append(took, time.Since(start))
+		}
+		slices.Sort(took)
+		return took[len(took)/2]
+	}
+	alone := median()
+	var served, refused atomic.Int64
+	var flood sync.WaitGroup
+	begun := make(chan struct{})
+	for _, m := range loudOnes {
+		flood.Go(func() {
+			for range calls {
+				switch a := m.call(get, "/me", nil); {
+				case a.status == http.StatusOK:
+					served.Add(1)
+				case a.code() == "rate_limited" && a.header.Get("Retry-After") == "5":
+					if refused.Add(1) == 1 {
+						close(begun)
+					}
+				default:
+					t.Errorf("got %d %s, Retry-After %q", a.status, a.body, a.header.Get("Retry-After"))
+				}
+			}
+		})
+	}
+	<-begun
+	beside := median()
+	flood.Wait()
+	t.Logf("a request of another account takes %s alone and %s beside the flood", alone, beside)
+	if served.Load() != burst || refused.Load() != callers*calls-burst {
+		t.Errorf("%d were served and %d refused, want %d and the others", served.Load(), refused.Load(), burst)
+	}
+	if beside > alone+250*time.Millisecond {
+		t.Errorf("a request of another account takes %s beside the flood, %s without", beside, alone)
+	}
+	w.clock.Advance(4 * time.Second)
+	loudOnes[0].call(get, "/me", nil).mustBe(t, 429, "rate_limited")
+	w.clock.Advance(time.Second)
+	loudOnes[1].call(get, "/me", nil).mustBe(t, 200, "")
 }

@@ -78,8 +78,9 @@ type Config struct {
 	Log   *slog.Logger
 
 	// Addresses bounds how often one address may log in or bring a token that is
-	// refused, and Credentials how often one credential may call. Nil sets no bound.
-	Addresses, Credentials *web.Limiter
+	// refused, Credentials how often one credential may call, and Accounts all credentials
+	// of one account. Nil sets no bound.
+	Addresses, Credentials, Accounts *web.Limiter
 
 	// MaxBody is the longest request body in bytes; 0 is DefaultMaxBody. Some routes
 	// take less.
@@ -104,6 +105,7 @@ type API struct {
 	log         *slog.Logger
 	addresses   *web.Limiter
 	credentials *web.Limiter
+	accounts    *web.Limiter
 	maxBody     int64
 	mux         *http.ServeMux
 }
@@ -112,7 +114,7 @@ type API struct {
 func New(cfg Config) *API {
 	a := &API{
 		ra: cfg.RA, iam: cfg.IAM, clock: cfg.Clock, log: cfg.Log,
-		addresses: cfg.Addresses, credentials: cfg.Credentials, maxBody: cfg.MaxBody,
+		addresses: cfg.Addresses, credentials: cfg.Credentials, accounts: cfg.Accounts, maxBody: cfg.MaxBody,
 		mux: http.NewServeMux(),
 	}
 	if a.maxBody == 0 {
@@ -268,7 +270,7 @@ func (a *API) admit(c *call, route route) error {
 var errNoToken = fault.New(fault.Unauthenticated, "token_missing", "Unauthorized")
 
 // authorize finds the call's actor by its token (docs/ISSUANCE.md, step 2), and
-// holds the actor's rate.
+// holds the actor's rate and that of their account.
 func (a *API) authorize(c *call) error {
 	token, ok := bearer(c.r.Header)
 	if !ok {
@@ -281,7 +283,7 @@ func (a *API) authorize(c *call) error {
 	}
 	actor.RequestID = web.RequestID(c.r.Context())
 	c.actor = actor
-	return a.credentials.Allow(actor.Credential.String())
+	return web.AllowAll(web.Bound{Limiter: a.credentials, Key: actor.Credential.String()}, web.Bound{Limiter: a.accounts, Key: actor.Account.String()})
 }
 
 // maxToken is the longest token that clients may be given.

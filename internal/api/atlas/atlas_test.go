@@ -443,6 +443,22 @@ func TestRateLimits(t *testing.T) {
 		}
 		limited(t, from(api, "192.0.2.2"))
 	})
+	t.Run("account", func(t *testing.T) {
+		_, fake := newTestAPI(t)
+		accounts := web.NewLimiter(clock, 0.1, 2)
+		api := New(Config{RA: fake, IAM: fake, Clock: clock, Log: slog.New(slog.DiscardHandler), Accounts: accounts})
+		if err := accounts.Allow(fake.account.String()); err != nil { // another credential of theirs
+			t.Fatal(err)
+		}
+		if w := from(api, "192.0.2.1"); w.Code != 200 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		limited(t, from(api, "192.0.2.2"))
+		fake.account = telamon.NewAccountID()
+		if w := from(api, "192.0.2.1"); w.Code != 200 {
+			t.Errorf("another account: %d %s", w.Code, w.Body)
+		}
+	})
 }
 
 func TestAddressKey(t *testing.T) {

@@ -23,14 +23,15 @@ const fakeToken = "good.token"
 // fake stands in for ra and iam where only the wire is tested. It remembers what
 // it was asked, and answers err to everything if it is set.
 type fake struct {
-	err    error
-	asked  []telamon.Serial
-	issued *ra.CertificateRequest
-	rekey  *ra.RekeyRequest
-	rev    *ra.Revocation
-	actor  telamon.Actor
-	status telamon.CertificateStatus
-	listed struct {
+	err     error
+	asked   []telamon.Serial
+	issued  *ra.CertificateRequest
+	rekey   *ra.RekeyRequest
+	rev     *ra.Revocation
+	actor   telamon.Actor
+	account telamon.AccountID
+	status  telamon.CertificateStatus
+	listed  struct {
 		listing       store.Listing
 		from, to      int64
 		page, perPage int64
@@ -126,7 +127,7 @@ func (f *fake) Authorize(_ context.Context, token string, _ netip.Addr, _ []byte
 	if token != fakeToken {
 		return telamon.Actor{}, fault.New(fault.Unauthenticated, "unauthorized", "Unauthorized")
 	}
-	return telamon.Actor{Kind: telamon.ActorCredential, Credential: "crd_1", Pair: 7}, nil
+	return telamon.Actor{Kind: telamon.ActorCredential, Account: f.account, Credential: "crd_1", Pair: 7}, nil
 }
 
 func (f *fake) Issue(_ context.Context, actor telamon.Actor, req *ra.CertificateRequest) (telamon.Serial, error) {

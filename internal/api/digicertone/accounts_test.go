@@ -162,6 +162,28 @@ func TestCallersAreLimited(t *testing.T) {
 	w.do(t, client{}, "GET", helloPath, "").mustBe(t, 401, bodyKey)
 }
 
+// TestAccountsAreLimited holds that the users of an account share a rate, whatever each of
+// them may.
+func TestAccountsAreLimited(t *testing.T) {
+	w := newWorld(t, func(cfg *Config) {
+		cfg.Callers = []*web.Limiter{web.NewLimiter(cfg.Clock, 1, 2)}
+		cfg.Accounts = web.NewLimiter(cfg.Clock, 0.25, 2)
+	})
+	one, two := w.serviceUserKey(t, "one"), w.serviceUserKey(t, "two")
+	for _, key := range []string{one, two} {
+		if a := w.do(t, client{key: key}, "GET", helloPath, ""); a.status != 200 {
+			t.Errorf("the first request is answered by %d", a.status)
+		}
+	}
+	for _, key := range []string{one, two} {
+		a := w.do(t, client{key: key}, "GET", helloPath, "")
+		a.mustBe(t, 429, `{"errors":[{"code":"request_limit_exceeded","message":"Service unavailable, please limit request volume"}]}`)
+		if got := a.header.Get("Retry-After"); got != "4" {
+			t.Errorf("Retry-After is %q", got)
+		}
+	}
+}
+
 func TestFactors(t *testing.T) {
 	token, cert := telamon.APITokenID("t"), telamon.ClientCertID("c")
 	for name, tt := range map[string]struct {

@@ -42,6 +42,8 @@ type Config struct {
 	// Strangers how often one address may call without being known. Each limiter has to
 	// allow a call. None sets no bound.
 	Callers, Strangers []*web.Limiter
+	// Accounts bounds how often all callers of one account may call; nil sets no bound.
+	Accounts *web.Limiter
 
 	// MaxBody is the longest request body in bytes; 0 is defaultMaxBody.
 	MaxBody int64
@@ -89,6 +91,7 @@ type API struct {
 	log       *slog.Logger
 	callers   []*web.Limiter
 	strangers []*web.Limiter
+	customers *web.Limiter
 	maxBody   int64
 	protected factor                      // of routes that sign
 	routes    map[string]map[string]route // by path and method; not changed after New
@@ -99,7 +102,7 @@ type API struct {
 // New returns the API.
 func New(cfg Config) *API {
 	a := &API{
-		iam: cfg.IAM, signing: cfg.Signing, clock: cfg.Clock, log: cfg.Log, callers: cfg.Callers, strangers: cfg.Strangers,
+		iam: cfg.IAM, signing: cfg.Signing, clock: cfg.Clock, log: cfg.Log, callers: cfg.Callers, strangers: cfg.Strangers, customers: cfg.Accounts,
 		maxBody: cmp.Or(cfg.MaxBody, defaultMaxBody), protected: factorCert,
 		routes: map[string]map[string]route{}, mux: http.NewServeMux(),
 	}
@@ -256,7 +259,7 @@ func (a *API) handler(path string, serve func(*call) error) http.Handler {
 	})
 }
 
-// admit finds the call's actor and holds the actor's rate, or that of the address from
+// admit finds the call's actor and holds the rate of the actor and of their account, or that of the address from
 // which a stranger calls.
 func (a *API) admit(c *call) error {
 	client := web.ClientOf(c.r.Context())
@@ -266,24 +269,24 @@ func (a *API) admit(c *call) error {
 	}
 	actor, err := a.iam.AuthenticateUser(c.r.Context(), shown)
 	if fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Denied) {
-		return cmp.Or(allow(a.strangers, web.AddressKey(client.Address)), err)
+		return cmp.Or(web.AllowAll(bounds(a.strangers, web.AddressKey(client.Address))...), err)
 	}
 	if err != nil {
 		return err
 	}
 	actor.RequestID = web.RequestID(c.r.Context())
 	c.actor = actor
-	return allow(a.callers, cmp.Or(actor.Token.String(), actor.User.String()))
+	all := bounds(a.callers, cmp.Or(actor.Token.String(), actor.User.String()))
+	return web.AllowAll(append(all, web.Bound{Limiter: a.customers, Key: actor.Account.String()})...)
 }
 
-// allow reports the first limiter's Limited fault, if any.
-func allow(limiters []*web.Limiter, key string) error {
+// bounds are those of several limiters for one key, with room for one more.
+func bounds(limiters []*web.Limiter, key string) []web.Bound {
+	all := make([]web.Bound, 0, len(limiters)+1)
 	for _, l := range limiters {
-		if err := l.Allow(key); err != nil {
-			return err
-		}
+		all = append(all, web.Bound{Limiter: l, Key: key})
 	}
-	return nil
+	return all
 }
 
 // fail answers with the fault in err and logs what is not the caller's doing.

@@ -216,12 +216,17 @@ func (s *Shell) Needs(need signin.Need, h func(*Call) error) http.HandlerFunc {
 }
 
 // AnySession is a handler for people with a session, whatever it needs: the use cases
-// say whether it may do this.
+// say whether it may do this. What changes something counts for the account.
 func (s *Shell) AnySession(h func(*Call) error) http.HandlerFunc {
 	return s.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		c, err := s.begin(w, r)
 		if c == nil {
 			return err
+		}
+		if r.Method == http.MethodPost {
+			if err := s.forms.Allow(c.Account().String()); err != nil {
+				return err
+			}
 		}
 		return h(c)
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/web"
 )
 
 // Config names what pages are made of.
@@ -22,6 +23,8 @@ type Config struct {
 	Log      *slog.Logger
 	Platform string          // the platform's name in the header of each page; "" is Telamon
 	SignIn   *signin.Service // nil: nobody signs in
+	// Forms bounds how often people of one account may send forms; nil sets no bound.
+	Forms *web.Limiter
 }
 
 // A Shell is what the pages of a portal have in common. It is safe for concurrent use.
@@ -31,11 +34,12 @@ type Shell struct {
 	Platform string
 
 	signin *signin.Service // nil: nobody signs in
+	forms  *web.Limiter
 }
 
 // New returns a shell.
 func New(cfg Config) *Shell {
-	s := &Shell{Clock: cfg.Clock, Log: cfg.Log, Platform: cfg.Platform, signin: cfg.SignIn}
+	s := &Shell{Clock: cfg.Clock, Log: cfg.Log, Platform: cfg.Platform, signin: cfg.SignIn, forms: cfg.Forms}
 	if s.Platform == "" {
 		s.Platform = "Telamon"
 	}

@@ -72,6 +72,9 @@ func problemOf(f *fault.Fault) Problem {
 	case fault.NotReady, fault.Unavailable:
 		return Problem{Status: http.StatusServiceUnavailable, Tone: ui.Warn, Key: "later"}
 	case fault.Limited:
+		if f.Code == fault.CodeRateLimited {
+			return Problem{Status: http.StatusTooManyRequests, Tone: ui.Warn, Key: "often"}
+		}
 		return Problem{Status: http.StatusTooManyRequests, Tone: ui.Warn, Key: "later"}
 	default:
 		return Problem{Status: http.StatusInternalServerError, Tone: ui.Warn, Key: "failed"}
