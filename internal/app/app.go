@@ -103,7 +103,7 @@ func Open(ctx context.Context, cfg Config, clock telamon.Clock, log *slog.Logger
 	if err != nil {
 		return nil, errors.Join(err, keys.Close())
 	}
-	db, err := store.Open(ctx, store.Config{URL: cfg.Database, Clock: clock, Log: log})
+	db, err := store.Open(ctx, store.Config{URL: cfg.Database, Clock: clock, Log: log, AdministratorLimit: cfg.Portal.AdministratorLimit})
 	if err != nil {
 		return nil, errors.Join(err, keys.Close())
 	}

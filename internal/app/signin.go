@@ -9,11 +9,12 @@ import (
 	"github.com/telamon-ca/telamon/internal/openid"
 	"github.com/telamon-ca/telamon/internal/portal/clients"
 	"github.com/telamon-ca/telamon/internal/signin"
+	"github.com/telamon-ca/telamon/internal/store"
 )
 
 // defaultPortal is what new accounts accept until the operators have a text of their own.
 func defaultPortal() PortalConfig {
-	return PortalConfig{Agreement: "1", AdministratorLimit: signin.DefaultAdministratorLimit, CreditLimits: defaultCreditLimits()}
+	return PortalConfig{Agreement: "1", AdministratorLimit: store.DefaultAdministratorLimit, CreditLimits: defaultCreditLimits()}
 }
 
 // problems reports what is wrong with the configuration of the portal.
@@ -41,7 +42,7 @@ func (a *App) wireSignIn() error {
 	a.SignIn, err = signin.New(signin.Config{
 		Store: a.Store, Directory: a.Directory, Keys: a.Keys, Passwords: a.passwords, Clock: a.Clock, Log: a.Log,
 		PortalURL: a.Config.portalURL(), Platform: a.Config.Mail.Platform, Agreement: cfg.Agreement,
-		AdministratorLimit: cfg.AdministratorLimit, OpenID: openid.New(openid.NewHTTP(dialer), a.Clock), WakeJobs: func() { a.jobs.Wake() },
+		OpenID: openid.New(openid.NewHTTP(dialer), a.Clock), WakeJobs: func() { a.jobs.Wake() },
 	})
 	return err
 }

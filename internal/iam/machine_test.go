@@ -16,7 +16,7 @@ func TestAuthenticateMachine(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
 		m := w.newMachine(t, w.account, "robot", time.Time{})
-		must(t, w.db.AssignRoles(ctx, operator, w.account, m.actor.User, []string{authz.RoleCAOperator, authz.RoleAuditor}, 3))
+		must(t, w.db.AssignRoles(ctx, operator, w.account, m.actor.User, []string{authz.RoleCAOperator, authz.RoleAuditor}))
 		must(t, w.dir.Poll(ctx))
 		show := func(key string, der []byte) (iam.Machine, error) {
 			return w.AuthenticateMachine(ctx, iam.Shown{Key: key, Certificate: der, AsksCertificate: true, Address: home})

@@ -24,7 +24,8 @@ type NewUser struct {
 }
 
 // CreateUser makes an active user. It reports Invalid, NotFound if there is no such
-// account, and Conflict with email_taken.
+// account, and Conflict with email_taken, or with administrator_limit in the account of a
+// service provider.
 func (s *IAM) CreateUser(ctx context.Context, actor telamon.Actor, n NewUser) (*telamon.User, error) {
 	if err := authz.Check(actor, authz.UserCreate, n.Account); err != nil {
 		return nil, err
@@ -217,7 +218,7 @@ type UserChange = store.UserChange
 //
 // It reports Invalid with invalid_user, NotFound, Denied with own_roles or role_not_yours,
 // or with second_factor_stale if a new role is one that needs a second factor, and Conflict
-// with name_taken or email_taken.
+// with name_taken, email_taken, last_administrator or administrator_limit.
 func (s *IAM) UpdateUser(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, c UserChange) (telamon.User, error) {
 	if err := authz.CheckUser(actor, authz.UserUpdate, account, id); err != nil {
 		return telamon.User{}, err

@@ -13,6 +13,8 @@ import (
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/audit"
+	"github.com/telamon-ca/telamon/internal/fault"
+	"github.com/telamon-ca/telamon/internal/iam"
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
@@ -139,6 +141,17 @@ func TestRequirement11AtThePage(t *testing.T) {
 	}
 	if a := g.post(t, http.StatusUnprocessableEntity, "/members/invite", "email", "d@northwind.example", "roles", "administrator"); !strings.Contains(a.body, "as many administrators as it may") {
 		t.Errorf("the fourth one is refused without a reason:\n%s", a.body)
+	}
+	// Nor do operators and machines give the role, who go past the pages.
+	account := w.accountOf(t, ada)
+	_, err := w.iam.CreateUser(t.Context(), townOperator, iam.NewUser{Account: account, Email: "f@northwind.example", Name: "F", Roles: []string{"administrator"}})
+	if !fault.Is(err, fault.Conflict) || fault.From(err).Code != "administrator_limit" {
+		t.Errorf("an operator is told %v", err)
+	}
+	u := got(w.iam.CreateUser(t.Context(), townOperator, iam.NewUser{Account: account, Email: "f@northwind.example", Name: "F", Roles: []string{"finance"}}))(t)
+	_, err = w.iam.UpdateUser(t.Context(), townOperator, account, u.ID, iam.UserChange{Roles: []string{"administrator"}})
+	if !fault.Is(err, fault.Conflict) || fault.From(err).Code != "administrator_limit" {
+		t.Errorf("an operator is told %v", err)
 	}
 	w.member(t, w.accountOf(t, ada), "e@northwind.example", "finance")
 	if a := g.post(t, http.StatusUnprocessableEntity, "/members/"+w.userOf(t, "e@northwind.example").String()+"/roles", "roles", "administrator"); !strings.Contains(a.body, "as many administrators as it may") {

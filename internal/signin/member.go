@@ -10,10 +10,6 @@ import (
 	"github.com/telamon-ca/telamon/internal/store"
 )
 
-// DefaultAdministratorLimit is how many administrators a service provider's account may
-// have unless the configuration says otherwise (requirement 11).
-const DefaultAdministratorLimit = 3
-
 // Invite asks somebody by mail to become a user of the account with these roles of the
 // portal, one at least. Who is invited chooses the password.
 //
@@ -41,7 +37,7 @@ func (s *Service) Invite(ctx context.Context, actor telamon.Actor, account telam
 		ID: telamon.NewInvitationID(), Account: account, Email: email, Locale: locale(language), Roles: roles, InvitedBy: actor.User,
 		ExpiresAt: link.ExpiresAt,
 	}
-	if err := s.store.Invite(ctx, actor, i, link, s.administrators); err != nil {
+	if err := s.store.Invite(ctx, actor, i, link); err != nil {
 		return nil, err
 	}
 	s.wake()
@@ -194,7 +190,7 @@ func (s *Service) SetRoles(ctx context.Context, actor telamon.Actor, account tel
 		}
 	}
 	slices.Sort(roles)
-	if err := s.store.AssignRoles(ctx, actor, account, id, roles, s.administrators); err != nil {
+	if err := s.store.AssignRoles(ctx, actor, account, id, roles); err != nil {
 		return err
 	}
 	s.changed(ctx, store.ChangeUser, id.String())

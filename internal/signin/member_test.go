@@ -147,7 +147,7 @@ func TestRequirement08LastAdministrator(t *testing.T) {
 					if i == 0 {
 						errs[i] = w.db.SetUserState(ctx, operator, account, user, telamon.Disabled)
 					} else {
-						errs[i] = w.db.AssignRoles(ctx, operator, account, user, []string{"finance"}, 3)
+						errs[i] = w.db.AssignRoles(ctx, operator, account, user, []string{"finance"})
 					}
 				})
 			}
@@ -159,7 +159,7 @@ func TestRequirement08LastAdministrator(t *testing.T) {
 				must(t, w.db.SetUserState(ctx, operator, account, admin.User.ID, telamon.Active))
 			}
 			if errs[1] == nil {
-				must(t, w.db.AssignRoles(ctx, operator, account, id, []string{"administrator"}, 3))
+				must(t, w.db.AssignRoles(ctx, operator, account, id, []string{"administrator"}))
 			}
 		}
 	})

@@ -85,9 +85,6 @@ type Config struct {
 	OpenID *openid.Client
 	// WakeJobs is called when a mail was written, so that it is sent at once; nil is not.
 	WakeJobs func()
-	// AdministratorLimit is how many administrators a service provider's account may have;
-	// 0 is DefaultAdministratorLimit.
-	AdministratorLimit int
 }
 
 // maxRefusals is how many different refusals are counted at a time.
@@ -106,9 +103,8 @@ type Service struct {
 	platform  string
 	agreement string
 
-	wake           func()
-	openid         *openid.Client // nil: no OpenID providers
-	administrators int            // at most, in a service provider's account
+	wake   func()
+	openid *openid.Client // nil: no OpenID providers
 
 	refused   *audit.Counter
 	unwritten audit.Backlog // of refusals
@@ -124,8 +120,7 @@ func New(cfg Config) (*Service, error) {
 		store: cfg.Store, directory: cfg.Directory, keys: cfg.Keys, passwords: cmp.Or(cfg.Passwords, password.NewHasher()),
 		clock: cfg.Clock, log: cfg.Log, party: party, portalURL: cfg.PortalURL, platform: cfg.Platform, agreement: cfg.Agreement,
 		wake: cfg.WakeJobs, openid: cfg.OpenID,
-		administrators: cmp.Or(cfg.AdministratorLimit, DefaultAdministratorLimit),
-		refused:        audit.NewCounter(cfg.Clock, actionSignIn, maxRefusals),
+		refused: audit.NewCounter(cfg.Clock, actionSignIn, maxRefusals),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

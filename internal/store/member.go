@@ -30,9 +30,9 @@ type Invitation struct {
 
 // Invite writes an invitation and mails its link. It sets CreatedAt. It reports NotFound;
 // Conflict with email_taken if the address is a person's, with already_invited, and with
-// administrator_limit if the account, being a service provider's, would have more than
-// limit administrators; and Limited with rate_limited if too many links went to the address.
-func (db *DB) Invite(ctx context.Context, actor telamon.Actor, i *Invitation, link MailedLink, limit int) error {
+// administrator_limit if the account, being a service provider's, would have more
+// administrators than it may; and Limited with rate_limited if too many links went to the address.
+func (db *DB) Invite(ctx context.Context, actor telamon.Actor, i *Invitation, link MailedLink) error {
 	err := db.update(ctx, func(t *txn) error {
 		if err := t.lockAccount(ctx, i.Account); err != nil {
 			return err
@@ -52,7 +52,7 @@ func (db *DB) Invite(ctx context.Context, actor telamon.Actor, i *Invitation, li
 			return fault.New(fault.Conflict, "already_invited", "This address has an invitation already: send it again, or withdraw it.")
 		}
 		if slices.Contains(i.Roles, roleAdministrator) {
-			if err := t.checkAdministratorLimit(ctx, i.Account, limit); err != nil {
+			if err := t.checkAdministratorLimit(ctx, i.Account); err != nil {
 				return err
 			}
 		}
@@ -101,8 +101,8 @@ func (t *txn) lockAccount(ctx context.Context, id telamon.AccountID) error {
 }
 
 // checkAdministratorLimit reports Conflict if a service provider's account has as many
-// administrators and invitations of such as it may. The account is locked.
-func (t *txn) checkAdministratorLimit(ctx context.Context, id telamon.AccountID, limit int) error {
+// administrators and invitations of such as it may (requirement 11). The account is locked.
+func (t *txn) checkAdministratorLimit(ctx context.Context, id telamon.AccountID) error {
 	profile, err := accountProfile(ctx, t.Queries, id)
 	if err != nil || profile.Kind != AccountServiceProvider {
 		return err
@@ -115,10 +115,30 @@ func (t *txn) checkAdministratorLimit(ctx context.Context, id telamon.AccountID,
 	if err != nil {
 		return fmt.Errorf("count invited administrators: %w", err)
 	}
-	if are+invited >= int64(limit) {
-		return fault.New(fault.Conflict, "administrator_limit", fmt.Sprintf("A service provider's account has %d administrators at most.", limit))
+	if are+invited >= t.administrators {
+		return fault.New(fault.Conflict, "administrator_limit", fmt.Sprintf("A service provider's account has %d administrators at most.", t.administrators))
 	}
 	return nil
+}
+
+// mayBecome reports Conflict with administrator_limit if a user would become one of the
+// administrators of an account that has as many as it may. Whatever makes a user one goes
+// through here, before it is written: it locks the account, so that of two who become one at
+// once the second sees the first.
+func (t *txn) mayBecome(ctx context.Context, before, after *telamon.User) error {
+	if t.isAdministrator(before) || !t.isAdministrator(after) {
+		return nil
+	}
+	if err := t.lockAccount(ctx, after.Account); err != nil {
+		return err
+	}
+	return t.checkAdministratorLimit(ctx, after.Account)
+}
+
+// isAdministrator reports whether a user is one of those whom CountAdministrators counts.
+func (t *txn) isAdministrator(u *telamon.User) bool {
+	return u.Kind == telamon.StandardUser && u.State == telamon.Active && slices.Contains(u.Roles, roleAdministrator) &&
+		(u.EndsAt.IsZero() || u.EndsAt.UnixMilli() > t.millis())
 }
 
 // keepAdministrator reports Conflict with last_administrator if the account would have no
@@ -261,7 +281,7 @@ func (db *DB) AcceptInvitation(ctx context.Context, actor telamon.Actor, link *M
 // AssignRoles replaces the roles of a person, whose sessions end. Roles that the caller
 // keeps are among those given. It reports NotFound, and Conflict with last_administrator
 // and with administrator_limit.
-func (db *DB) AssignRoles(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, roles []string, limit int) error {
+func (db *DB) AssignRoles(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, roles []string) error {
 	return db.update(ctx, func(t *txn) error {
 		if err := t.lockAccount(ctx, account); err != nil {
 			return err
@@ -274,16 +294,15 @@ func (db *DB) AssignRoles(ctx context.Context, actor telamon.Actor, account tela
 		if u.State == telamon.Deleted {
 			return fault.New(fault.NotFound, "user_not_found", "There is no such user.")
 		}
-		was, will := slices.Contains(u.Roles, roleAdministrator), slices.Contains(roles, roleAdministrator)
-		if was && !will {
+		after := u
+		after.Roles = roles
+		if !slices.Contains(roles, roleAdministrator) {
 			if err := t.keepAdministrator(ctx, &u); err != nil {
 				return err
 			}
 		}
-		if will && !was && u.Kind == telamon.StandardUser {
-			if err := t.checkAdministratorLimit(ctx, account, limit); err != nil {
-				return err
-			}
+		if err := t.mayBecome(ctx, &u, &after); err != nil {
+			return err
 		}
 		err = mustChange(t.Queries.AssignRoles(ctx, queries.AssignRolesParams{
 			AccountID: account.String(), ID: id.String(), FromRoles: row.Roles, ToRoles: strings.Join(roles, " "),

@@ -13,6 +13,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -52,7 +53,14 @@ type Config struct {
 	// ReadOnly opens the database for tools that change nothing: the schema stays as
 	// it is, be it older or newer than this release's, and every write fails.
 	ReadOnly bool
+	// AdministratorLimit is how many administrators a service provider's account may have,
+	// those who are invited included; 0 is DefaultAdministratorLimit. Who is one already stays.
+	AdministratorLimit int
 }
+
+// DefaultAdministratorLimit is how many administrators a service provider's account may
+// have if the configuration does not say otherwise (requirement 11).
+const DefaultAdministratorLimit = 3
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
@@ -67,9 +75,12 @@ type DB struct {
 	holder      string // names this process in leases
 	committer   *committer
 	unknown     *unknowns
-	onRevoked   atomic.Pointer[func(telamon.Serial)]
-	health      health
-	faults      faults
+
+	administrators int64 // at most, in a service provider's account
+
+	onRevoked atomic.Pointer[func(telamon.Serial)]
+	health    health
+	faults    faults
 
 	searchBudget int64 // see maxSearched
 }
@@ -100,7 +111,10 @@ func (e engine) String() string {
 // Open opens the database and, unless it is for reading alone, brings its schema up
 // to date. The caller closes it.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	db := &DB{clock: cfg.Clock, log: cfg.Log, holder: string(telamon.NewID[holderKind]()), unknown: newUnknowns(), searchBudget: maxSearched}
+	db := &DB{
+		clock: cfg.Clock, log: cfg.Log, holder: string(telamon.NewID[holderKind]()), unknown: newUnknowns(), searchBudget: maxSearched,
+		administrators: int64(cmp.Or(cfg.AdministratorLimit, DefaultAdministratorLimit)),
+	}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
@@ -294,6 +308,8 @@ type txn struct {
 	now      time.Time
 	objects  []string // what it audited, by action and object
 	rows     int      // that insert wrote
+
+	administrators int64 // at most, in a service provider's account
 }
 
 // millis is the transaction's time as the store keeps it.

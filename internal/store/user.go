@@ -14,8 +14,9 @@ import (
 
 // CreateUser writes a new user, who is active, and sets Kind, if there is none, to that of
 // people, Locale likewise, and CreatedAt. It reports NotFound if there is no such account,
-// and Conflict with email_taken if a person of this address exists on the platform, or
-// with name_taken if a service user of this name exists in the account.
+// and Conflict with email_taken if a person of this address exists on the platform, with
+// name_taken if a service user of this name exists in the account, or with
+// administrator_limit.
 func (db *DB) CreateUser(ctx context.Context, actor telamon.Actor, u *telamon.User) error {
 	return nameFault(db.update(ctx, func(t *txn) error { return t.insertUser(ctx, actor, u) }), u.Name)
 }
@@ -36,6 +37,9 @@ func (t *txn) insertUser(ctx context.Context, actor telamon.Actor, u *telamon.Us
 	}
 	u.State, u.CreatedAt = telamon.Active, timeOf(t.millis())
 	u.Kind, u.Locale = cmp.Or(u.Kind, telamon.StandardUser), cmp.Or(u.Locale, defaultLocale)
+	if err := t.mayBecome(ctx, &telamon.User{}, u); err != nil {
+		return err
+	}
 	p := queries.InsertUserParams{
 		ID: u.ID.String(), AccountID: u.Account.String(), Email: u.Email, Name: u.Name, PasswordHash: u.PasswordHash,
 		Roles: strings.Join(u.Roles, " "), State: string(u.State), CreatedAt: t.millis(), Kind: string(u.Kind),
@@ -131,7 +135,7 @@ func (db *DB) LiveUsers(ctx context.Context, account telamon.AccountID, kind tel
 
 // SetUserState disables or enables a user, or deletes them as [DB.DeleteUser] does. It
 // reports NotFound, and Conflict if the user's state does not allow it, and with
-// last_administrator.
+// last_administrator and administrator_limit.
 func (db *DB) SetUserState(ctx context.Context, actor telamon.Actor, account telamon.AccountID, id telamon.UserID, to telamon.State) error {
 	if to == telamon.Deleted {
 		_, err := db.DeleteUser(ctx, actor, account, id)
@@ -149,7 +153,13 @@ func (t *txn) setUserState(ctx context.Context, actor telamon.Actor, account tel
 	if err := checkStateChange(from, to); err != nil {
 		return err
 	}
-	if user := userOf(row); to != telamon.Active {
+	user := userOf(row)
+	after := user
+	after.State = to
+	if err := t.mayBecome(ctx, &user, &after); err != nil {
+		return err
+	}
+	if to != telamon.Active {
 		if err := t.keepAdministrator(ctx, &user); err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ type UserChange struct {
 }
 
 // UpdateUser changes a user and returns the user as they are now. It reports NotFound, and
-// Conflict with name_taken, email_taken or last_administrator.
+// Conflict with name_taken, email_taken, last_administrator or administrator_limit.
 //
 // may is asked, in the transaction, about the user as they are and as they would be; what
 // it returns ends the change. It must not use the store.
@@ -86,6 +86,9 @@ func (t *txn) updateUser(ctx context.Context, actor telamon.Actor, before, after
 	}
 	if after.Kind == telamon.ServiceUser { // as in insertUser
 		p.Email, p.Contact = p.ID, after.Email
+	}
+	if err := t.mayBecome(ctx, &before, &after); err != nil {
+		return err
 	}
 	if err := t.endRoles(ctx, before, after); err != nil {
 		return err

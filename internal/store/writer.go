@@ -125,5 +125,5 @@ func (db *DB) begin(ctx context.Context) (t *txn, end func(), err error) {
 }
 
 func (db *DB) newTxn(tx *sql.Tx, conn queries.DBTX) *txn {
-	return &txn{Queries: queries.New(conn), conn: conn, tx: tx, now: db.clock.Now().UTC()}
+	return &txn{Queries: queries.New(conn), conn: conn, tx: tx, now: db.clock.Now().UTC(), administrators: db.administrators}
 }
