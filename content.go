@@ -2,6 +2,7 @@ package telamon
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"net/netip"
 	"time"
 )
@@ -46,6 +47,34 @@ type Content struct {
 	Template            *MicrosoftTemplate          // nil leaves the extension out
 	Extensions          []Extension                 // sorted by OID text, no duplicates
 }
+
+// Names returns the common name and the alternative names but other names, as texts. It
+// returns nil if only the certificate itself can tell, or if there are none.
+func (c *Content) Names() []string {
+	if len(c.SAN.URIs) > 0 { // which have more than one form
+		return nil
+	}
+	names := make([]string, 0, 1+len(c.SAN.DNSNames)+len(c.SAN.Emails)+len(c.SAN.IPAddresses))
+	for _, a := range c.Subject {
+		if a.Type.EqualASN1OID(commonNameOID) {
+			if a.Value.Type != UTF8String && a.Value.Type != PrintableString || len(names) > 0 {
+				return nil
+			}
+			names = append(names, a.Value.Text)
+		}
+	}
+	names = append(append(names, c.SAN.DNSNames...), c.SAN.Emails...)
+	for _, ip := range c.SAN.IPAddresses {
+		names = append(names, ip.Unmap().String())
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return names
+}
+
+// commonNameOID is the type of the common name in a subject.
+var commonNameOID = asn1.ObjectIdentifier{2, 5, 4, 3}
 
 // SubjectAltName holds the subject's alternative names (RFC 5280, Section 4.2.1.6).
 type SubjectAltName struct {

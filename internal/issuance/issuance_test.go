@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -321,6 +323,66 @@ func BenchmarkPrepareAndSign(b *testing.B) {
 	for b.Loop() {
 		if _, err := w.issue(b, req); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestSignedNames holds that the names that are told beside a certificate are those in it, as
+// far as any are told: certificates are found by them.
+func TestSignedNames(t *testing.T) {
+	w := newWorld(t, tbs.ECP256, issuance.SeriesSpec{Name: "tls", KeyType: tbs.ECP256, EKUFamily: telamon.EKUTLS, Years: 5})
+	commonName := func(kind telamon.ValueType, text string) telamon.Attribute {
+		return telamon.Attribute{Type: oid(t, "2.5.4.3"), Value: telamon.TypedValue{Type: kind, Text: text}}
+	}
+	organization := telamon.Attribute{Type: oid(t, "2.5.4.10"), Value: telamon.TypedValue{Type: telamon.UTF8String, Text: "Müller"}}
+	host := telamon.SubjectAltName{DNSNames: []string{"device.example"}}
+	for name, tt := range map[string]struct {
+		subject []telamon.Attribute
+		san     telamon.SubjectAltName
+		untold  bool
+	}{
+		"one of each": {
+			[]telamon.Attribute{organization, commonName(telamon.UTF8String, "Gerät Nº 1")},
+			telamon.SubjectAltName{
+				DNSNames: []string{"*.Device.example", "device.example"}, Emails: []string{"Ada@device.example"},
+				IPAddresses: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1:0:0:1"), netip.MustParseAddr("::ffff:192.0.2.2")},
+			}, false,
+		},
+		"no subject":             {nil, host, false},
+		"no common name":         {[]telamon.Attribute{organization}, host, false},
+		"a common name alone":    {[]telamon.Attribute{commonName(telamon.PrintableString, "device 1")}, telamon.SubjectAltName{}, false},
+		"a common name as DER":   {[]telamon.Attribute{commonName(telamon.DER, "0c026162")}, host, true},
+		"two common names":       {[]telamon.Attribute{commonName(telamon.UTF8String, "a"), commonName(telamon.UTF8String, "b")}, host, true},
+		"a URI among the others": {nil, telamon.SubjectAltName{DNSNames: host.DNSNames, URIs: []string{"https://device.example/%7Ea"}}, true},
+		"no name":                {[]telamon.Attribute{organization}, telamon.SubjectAltName{}, true},
+	} {
+		req := w.request(t)
+		req.Content.Subject, req.Content.SAN = tt.subject, tt.san
+		signed, err := w.issue(t, req)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if tt.untold {
+			if signed.Names != nil {
+				t.Errorf("%s: told are %q", name, signed.Names)
+			}
+			continue
+		}
+		cert, err := x509.ParseCertificate(signed.DER)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if cert.Subject.CommonName != "" {
+			want = append(want, cert.Subject.CommonName)
+		}
+		want = append(append(want, cert.DNSNames...), cert.EmailAddresses...)
+		for _, ip := range cert.IPAddresses {
+			want = append(want, ip.String())
+		}
+		if !slices.Equal(signed.Names, want) {
+			t.Errorf("%s: told are %q, and %q are in it", name, signed.Names, want)
 		}
 	}
 }

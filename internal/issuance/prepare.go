@@ -51,6 +51,7 @@ type Signed struct {
 	CRLShard            int
 	NotBefore, NotAfter time.Time
 	SPKIHash            [32]byte
+	Names               []string // as telamon.Content has them; nil: see DER
 }
 
 // Prepare allocates a serial number, builds the tbsCertificate for req, lints it,
@@ -103,7 +104,7 @@ func (e *Engine) Prepare(ctx context.Context, req Request) (*Token, error) {
 		},
 		signed: Signed{
 			Serial: serial, Issuer: issuer.ID, CRLShard: shard, NotBefore: req.NotBefore, NotAfter: req.NotAfter,
-			SPKIHash: req.PublicKey.Hash,
+			SPKIHash: req.PublicKey.Hash, Names: req.Content.Names(),
 		},
 	})
 }

@@ -114,7 +114,7 @@ func (ra *RA) issue(ctx context.Context, actor telamon.Actor, action authz.Actio
 	}
 	// Steps 11 and 12.
 	err = ra.store.IssueCertificate(ctx, draw, cert, store.Blob{
-		DER: signed.DER, Request: request, Evidence: decision.evidence, Precertified: logged, Requester: requesterOf(actor, req),
+		DER: signed.DER, Names: signed.Names, Request: request, Evidence: decision.evidence, Precertified: logged, Requester: requesterOf(actor, req),
 	}, telamon.Event{
 		Actor: actor, Account: actor.Account, Action: string(action), Object: signed.Serial.String(), Result: "ok",
 		After: issuedFacts{

@@ -35,7 +35,11 @@ func appendCertificate(args []any, c *telamon.Certificate) []any {
 
 // A Blob is what is kept of a certificate apart from its facts.
 type Blob struct {
-	DER     []byte
+	DER []byte
+	// Names are the common name and the alternative names in DER but other names, which it
+	// is found by; if there are none here, DER is read for them. CertificateBlob does not
+	// read them.
+	Names   []string
 	Request []byte // the accepted request as JSON, which a rekey repeats
 	// Evidence says how the names were validated, as JSON of telamon.NameEvidence;
 	// nil if the service demands none. CertificateBlob does not read it.
@@ -59,7 +63,7 @@ type Blob struct {
 // with precertificate_abandoned if a precertificate was abandoned meanwhile, and if the
 // database cannot say that the certificate is durable.
 func (db *DB) IssueCertificate(ctx context.Context, subscription telamon.SubscriptionID, cert *telamon.Certificate, blob Blob, event telamon.Event) error {
-	return db.committer.commit(ctx, &unit{draw: subscription, cert: cert, blob: blob, terms: termsOf(cert, blob.DER), event: event})
+	return db.committer.commit(ctx, &unit{draw: subscription, cert: cert, blob: blob, terms: termsOf(cert, &blob), event: event})
 }
 
 // RecordEvent writes an audit event that changes nothing else, grouped with the

@@ -73,7 +73,7 @@ func (t *txn) fill(ctx context.Context, spec *FillSpec, at int, first, n int64) 
 	}
 	var rows batchRows
 	var revoked []any
-	terms := termsOf(&spec.Template, spec.Blob.DER)
+	terms := termsOf(&spec.Template, &spec.Blob)
 	valid := spec.Template.NotAfter.Sub(spec.Template.NotBefore)
 	for i := range n {
 		cert := spec.Template

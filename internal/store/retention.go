@@ -238,7 +238,7 @@ func (t *txn) dropTerms(ctx context.Context, r queries.DropCertificatesRow) erro
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("read bytes: %w", err)
 	}
-	for _, term := range termsOf(&cert, blob.Der) {
+	for _, term := range termsOf(&cert, &Blob{DER: blob.Der}) {
 		err := t.DropTerm(ctx, queries.DropTermParams{PairID: r.PairID, Term: term, AcceptedAt: r.AcceptedAt, Serial: r.Serial})
 		if err != nil {
 			return fmt.Errorf("drop terms: %w", err)

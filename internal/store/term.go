@@ -32,41 +32,47 @@ const (
 // both databases keep in eight. Two values of one account that share a term would be
 // found by one another, which nobody waits for: 2^32 of them are needed.
 func termOf(kind, value string) int64 {
-	sum := sha256.Sum256([]byte(kind + "\x00" + value))
+	var room [128]byte
+	sum := sha256.Sum256(append(append(append(room[:0], kind...), 0), value...))
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
 // appendTerms appends the rows of a certificate's terms.
 func appendTerms(args []any, c *telamon.Certificate, terms []int64) []any {
-	pair, at := int64(c.Pair), c.AcceptedAt.UnixMilli()
+	var pair, at, serial any = int64(c.Pair), c.AcceptedAt.UnixMilli(), c.Serial[:] // made any once
 	for _, term := range terms {
-		args = append(args, pair, term, at, c.Serial[:])
+		args = append(args, pair, term, at, serial)
 	}
 	return args
 }
 
-// termsOf returns the terms of a certificate, each once, in order. Of bytes that cannot
-// be read there are no names.
-func termsOf(c *telamon.Certificate, der []byte) []int64 {
+// termsOf returns the terms of a certificate, each once, in order.
+func termsOf(c *telamon.Certificate, blob *Blob) []int64 {
 	terms := []int64{termOf(termCredential, c.Credential.String()), termOf(termKey, string(c.SPKIHash[:]))}
 	if c.RekeyOf != nil {
 		terms = append(terms, termOf(termRekey, string(c.RekeyOf[:])))
 	}
-	if cert, err := x509.ParseCertificate(der); err == nil {
-		for _, name := range certificateNames(cert) {
-			terms = append(terms, termOf(termName, name))
-			for _, domain := range domainsAbove(name) {
-				terms = append(terms, termOf(termBelow, domain))
-			}
+	for _, name := range certificateNames(blob) {
+		name = searchedName(name)
+		terms = append(terms, termOf(termName, name))
+		for _, domain := range domainsAbove(name) {
+			terms = append(terms, termOf(termBelow, domain))
 		}
 	}
 	slices.Sort(terms)
 	return slices.Compact(terms)
 }
 
-// certificateNames returns the common name of a certificate and its alternative names,
-// as searchedName writes them. They may repeat.
-func certificateNames(cert *x509.Certificate) []string {
+// certificateNames returns the common name of a certificate and its alternative names.
+// They may repeat. In bytes that cannot be read there are none.
+func certificateNames(blob *Blob) []string {
+	if len(blob.Names) > 0 {
+		return blob.Names
+	}
+	cert, err := x509.ParseCertificate(blob.DER)
+	if err != nil {
+		return nil
+	}
 	names := slices.Concat([]string{cert.Subject.CommonName}, cert.DNSNames, cert.EmailAddresses)
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
@@ -74,11 +80,7 @@ func certificateNames(cert *x509.Certificate) []string {
 	for _, uri := range cert.URIs {
 		names = append(names, uri.String())
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
-	for i, name := range names {
-		names[i] = searchedName(name)
-	}
-	return names
+	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }
 
 // searchedName is a name as it is found: domains in lower case and without a final dot,
@@ -101,8 +103,10 @@ func domainsAbove(name string) (domains []string) {
 	host, itself := name, false
 	if at := strings.LastIndexByte(name, '@'); at >= 0 {
 		host, itself = name[at+1:], true
-	} else if u, err := url.Parse(name); err == nil && u.Host != "" {
-		host, itself = u.Hostname(), true
+	} else if strings.Contains(name, "//") { // as each URI with a host has
+		if u, err := url.Parse(name); err == nil && u.Host != "" {
+			host, itself = u.Hostname(), true
+		}
 	}
 	if !dnsname.LooksLikeHost(host) {
 		return nil

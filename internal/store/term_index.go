@@ -147,7 +147,7 @@ func (t *txn) indexFrom(ctx context.Context, at *queries.TermProgressRow) (pass 
 		if err != nil {
 			return 0, nil, fmt.Errorf("read bytes of %s: %w", cert.Serial, err)
 		}
-		args = appendTerms(args, &cert, termsOf(&cert, blob.Der))
+		args = appendTerms(args, &cert, termsOf(&cert, &Blob{DER: blob.Der}))
 	}
 	if err := t.insert(ctx, termOnceTable, args); err != nil {
 		return 0, nil, err

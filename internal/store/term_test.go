@@ -168,3 +168,34 @@ func TestSavedViews(t *testing.T) {
 		mustBe(t, w.db.SaveView(t.Context(), ada, view(ada, "one too many")), fault.Limited, "too_many_views")
 	})
 }
+
+// TestToldNames holds that a certificate is found by the same terms whether its names are
+// told beside it or read from it.
+func TestToldNames(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world, _ *testkit.Clock) {
+		terms := func(names ...string) (all []int64) {
+			t.Helper()
+			cert := w.cert(w.pair)
+			w.blob.Names = names
+			w.mustIssue(t, cert)
+			rows, err := store.Reader(w.db).Query("SELECT serial, term FROM certificate_term ORDER BY term")
+			must(t, err)
+			defer rows.Close()
+			for rows.Next() {
+				var serial []byte
+				var term int64
+				must(t, rows.Scan(&serial, &term))
+				if telamon.Serial(serial) == cert.Serial {
+					all = append(all, term)
+				}
+			}
+			must(t, rows.Err())
+			return all
+		}
+		read := terms()
+		told := terms("www.example.com", "WWW.example.com.", "example.com")
+		if len(read) != 5 || !slices.Equal(told, read) { // credential, key, two names, a domain
+			t.Errorf("by names that are told it has the terms %v, and %v by those in it", told, read)
+		}
+	})
+}
