@@ -115,7 +115,7 @@ var quoteLanguages = map[string]quoteWords{
 // one line and cannot make a link of their own. It refuses a template that is none of
 // quotes, and a link that is not an absolute http or https URL.
 func RenderQuote(template string, m QuoteMail) (Message, error) {
-	language := quoteLanguage(m.Locale)
+	language := languageOf(m.Locale)
 	words := quoteLanguages[language]
 	var text quoteText
 	switch {
@@ -154,7 +154,7 @@ func RenderQuote(template string, m QuoteMail) (Message, error) {
 
 // RenderQuota writes the message of quota that is nearly used, as RenderQuote does.
 func RenderQuota(m QuotaMail) (Message, error) {
-	language := quoteLanguage(m.Locale)
+	language := languageOf(m.Locale)
 	words := quoteLanguages[language]
 	text := words.used
 	if m.Percent >= 100 {
@@ -168,8 +168,8 @@ func RenderQuota(m QuotaMail) (Message, error) {
 	return shown.render(TemplateQuotaUsed, m.Platform)
 }
 
-// quoteLanguage is the language of a locale, or English.
-func quoteLanguage(locale string) string {
+// languageOf is the language of a locale, or English.
+func languageOf(locale string) string {
 	language, _, _ := strings.Cut(locale, "_")
 	if slices.Contains(LetterLanguages(), language) {
 		return language

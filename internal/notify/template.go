@@ -32,12 +32,22 @@ const (
 	TemplateReportOverdue        = "report_overdue"        // likewise
 )
 
-// Templates returns the names of all templates.
+// Templates returns the names of all templates that [Render] takes.
 func Templates() []string {
 	return []string{
 		TemplateClaimApproval, TemplateClaimTokenIssued, TemplateClaimTokenExpiring, TemplateClaimVerified, TemplateClaimFailing,
 		TemplateClaimExpiring, TemplateIssuerSwitch, TemplateIssuerUnsigned, TemplateCertificatesExpiring, TemplateCaseOverdue,
 		TemplateReportFiled, TemplateReportOverdue,
+	}
+}
+
+// readerTemplates are those of Templates that are in the language of their reader, a person
+// of an account. The others go to operators and to the mailboxes of domains, whose language
+// nobody knows, and are in English.
+func readerTemplates() []string {
+	return []string{
+		TemplateClaimTokenIssued, TemplateClaimTokenExpiring, TemplateClaimVerified, TemplateClaimFailing, TemplateClaimExpiring,
+		TemplateCertificatesExpiring,
 	}
 }
 
@@ -54,6 +64,7 @@ type ApprovalMail struct {
 
 // A ClaimMail is what mail to the people of an account says of one of its claims.
 type ClaimMail struct {
+	Locale   string // such as "de_DE"; English is used for languages without a text
 	Account  string
 	Identity string
 	Domain   string
@@ -68,6 +79,7 @@ type ClaimMail struct {
 
 // A CertificatesMail is what mail to the people of an account says of its certificates.
 type CertificatesMail struct {
+	Locale       string // as of a ClaimMail
 	Account      string
 	Certificates []CertificateLine // one at least
 	More         int               // that are not shown
@@ -122,25 +134,32 @@ type ReportMail struct {
 //go:embed *.tmpl
 var templateFiles embed.FS
 
+//go:embed de/*.tmpl
+var germanFiles embed.FS
+
 // A mailTemplate is the parts of one mail. The text defines "subject" too.
 type mailTemplate struct {
 	text *texttemplate.Template
 	html *htmltemplate.Template
 }
 
-var templates = parseTemplates()
+// templates are the mails by language and name. English has all of them.
+var templates = map[string]map[string]mailTemplate{
+	"en": parseTemplates(templateFiles, "", Templates(), days),
+	"de": parseTemplates(germanFiles, "de/", readerTemplates(), germanDays),
+}
 
-// parseTemplates reads what is embedded. A file that cannot be read is a bug, which
-// every start would meet.
-func parseTemplates() map[string]mailTemplate {
+// parseTemplates reads what is embedded in a folder, "" or one with its slash. A file that
+// cannot be read is a bug, which every start would meet.
+func parseTemplates(files embed.FS, folder string, names []string, days func(int) string) map[string]mailTemplate {
 	functions := map[string]any{"utc": utc, "days": days}
 	parsed := map[string]mailTemplate{}
-	for _, name := range Templates() {
+	for _, name := range names {
 		text := texttemplate.New(name + ".text.tmpl").Funcs(functions).Option("missingkey=error")
 		html := htmltemplate.New(name + ".html.tmpl").Funcs(functions).Option("missingkey=error")
 		parsed[name] = mailTemplate{
-			texttemplate.Must(text.ParseFS(templateFiles, name+".text.tmpl", "layout.text.tmpl")),
-			htmltemplate.Must(html.ParseFS(templateFiles, name+".html.tmpl", "layout.html.tmpl")),
+			texttemplate.Must(text.ParseFS(files, folder+name+".text.tmpl", folder+"layout.text.tmpl")),
+			htmltemplate.Must(html.ParseFS(files, folder+name+".html.tmpl", folder+"layout.html.tmpl")),
 		}
 	}
 	return parsed
@@ -157,13 +176,22 @@ func days(n int) string {
 	return strconv.Itoa(n) + " days"
 }
 
-// Render writes a message from one of the templates and its data. The message has a
-// recipient only if the data names one. All texts of the data are shown on one line
+// germanDays writes a number of days in German.
+func germanDays(n int) string {
+	if n == 1 {
+		return "1 Tag"
+	}
+	return strconv.Itoa(n) + " Tage"
+}
+
+// Render writes a message from one of the templates and its data, in the language of the
+// data's locale if there is one and the template is in it, and in English otherwise. The
+// message has a recipient only if the data names one. All texts of the data are shown on one line
 // and cannot make a link of their own: an account may have any name. Render refuses
 // an unknown template, data that is not the template's, and a link that is not an
 // absolute http or https URL.
 func Render(template string, data any) (Message, error) {
-	t, ok := templates[template]
+	t, ok := templates["en"][template]
 	if !ok {
 		return Message{}, fmt.Errorf("render a mail: there is no template %q", template)
 	}
@@ -215,12 +243,26 @@ func Render(template string, data any) (Message, error) {
 	default:
 		return Message{}, fmt.Errorf("render the mail %s: it cannot show a %T", template, data)
 	}
+	if localized, ok := templates[readerLanguage(data)][template]; ok {
+		t = localized
+	}
 	m, err := t.render(data)
 	if err != nil {
 		return Message{}, fmt.Errorf("render the mail %s: %w", template, err)
 	}
 	m.To = to
 	return m, nil
+}
+
+// readerLanguage is the language of the reader of a mail with that data.
+func readerLanguage(data any) string {
+	switch d := data.(type) {
+	case ClaimMail:
+		return languageOf(d.Locale)
+	case CertificatesMail:
+		return languageOf(d.Locale)
+	}
+	return "en"
 }
 
 func isIssuers(template string) bool {

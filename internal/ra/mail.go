@@ -34,7 +34,7 @@ func (ra *RA) RenderMail(ctx context.Context, m *store.Mail) (notify.Message, er
 		return notify.Message{}, err
 	}
 	return notify.Render(m.Template, notify.ClaimMail{
-		Account: account.Name, Identity: p.Identity, Domain: p.Domain, Method: p.Method, Token: p.Token, Problem: p.Problem,
+		Locale: p.Locale, Account: account.Name, Identity: p.Identity, Domain: p.Domain, Method: p.Method, Token: p.Token, Problem: p.Problem,
 		Deadline: p.Deadline, Days: p.Days, PortalURL: ra.validation.PortalURL,
 	})
 }

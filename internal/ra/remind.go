@@ -27,6 +27,7 @@ const day = 24 * time.Hour
 
 // ClaimParams are the parameters of mails about a claim.
 type ClaimParams struct {
+	Locale   string          `json:"locale,omitempty"` // of the reader
 	Claim    telamon.ClaimID `json:"claim"`
 	Identity string          `json:"identity"` // its name
 	Domain   string          `json:"domain"`
@@ -43,27 +44,27 @@ var recipientRoles = []string{"administrator", "manage_domains"}
 // maxRecipients is how many people of an account are told of a claim.
 const maxRecipients = 20
 
-// recipients returns the addresses of the people of an account who have one of the
-// roles.
-func (ra *RA) recipients(ctx context.Context, account telamon.AccountID, roles []string) ([]string, error) {
+// recipients returns the people of an account who have one of the roles, of whom mails
+// need the address and the locale.
+func (ra *RA) recipients(ctx context.Context, account telamon.AccountID, roles []string) ([]telamon.User, error) {
 	users, err := ra.store.Users(ctx, account, store.Page{Limit: 1000})
 	if err != nil {
 		return nil, err
 	}
-	var addresses []string
+	var people []telamon.User
 	for _, u := range users {
 		cares := slices.ContainsFunc(u.Roles, func(role string) bool { return slices.Contains(roles, role) })
-		if cares && u.State == telamon.Active && len(addresses) < maxRecipients {
-			addresses = append(addresses, u.Email)
+		if cares && u.State == telamon.Active && len(people) < maxRecipients {
+			people = append(people, u)
 		}
 	}
-	return addresses, nil
+	return people, nil
 }
 
 // mails returns a mail of the template about the claim to each of its people.
 func (ra *RA) mails(ctx context.Context, claim *telamon.Claim, template string, params ClaimParams) ([]store.Mail, error) {
-	addresses, err := ra.recipients(ctx, claim.Account, recipientRoles)
-	if err != nil || len(addresses) == 0 {
+	people, err := ra.recipients(ctx, claim.Account, recipientRoles)
+	if err != nil || len(people) == 0 {
 		return nil, err
 	}
 	identity, err := ra.store.Identity(ctx, claim.Account, claim.Identity)
@@ -71,13 +72,14 @@ func (ra *RA) mails(ctx context.Context, claim *telamon.Claim, template string, 
 		return nil, err
 	}
 	params.Claim, params.Identity, params.Domain = claim.ID, identity.Name, claim.Name
-	text, err := json.Marshal(params)
-	if err != nil {
-		return nil, fmt.Errorf("encode a mail about claim %s: %w", claim.ID, err)
-	}
-	mails := make([]store.Mail, len(addresses))
-	for i, address := range addresses {
-		mails[i] = store.Mail{Account: claim.Account, Recipient: address, Template: template, Params: text}
+	mails := make([]store.Mail, len(people))
+	for i, person := range people {
+		params.Locale = person.Locale
+		text, err := json.Marshal(params)
+		if err != nil {
+			return nil, fmt.Errorf("encode a mail about claim %s: %w", claim.ID, err)
+		}
+		mails[i] = store.Mail{Account: claim.Account, Recipient: person.Email, Template: template, Params: text}
 	}
 	return mails, nil
 }

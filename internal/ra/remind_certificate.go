@@ -47,6 +47,7 @@ func (ra *RA) StartJobs(ctx context.Context) error {
 
 // CertificatesParams are the parameters of a mail about certificates.
 type CertificatesParams struct {
+	Locale       string              `json:"locale,omitempty"` // of the reader
 	Certificates []CertificateParams `json:"certificates"`
 	More         int                 `json:"more,omitempty"`
 }
@@ -116,18 +117,19 @@ func (ra *RA) remindAccount(ctx context.Context, account telamon.AccountID, pair
 		return nil
 	}
 	slices.SortStableFunc(params.Certificates, func(a, b CertificateParams) int { return a.NotAfter.Compare(b.NotAfter) })
-	addresses, err := ra.recipients(ctx, account, certificateRoles)
-	if err != nil || len(addresses) == 0 {
+	people, err := ra.recipients(ctx, account, certificateRoles)
+	if err != nil || len(people) == 0 {
 		return err
 	}
-	text, err := json.Marshal(params)
-	if err != nil {
-		return fmt.Errorf("encode a mail about certificates: %w", err)
-	}
 	var extra store.Extra
-	for _, address := range addresses {
+	for _, person := range people {
+		params.Locale = person.Locale
+		text, err := json.Marshal(params)
+		if err != nil {
+			return fmt.Errorf("encode a mail about certificates: %w", err)
+		}
 		extra.Mails = append(extra.Mails, store.Mail{
-			Account: account, Recipient: address, Template: notify.TemplateCertificatesExpiring, Params: text,
+			Account: account, Recipient: person.Email, Template: notify.TemplateCertificatesExpiring, Params: text,
 		})
 	}
 	return ra.store.PutExtra(ctx, extra)
@@ -166,7 +168,7 @@ func (ra *RA) renderCertificates(m *store.Mail, account string) (notify.Message,
 	if err := json.Unmarshal(m.Params, &p); err != nil {
 		return notify.Message{}, fmt.Errorf("read the parameters of mail %s: %w", m.ID, err)
 	}
-	data := notify.CertificatesMail{Account: account, More: p.More, PortalURL: ra.validation.PortalURL}
+	data := notify.CertificatesMail{Locale: p.Locale, Account: account, More: p.More, PortalURL: ra.validation.PortalURL}
 	for _, c := range p.Certificates {
 		data.Certificates = append(data.Certificates, notify.CertificateLine{Name: c.Name, Serial: c.Serial, NotAfter: c.NotAfter, Days: c.Days})
 	}

@@ -211,6 +211,29 @@ func TestShortReminders(t *testing.T) {
 	})
 }
 
+// TestReminderInGerman tells each person of a claim in their own language.
+func TestReminderInGerman(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		const reader = "leserin@acme.example"
+		w.newUser(t, owner, "administrator")
+		must(t, w.db.CreateUser(t.Context(), operator, &telamon.User{
+			ID: telamon.NewUserID(), Account: w.account, Email: reader, Name: "Ada", Locale: "de_DE",
+			Roles: []string{"manage_domains"},
+		}))
+		claim := w.customer(t, validated(), 0).claim(t, "example.com")
+		w.runJobs(t)
+		if got := w.subjects(owner); !slices.Equal(got, []string{"Show control of example.com"}) {
+			t.Errorf("who reads English is told %q", got)
+		}
+		if got := w.subjects(reader); !slices.Equal(got, []string{"Zeigen Sie die Kontrolle über example.com"}) {
+			t.Errorf("who reads German is told %q", got)
+		}
+		if text := w.mail(t, reader).Text; !strings.Contains(text, w.ra.TokenValue(claim)) || !strings.Contains(text, "noch 30 Tage") {
+			t.Errorf("the mail has not the token or its time:\n%s", text)
+		}
+	})
+}
+
 // TestMailOfDeletedClaim deletes a claim before its mails are sent.
 func TestMailOfDeletedClaim(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
