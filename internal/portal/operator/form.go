@@ -2,6 +2,7 @@ package operator
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"slices"
@@ -104,7 +105,7 @@ func applyForm(m *policy.Model, v url.Values) []fault.Field {
 	m.Validity.SecondsMin, m.Validity.SecondsMax = low, high
 	for _, name := range policy.SubjectMembers() {
 		rule := m.SubjectDN.Strings[name]
-		rule.Presence, rule.Format = policy.Presence(v.Get("presence."+name)), v.Get("format."+name)
+		rule.Presence, rule.Format = cmp.Or(policy.Presence(v.Get("presence."+name)), policy.Forbidden), v.Get("format."+name)
 		if m.SubjectDN.Strings == nil {
 			m.SubjectDN.Strings = map[string]policy.StringRule{}
 		}
