@@ -43,23 +43,35 @@ func (s *IAM) AuditProof(ctx context.Context, actor telamon.Actor, account telam
 	return s.store.AuditProof(ctx, account, id)
 }
 
-// AuditNames returns the names of those users of an account who are among actors, as audit
-// events name them. It reports Denied and NotFound.
+// AuditNames returns the names of those users and credentials of an account who are among
+// actors, as audit events name them. It reports Denied and NotFound.
 func (s *IAM) AuditNames(ctx context.Context, actor telamon.Actor, account telamon.AccountID, actors []string) (map[string]string, error) {
 	if err := authz.Check(actor, authz.AuditRead, account); err != nil {
 		return nil, err
 	}
 	names := map[string]string{}
 	for _, who := range actors {
-		id, err := telamon.ParseUserID(who)
-		if _, known := names[who]; known || err != nil {
+		if _, known := names[who]; known {
 			continue
 		}
-		user, err := s.store.User(ctx, account, id)
+		name, err := s.nameOf(ctx, account, who)
 		if err != nil && !fault.Is(err, fault.NotFound) {
 			return nil, err
 		}
-		names[who] = user.Name
+		names[who] = name
 	}
 	return names, nil
+}
+
+// nameOf is the name of a user or a credential of an account, "" for whoever is neither.
+func (s *IAM) nameOf(ctx context.Context, account telamon.AccountID, who string) (string, error) {
+	if id, err := telamon.ParseUserID(who); err == nil {
+		user, err := s.store.User(ctx, account, id)
+		return user.Name, err
+	}
+	if id, err := telamon.ParseCredentialID(who); err == nil {
+		credential, err := s.store.Credential(ctx, account, id)
+		return credential.Name, err
+	}
+	return "", nil
 }

@@ -162,7 +162,7 @@ func (c *call) evidenceTable(h *ra.Holding) ui.Table {
 		method, adn := templ.Component(ui.Words("–")), templ.Component(ui.Words("–"))
 		at := templ.Component(ui.Words("–"))
 		if v, ok := h.Verifications[n.Verification]; ok {
-			method, adn, at = ui.Words(string(v.Method)), ui.Words(v.ADN), ui.Day(v.At)
+			method, adn, at = ui.Words(c.MethodName(v.Method)), ui.Words(v.ADN), ui.Day(v.At)
 		}
 		t.Rows = append(t.Rows, ui.Row{Cells: page.Cells(ui.Words(n.Name), method, adn, at)})
 	}

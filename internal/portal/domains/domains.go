@@ -128,18 +128,3 @@ func (c *call) state(k *telamon.Claim) ui.State {
 func (c *call) codeExpired(k *telamon.Claim) string {
 	return c.Say("domains.code_expired", "date", ui.Date(k.AssertBy))
 }
-
-// methodWords says by which method a claim was verified.
-func (c *call) methodWords(m telamon.Method) string {
-	switch m {
-	case "":
-		return "–"
-	case telamon.MethodDNS:
-		return c.Say("domains.method.dns")
-	case telamon.MethodPersist:
-		return c.Say("domains.method.persist")
-	case telamon.MethodHTTP:
-		return c.Say("domains.method.http")
-	}
-	return c.Say("domains.method.email")
-}

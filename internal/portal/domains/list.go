@@ -77,7 +77,7 @@ func (c *call) list() error {
 	for i := range claims {
 		k := &claims[i]
 		table.Rows = append(table.Rows, ui.Row{URL: pathOf(k.ID), Cells: page.Cells(
-			nameCell(k.Name, spoken(k.Name)), ui.Status(c.state(k)), ui.Words(c.methodWords(k.Method)), ui.Words(names[k.Identity]), expiry(k))})
+			nameCell(k.Name, spoken(k.Name)), ui.Status(c.state(k)), ui.Words(c.MethodName(k.Method)), ui.Words(names[k.Identity]), expiry(k))})
 	}
 	head := ui.Head{Title: c.Say("domains.title"), Lead: c.Say("domains.lead"), Act: c.ActIf(authz.ClaimSubmit, "domains.new", page.DomainNewPath)}
 	filtered := narrowed || total > 0

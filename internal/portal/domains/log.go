@@ -61,7 +61,7 @@ func (c *call) lines(d *ra.ClaimDetail) []ui.LogLine {
 	for _, e := range d.Log {
 		state := logStates[e.Status]
 		state.Word = c.Say(state.Word)
-		by := c.methodWords(e.Method)
+		by := c.MethodName(e.Method)
 		switch {
 		case e.Status != telamon.LogError || e.At.Before(d.Claim.TokenAt):
 		case e.Method == telamon.MethodPersist:

@@ -220,7 +220,7 @@ func (c *call) facts(d *ra.ClaimDetail, identity string) []ui.Fact {
 	if !k.VerifiedAt.IsZero() {
 		facts = append(facts,
 			ui.Fact{Key: c.Say("domains.expires"), Value: ui.Moment(k.ExpiresAt)},
-			ui.Fact{Key: c.Say("domains.verified"), Value: verifiedBy(k.VerifiedAt, c.methodWords(k.Method), k.ADN)},
+			ui.Fact{Key: c.Say("domains.verified"), Value: verifiedBy(k.VerifiedAt, c.MethodName(k.Method), k.ADN)},
 			ui.Fact{Key: c.Say("domains.covers"), Value: ui.Words(c.Say("domains.covers."+string(k.Coverage), "name", k.Name))})
 	}
 	if k.Open {

@@ -93,7 +93,7 @@ func (c *call) audit() error {
 	}
 	for _, e := range list.Events {
 		table.Rows = append(table.Rows, ui.Row{URL: page.AuditPath + "/" + e.ID.String(), Cells: page.Cells(
-			ui.Moment(e.At), code(e.Action), ui.Words(c.who(e, names)), ui.ShortID(e.Object), ui.Status(c.result(e)))})
+			ui.Moment(e.At), code(e.Action), page.Actor(e.Actor, c.who(e, names)), ui.ShortID(e.Object), ui.Status(c.result(e)))})
 	}
 	n := int64(len(list.Events))
 	table.Pager = &ui.Pager{First: min(1, n), Last: n, Total: n}
@@ -275,8 +275,13 @@ func (c *call) auditEvent() error {
 	head := ui.Head{Up: &ui.Link{Text: c.Say("audit.title"), URL: page.AuditPath}, Title: e.Action, ID: id.String(), State: &state}
 	head.Lead, head.State.Reason = state.Reason, ""
 	who := ui.Words(c.who(e, names))
-	if names[e.Actor] != "" && c.May(authz.UserRead) {
+	if _, err := telamon.ParseUserID(e.Actor); err == nil && names[e.Actor] != "" && c.May(authz.UserRead) {
 		who = linkTo(page.MembersPath+"/"+e.Actor, names[e.Actor])
+	}
+	if names[e.Actor] != "" {
+		who = page.WithID(who, e.Actor)
+	} else if strings.Contains(e.Actor, "_") {
+		who = ui.Identifier(e.Actor)
 	}
 	facts := []ui.Fact{{Key: c.Say("audit.at"), Value: ui.Moment(e.At)}, {Key: c.Say("audit.actor"), Value: who}}
 	if e.Address.IsValid() {

@@ -32,14 +32,6 @@ func (c *call) mailState(m *store.Mail) ui.State {
 	return s
 }
 
-// mailName is what a mail is about.
-func (c *call) mailName(template string) string {
-	if key := "mail.template." + template; c.Language().Has(key) {
-		return c.Say(key)
-	}
-	return template
-}
-
 // mails serves GET /mail.
 func (c *call) mails() error {
 	q := c.R.URL.Query()
@@ -65,7 +57,7 @@ func (c *call) mails() error {
 	}
 	for _, m := range list.Mails {
 		table.Rows = append(table.Rows, ui.Row{URL: page.MailPath + "/" + m.ID.String(), Cells: page.Cells(
-			ui.Moment(m.CreatedAt), ui.Words(m.Recipient), ui.Words(c.mailName(m.Template)), ui.Status(c.mailState(&m)))})
+			ui.Moment(m.CreatedAt), ui.Words(m.Recipient), ui.Words(c.MailName(m.Template)), ui.Status(c.mailState(&m)))})
 	}
 	n := int64(len(list.Mails))
 	table.Pager = &ui.Pager{First: min(1, n), Last: n, Total: n}
@@ -124,7 +116,7 @@ func (c *call) mail() error {
 			return err
 		}
 	}
-	head := ui.Head{Up: &ui.Link{Text: c.Say("mail.title"), URL: page.MailPath}, Title: c.mailName(m.Template), ID: id.String(), State: &state}
+	head := ui.Head{Up: &ui.Link{Text: c.Say("mail.title"), URL: page.MailPath}, Title: c.MailName(m.Template), ID: id.String(), State: &state}
 	head.Quiet = []ui.Link{{Text: c.Say("mail.same"), URL: page.MailPath + "?" + url.Values{"q": {m.Recipient}}.Encode()}}
 	return c.Show(http.StatusOK, head.Title, mailPage(head, facts, text))
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/telamon-ca/telamon"
 	"github.com/telamon-ca/telamon/internal/fault"
@@ -62,10 +64,16 @@ func (c *call) approvals() error {
 	for i := range part {
 		p := &part[i]
 		table.Rows = append(table.Rows, ui.Row{URL: approvalsPath + "/" + p.ID.String(), Cells: page.Cells(
-			ui.Words(p.Summary), ui.Status(c.proposalState(p)), ui.Words(c.personName(p.RequestedBy, p)), ui.Day(p.CreatedAt), ui.Day(p.ExpiresAt))})
+			ui.Words(sentence(p.Summary)), ui.Status(c.proposalState(p)), ui.Words(c.personName(p.RequestedBy, p)), ui.Day(p.CreatedAt), ui.Day(p.ExpiresAt))})
 	}
 	head := ui.Head{Title: c.Say("operator.approvals.title"), Lead: c.Say("operator.approvals.lead")}
 	return c.Show(http.StatusOK, head.Title, page.ListPage(head, ui.Filter{}, table, false))
+}
+
+// sentence is a text that begins with a capital letter.
+func sentence(text string) string {
+	first, n := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[n:]
 }
 
 // personName is the name of who asked for or decided something, as far as it is known here.
@@ -120,7 +128,7 @@ func (c *call) approvalPage(status int, problem string) error {
 		return err
 	}
 	state := c.proposalState(&p)
-	head := ui.Head{Up: c.up("operator.approvals.title", approvalsPath), Title: p.Summary, ID: p.ID.String(), State: &ui.State{Tone: state.Tone, Word: state.Word}}
+	head := ui.Head{Up: c.up("operator.approvals.title", approvalsPath), Title: sentence(p.Summary), ID: p.ID.String(), State: &ui.State{Tone: state.Tone, Word: state.Word}}
 	facts := []ui.Fact{
 		c.fact("action", ui.Identifier(p.Action)), c.fact("asked_by", ui.Words(c.personName(p.RequestedBy, &p))), c.fact("asked", ui.Moment(p.CreatedAt)),
 		c.fact("expires", ui.Moment(p.ExpiresAt)), c.fact("sha256", ui.ShortID(p.Hash())),

@@ -58,6 +58,10 @@ func (c *call) events() error {
 	if err != nil {
 		return err
 	}
+	names, err := c.actorNames(found.Events)
+	if err != nil {
+		return err
+	}
 	table := ui.Table{Label: c.Say("operator.audit.title"), Columns: c.columns("when", "action", "actor", "object", "result"), Empty: ui.Empty{Title: c.Say("list.nothing"), Lead: c.Say("list.nothing.do")}}
 	for _, e := range found.Events {
 		tone := ui.Good
@@ -65,7 +69,7 @@ func (c *call) events() error {
 			tone = ui.Bad
 		}
 		table.Rows = append(table.Rows, ui.Row{URL: auditPath + "/" + e.ID.String(), Cells: page.Cells(
-			ui.Moment(e.At), ui.Words(e.Action), ui.ShortID(e.Actor), ui.ShortID(e.Object), ui.Status(ui.State{Tone: tone, Word: e.Result}))})
+			ui.Moment(e.At), ui.Words(e.Action), page.Actor(e.Actor, c.who(e.Actor, names)), ui.ShortID(e.Object), ui.Status(ui.State{Tone: tone, Word: e.Result}))})
 	}
 	if found.Next != "" {
 		q.Set("after", found.Next.String())
@@ -82,6 +86,42 @@ func (c *call) events() error {
 	return c.Show(http.StatusOK, head.Title, page.ListPage(head, filter, table, true))
 }
 
+// actorNames returns the names of those who did something: of the accounts that it was
+// done in, and of the CA's staff.
+func (c *call) actorNames(events []*audit.Payload) (map[string]string, error) {
+	actors := map[telamon.AccountID][]string{}
+	for _, e := range events {
+		actors[c.Account()] = append(actors[c.Account()], e.Actor)
+		if e.Account != "" && e.Account != c.Account() {
+			actors[e.Account] = append(actors[e.Account], e.Actor)
+		}
+	}
+	names := map[string]string{}
+	for account, who := range actors {
+		found, err := c.IAM.AuditNames(c.Context(), c.Actor, account, who)
+		if err != nil {
+			return nil, err
+		}
+		for id, name := range found {
+			if name != "" {
+				names[id] = name
+			}
+		}
+	}
+	return names, nil
+}
+
+// who is who did something, by name if there is one.
+func (c *call) who(actor string, names map[string]string) string {
+	if name := names[actor]; name != "" {
+		return name
+	}
+	if key := "audit.actor." + actor; c.Language().Has(key) {
+		return c.Say(key)
+	}
+	return actor
+}
+
 // diff lists the values that differ between two JSON texts.
 func diff(before, after json.RawMessage) []page.Difference {
 	return slices.DeleteFunc(page.Diff(before, after), func(d page.Difference) bool { return !d.Changed() })
@@ -95,8 +135,16 @@ func (c *call) event() error {
 		return err
 	}
 	e := p.Event
+	names, err := c.actorNames([]*audit.Payload{e})
+	if err != nil {
+		return err
+	}
+	who := ui.Identifier(e.Actor)
+	if name := c.who(e.Actor, names); name != e.Actor {
+		who = page.WithID(ui.Words(name), e.Actor)
+	}
 	facts := []ui.Fact{
-		c.fact("when", ui.Moment(e.At)), c.fact("action", ui.Words(e.Action)), c.fact("actor", ui.Identifier(e.Actor)), c.fact("object", words(e.Object)),
+		c.fact("when", ui.Moment(e.At)), c.fact("action", ui.Words(e.Action)), c.fact("actor", who), c.fact("object", words(e.Object)),
 		c.fact("account", words(e.Account.String())), c.fact("result", ui.Words(e.Result)), c.fact("request", words(e.RequestID)),
 	}
 	if e.Address.IsValid() {

@@ -221,7 +221,7 @@ func (c *call) mails() error {
 	table := ui.Table{Label: c.Say("operator.mail.title"), Columns: c.columns("recipient", "state", "template", "made", "ended"), Empty: ui.Empty{Title: c.Say("list.nothing"), Lead: c.Say("operator.mail.empty")}}
 	for _, m := range found.Mails {
 		table.Rows = append(table.Rows, ui.Row{Cells: page.Cells(
-			ui.Name(m.Recipient, ""), ui.Status(ui.State{Tone: mailTones[m.State], Word: c.Say("operator.mail." + string(m.State)), Reason: firstLine(m.LastError)}), ui.Words(m.Template), ui.Moment(m.CreatedAt), ui.Moment(m.EndedAt))})
+			ui.Name(m.Recipient, ""), ui.Status(ui.State{Tone: mailTones[m.State], Word: c.Say("operator.mail." + string(m.State)), Reason: firstLine(m.LastError)}), ui.Words(c.MailName(m.Template)), ui.Moment(m.CreatedAt), ui.Moment(m.EndedAt))})
 	}
 	if found.Next != "" {
 		next := url.Values{"q": {q.Get("q")}, "state": {q.Get("state")}, "after": {found.Next.String()}}

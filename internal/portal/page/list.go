@@ -61,3 +61,26 @@ var StateWords = map[telamon.State]ui.State{
 	telamon.Active: {Tone: ui.Good, Word: "state.active"}, telamon.Disabled: {Tone: ui.Off, Word: "state.disabled"},
 	telamon.Deleted: {Tone: ui.Bad, Word: "state.deleted"}, telamon.Revoked: {Tone: ui.Bad, Word: "state.revoked"},
 }
+
+// MailName is what a mail is about, in words.
+func (c *Call) MailName(template string) string {
+	if key := "mail.template." + template; c.Language().Has(key) {
+		return c.Say(key)
+	}
+	return template
+}
+
+// MethodName is a way to show control of a domain, in words, or a dash for none.
+func (c *Call) MethodName(m telamon.Method) string {
+	switch m {
+	case "":
+		return "–"
+	case telamon.MethodDNS:
+		return c.Say("domains.method.dns")
+	case telamon.MethodPersist:
+		return c.Say("domains.method.persist")
+	case telamon.MethodHTTP:
+		return c.Say("domains.method.http")
+	}
+	return c.Say("domains.method.email")
+}
