@@ -90,7 +90,7 @@ func applyForm(m *policy.Model, v url.Values) []fault.Field {
 		}
 		bounds[l.name] = counts{from, to}
 	}
-	var lengths []int
+	lengths := []int{} // which JSON shows as none, not as null
 	for _, text := range items(v.Get("lengths"), ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
