@@ -73,7 +73,7 @@ func (c *call) accounts() error {
 	filter := ui.Filter{
 		Action: accountsPath, Search: f.Search, Hint: c.Say("accounts.search"), Target: "list",
 		Fields: []ui.Field{{Name: "state", Label: c.Say("credential.state"), Value: string(f.State), Options: []ui.Option{
-			{Text: c.Say("accounts.any")}, {Value: string(telamon.Active), Text: c.Say("state.active")},
+			{Text: c.Say("list.any")}, {Value: string(telamon.Active), Text: c.Say("state.active")},
 			{Value: string(telamon.Disabled), Text: c.Say("state.disabled")}, {Value: string(telamon.Deleted), Text: c.Say("state.deleted")},
 		}}},
 	}
@@ -281,7 +281,7 @@ func (c *call) askState(verb string) error {
 	return c.Show(http.StatusOK, title, page.ConfirmPage(ui.Head{Up: up, Title: title}, ui.Confirmation{
 		Object:  []ui.Fact{{Key: c.Say("accounts.id"), Value: ui.Identifier(a.ID.String())}},
 		Effects: []string{c.Say(key + ".effect")}, Keeps: c.Say(key + ".keeps"),
-		Form: ui.Form{Action: accountPath(a.ID) + "/" + verb, Button: c.Say(key + ".button"), Danger: verb == "disable", Cancel: up},
+		Form: ui.Form{Action: accountPath(a.ID) + "/" + verb, Button: c.Say(key + ".button"), Danger: verb == "disable", Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}},
 	}))
 }
 

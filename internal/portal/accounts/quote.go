@@ -57,15 +57,15 @@ func (c *call) quotes() error {
 		next := url.Values{"state": {string(state)}, "before": {list[len(list)-1].ID.String()}}
 		table.Pager = &ui.Pager{First: 1, Last: int64(len(list)), Total: -1, Next: quotesPath + "?" + next.Encode()}
 	}
-	states := []ui.Option{{Text: c.Say("accounts.any")}}
+	states := []ui.Option{{Text: c.Say("list.any")}}
 	for _, s := range telamon.QuoteStates {
 		if s != telamon.QuoteAccepted { // which is never seen
 			states = append(states, ui.Option{Value: string(s), Text: page.QuoteState(c.Call, &telamon.Quote{State: s}).Word})
 		}
 	}
 	head := ui.Head{Title: c.Say("quote.all"), Lead: c.Say("quote.lead.staff"), Quiet: []ui.Link{{Text: c.Say("accounts.title"), URL: accountsPath}}}
-	form := ui.Form{Action: quotesPath, Get: true, Button: c.Say("filter.apply")}
-	return c.Show(http.StatusOK, head.Title, quoteList(head, form, ui.Field{Name: "state", Label: c.Say("credential.state"), Value: string(state), Options: states, Narrow: true}, table))
+	filter := ui.Filter{Action: quotesPath, Fields: []ui.Field{{Name: "state", Label: c.Say("credential.state"), Value: string(state), Options: states}}, Target: "list"}
+	return c.Show(http.StatusOK, head.Title, page.ListPage(head, filter, table, true))
 }
 
 // maxFormLines is how many lines the form of a quote has; the admin API takes more.
@@ -126,7 +126,7 @@ func (c *call) newQuote() error {
 
 func (c *call) showNew(status int, a telamon.Account, fields []ui.Field) error {
 	up := &ui.Link{Text: a.Name, URL: accountPath(a.ID)}
-	form := ui.Form{Action: quotesPath + "/new", Button: c.Say("quote.make"), Cancel: up, Hidden: []ui.Option{{Value: "account", Text: a.ID.String()}}}
+	form := ui.Form{Action: quotesPath + "/new", Button: c.Say("quote.make"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}, Hidden: []ui.Option{{Value: "account", Text: a.ID.String()}}}
 	head := ui.Head{Up: up, Title: c.Say("quote.new.title", "name", a.Name), Lead: c.Say("quote.new.lead")}
 	return c.Show(status, head.Title, page.FormPage(head, form, fields))
 }

@@ -114,7 +114,7 @@ func (c *call) newRequest() error {
 		page.One(ui.Field{Name: "service", Label: c.Say("certificates.filter.service"), Options: d.all.serviceOptions(), Value: q.Get("service"), Require: true}),
 		page.One(ui.Field{Name: "identity", Label: c.Say("certificates.filter.identity"), Hint: c.Say("certificates.identity.hint"), Options: d.all.identityOptions(), Value: q.Get("identity"), Require: true}),
 	}}
-	form := ui.Form{Get: true, Action: page.CertificateNewPath, Button: c.Say("certificates.go_on"), Cancel: c.cancel()}
+	form := ui.Form{Get: true, Action: page.CertificateNewPath, Button: c.Say("wizard.continue"), Cancel: c.cancel()}
 	return c.Show(http.StatusOK, head.Title, page.WizardPage(head, c.wizard(d, 0), requestStep(form, v)))
 }
 

@@ -90,8 +90,12 @@ func (c *call) identities() error {
 		table.Empty = ui.Empty{Title: c.Say("list.nothing"), Lead: c.Say("list.nothing.do")}
 	}
 	for _, i := range part {
+		ends := ui.DayIf(i.ExpiresAt)
+		if i.State == telamon.IdentityActive {
+			ends = ui.Day(i.ExpiresAt) // perhaps never
+		}
 		table.Rows = append(table.Rows, ui.Row{URL: identityPath(i.ID), Cells: page.Cells(
-			ui.Words(i.Name), ui.Status(c.stateOf(&i)), ui.Words(c.typeOf(&i)), ui.Words(i.Data["organization"]), ui.Day(i.ExpiresAt))})
+			ui.Words(i.Name), ui.Status(c.stateOf(&i)), ui.Words(c.typeOf(&i)), ui.Words(i.Data["organization"]), ends)})
 	}
 	states := ui.Field{Name: "state", Label: c.Say("credential.state"), Value: q.Get("state"), Options: []ui.Option{{Text: c.Say("list.any")}}}
 	for _, s := range stateOrder {

@@ -172,7 +172,7 @@ func (c *call) caseTable(cases []telamon.VettingCase) ui.Table {
 			reason = one.Reason
 		}
 		table.Rows = append(table.Rows, ui.Row{Cells: page.Cells(
-			ui.Identifier(one.Reference()), ui.Status(state), ui.Day(one.OpenedAt), ui.Day(one.EndedAt), ui.Words(reason))})
+			ui.Identifier(one.Reference()), ui.Status(state), ui.Day(one.OpenedAt), ui.DayIf(one.EndedAt), ui.Words(reason))})
 	}
 	return table
 }

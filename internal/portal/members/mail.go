@@ -100,7 +100,7 @@ func (c *call) mail() error {
 	state := c.mailState(m)
 	facts := []ui.Fact{
 		{Key: c.Say("mail.to"), Value: ui.Words(m.Recipient)}, {Key: c.Say("mail.at"), Value: ui.Moment(m.CreatedAt)},
-		{Key: c.Say("mail.ended"), Value: ui.Moment(m.EndedAt)},
+		{Key: c.Say("mail.ended"), Value: ui.MomentIf(m.EndedAt)},
 	}
 	if state.Reason != "" {
 		facts = append(facts, ui.Fact{Key: c.Say("mail.problem"), Value: ui.Words(state.Reason)})

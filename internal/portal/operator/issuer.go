@@ -187,7 +187,7 @@ func (c *call) issuer() error {
 	facts := []ui.Fact{
 		c.fact("subject", ui.Words(x.Subject.String())), c.fact("role", ui.Words(c.Say("operator.issuer.role."+string(i.Role)))), c.fact("series", words(series)),
 		c.fact("key", ui.Words(page.KeyWords(x))), c.fact("serial", ui.Identifier(x.SerialNumber.Text(16))), c.fact("activates", ui.Moment(i.ActivateAt)),
-		c.fact("retires", ui.Moment(i.RetireAt)), c.fact("signs_until", ui.Moment(i.SignUntil)), c.fact("not_before", ui.Moment(x.NotBefore)), c.fact("ends", ui.Moment(x.NotAfter)),
+		c.fact("retires", ui.MomentIf(i.RetireAt)), c.fact("signs_until", ui.MomentIf(i.SignUntil)), c.fact("not_before", ui.Moment(x.NotBefore)), c.fact("ends", ui.Moment(x.NotAfter)),
 		c.fact("shards", ui.Words(strconv.Itoa(i.CRLShards))),
 	}
 	return c.detail(http.StatusOK, head, ui.Certificate(ui.CertificateView{Chain: chainCards(c, x), Facts: facts, PEM: page.PEM(x), Hex: page.HexLines(x.Raw)}))

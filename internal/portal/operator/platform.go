@@ -160,7 +160,7 @@ func (c *call) jobs() error {
 	for i := range queue.Jobs {
 		j := &queue.Jobs[i]
 		table.Rows = append(table.Rows, ui.Row{URL: jobsPath + "/" + j.ID.String(), Cells: page.Cells(
-			ui.Words(j.Kind), words(j.Key), ui.Status(c.jobState(j)), ui.Moment(j.RunAt), ui.Words(l.Count(int64(j.Attempts))), words(firstLine(j.LastError)))})
+			ui.Words(j.Kind), ui.ShortID(j.Key), ui.Status(c.jobState(j)), ui.Moment(j.RunAt), ui.Words(l.Count(int64(j.Attempts))), words(firstLine(j.LastError)))})
 	}
 	parts := section(c.Say("operator.jobs.kinds"), "", ui.DataTable(kinds))
 	if kind != "" {
@@ -186,7 +186,7 @@ func (c *call) job() error {
 	state := c.jobState(&j)
 	facts := []ui.Fact{
 		c.fact("kind", ui.Words(j.Kind)), c.fact("of", words(j.Key)), c.fact("when", ui.Moment(j.RunAt)), c.fact("attempts", ui.Words(strconv.Itoa(j.Attempts))),
-		c.fact("holder", words(j.Holder)), c.fact("held_until", ui.Moment(j.HeldUntil)), c.fact("made", ui.Moment(j.CreatedAt)), c.fact("error", plain(j.LastError)),
+		c.fact("holder", words(j.Holder)), c.fact("held_until", ui.MomentIf(j.HeldUntil)), c.fact("made", ui.Moment(j.CreatedAt)), c.fact("error", plain(j.LastError)),
 	}
 	head := ui.Head{Up: c.up("operator.jobs.title", jobsPath), Title: j.Kind, ID: j.ID.String(), State: &state}
 	if !j.RunAt.After(c.Clock.Now()) || j.HeldUntil.After(c.Clock.Now()) {
@@ -221,7 +221,7 @@ func (c *call) mails() error {
 	table := ui.Table{Label: c.Say("operator.mail.title"), Columns: c.columns("recipient", "state", "template", "made", "ended"), Empty: ui.Empty{Title: c.Say("list.nothing"), Lead: c.Say("operator.mail.empty")}}
 	for _, m := range found.Mails {
 		table.Rows = append(table.Rows, ui.Row{Cells: page.Cells(
-			ui.Name(m.Recipient, ""), ui.Status(ui.State{Tone: mailTones[m.State], Word: c.Say("operator.mail." + string(m.State)), Reason: firstLine(m.LastError)}), ui.Words(c.MailName(m.Template)), ui.Moment(m.CreatedAt), ui.Moment(m.EndedAt))})
+			ui.Name(m.Recipient, ""), ui.Status(ui.State{Tone: mailTones[m.State], Word: c.Say("operator.mail." + string(m.State)), Reason: firstLine(m.LastError)}), ui.Words(c.MailName(m.Template)), ui.Moment(m.CreatedAt), ui.MomentIf(m.EndedAt))})
 	}
 	if found.Next != "" {
 		next := url.Values{"q": {q.Get("q")}, "state": {q.Get("state")}, "after": {found.Next.String()}}

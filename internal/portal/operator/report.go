@@ -246,7 +246,7 @@ func (c *call) report() error {
 	}
 	facts := []ui.Fact{
 		c.fact("reporter", ui.Identifier(r.Reporter)), c.fact("received", ui.Moment(r.ReceivedAt)), c.fact("answer_by", ui.Moment(r.AnswerBy)),
-		c.fact("answered", ui.Moment(r.AnsweredAt)), c.fact("certificates", c.serials(r.Serials)),
+		c.fact("answered", ui.MomentIf(r.AnsweredAt)), c.fact("certificates", c.serials(r.Serials)),
 	}
 	if !r.Known {
 		facts = append(facts, c.fact("known", ui.Words(c.Say("operator.reports.unknown"))))

@@ -178,12 +178,19 @@ func (b *Browser) Look(t *testing.T, width, height int64, scheme string) {
 	}
 }
 
+// cutTables counts the tables whose last columns nobody can reach.
+const cutTables = `[...document.querySelectorAll("table")].filter(t =>
+	t.scrollWidth > t.parentElement.clientWidth + 1 && getComputedStyle(t.parentElement).overflowX !== "auto").length`
+
 // Check holds what every page has: landmarks, one heading of the first level, a
 // language, no line that is cut off; and a button without scrolling on a desktop.
 func (b *Browser) Check(t *testing.T, name string, width int64) {
 	t.Helper()
 	if wide := Run(t, b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > width {
 		t.Errorf("%s: the page is %d px wide", name, wide)
+	}
+	if cut := Run(t, b, chromedp.Evaluate[int](cutTables)); cut > 0 {
+		t.Errorf("%s: %d tables are cut off", name, cut)
 	}
 	if lang := Run(t, b, chromedp.Evaluate[string](`document.documentElement.lang`)); lang != "en" {
 		t.Errorf("%s: the language is %q", name, lang)
