@@ -95,7 +95,7 @@ func (c *call) askPassword() error { return c.passwordPage(http.StatusOK, c.pass
 func (c *call) passwordPage(status int, fields []ui.Field) error {
 	title := c.Say("settings.password.title")
 	head := ui.Head{Up: &ui.Link{Text: c.Say("settings.title"), URL: page.SettingsPath}, Title: title, Lead: c.Say("settings.password.lead")}
-	form := ui.Form{Username: c.Session.User.Email, Action: passwordPath, Button: title, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.SettingsPath}}
+	form := ui.Form{Username: c.Session.User.Email, Action: passwordPath, Button: title, Cancel: c.CancelTo(page.SettingsPath)}
 	return c.Show(status, title, page.FormPage(head, form, fields))
 }
 
@@ -148,7 +148,7 @@ func (c *call) confirmFactor(key, path string, danger bool, object []ui.Fact) er
 		ui.Head{Up: &ui.Link{Text: c.Say("settings.title"), URL: page.SettingsPath}, Title: c.Say(key + ".ask")},
 		ui.Confirmation{
 			Object: object, Effects: []string{c.Say(key + ".effect")},
-			Form: ui.Form{Action: path, Button: c.Say(key + ".button"), Danger: danger, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.SettingsPath}},
+			Form: ui.Form{Action: path, Button: c.Say(key + ".button"), Danger: danger, Cancel: c.CancelTo(page.SettingsPath)},
 		}))
 }
 

@@ -286,7 +286,7 @@ func (c *call) askCredentialAct(verb string) error {
 		Effects: []string{c.Say(key + ".effect")}, Keeps: c.Say(key + ".keeps"),
 		Form: ui.Form{
 			Action: credentialPath(v.ID) + "/" + verb, Button: c.Say(key + ".button"), Danger: act.danger,
-			Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: credentialPath(v.ID)},
+			Cancel: c.CancelTo(credentialPath(v.ID)),
 		},
 	}
 	if verb == "delete" && len(v.Certs) > 0 {

@@ -139,7 +139,7 @@ func (c *call) newCredential() error {
 	step := d.step()
 	form := ui.Form{
 		Action: page.CredentialNewPath, Get: true, Button: c.Say("wizard.continue"), Hidden: page.Hidden(d.values(step)),
-		Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.CredentialsPath},
+		Cancel: c.CancelTo(page.CredentialsPath),
 	}
 	w := c.credentialWizard(d, step)
 	switch step {
@@ -199,7 +199,7 @@ func (c *call) askName(status int, d *credentialDraft, fields []ui.Field, mtls s
 	head := c.credentialHead()
 	form := ui.Form{
 		Action: page.CredentialNewPath, Button: c.Say("dashboard.credential.act"), Hidden: page.Hidden(d.values(3)),
-		Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.CredentialsPath},
+		Cancel: c.CancelTo(page.CredentialsPath),
 	}
 	mode := ui.Field{Name: "mtls", Label: c.Say("credential.ask.mtls"), Value: mtls, Require: true, Options: []ui.Option{
 		{Value: string(telamon.MTLSRequired), Text: c.Say("credential.mtls.required"), Hint: c.Say("credential.mtls.required.hint")},
@@ -315,7 +315,7 @@ func (c *call) askAddresses(status int, v credentialView, fields []ui.Field) err
 	head := ui.Head{Up: &ui.Link{Text: v.Name, URL: credentialPath(v.ID)}, Title: title, Lead: c.Say("credential.addresses.lead")}
 	form := ui.Form{
 		Action: credentialPath(v.ID) + "/addresses", Button: c.Say("credential.addresses.button"),
-		Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: credentialPath(v.ID)},
+		Cancel: c.CancelTo(credentialPath(v.ID)),
 	}
 	return c.Show(status, title, page.FormPage(head, form, fields))
 }

@@ -296,7 +296,7 @@ func (c *call) askMTLSAct(verb string) error {
 				{Key: c.Say("mtls.expires"), Value: ui.Moment(k.NotAfter)},
 			},
 			Effects: []string{c.Say(key + ".effect")}, Keeps: c.Say(key + ".keeps"),
-			Form: ui.Form{Action: here + "/" + verb, Button: c.Say(key + ".button"), Danger: act.danger, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here}},
+			Form: ui.Form{Action: here + "/" + verb, Button: c.Say(key + ".button"), Danger: act.danger, Cancel: c.CancelTo(here)},
 		}))
 }
 

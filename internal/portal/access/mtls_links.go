@@ -47,7 +47,7 @@ func (c *call) linksPage(status int, k telamon.ClientCert, picked []telamon.Cred
 			ui.Words(v.Service), ui.Words(v.Identity), ui.Status(c.state(v)), ui.Day(v.LastUsedAt))})
 	}
 	head := ui.Head{Up: &ui.Link{Text: page.ShortSerial(k.Serial), URL: here}, Title: c.Say("mtls.links"), Lead: c.Say("mtls.links.lead")}
-	form := ui.Form{Action: here + "/credentials", Button: c.Say("mtls.links.button"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here}}
+	form := ui.Form{Action: here + "/credentials", Button: c.Say("mtls.links.button"), Cancel: c.CancelTo(here)}
 	field := ui.Field{Name: "credential", Label: c.Say("mtls.ask.credentials"), Error: problem}
 	return c.Show(status, head.Title, ui.Header(head), pickStep(form, field, c.pickColumns(), rows))
 }

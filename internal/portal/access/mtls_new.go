@@ -113,7 +113,7 @@ func (c *call) newMTLS() error {
 	if err != nil {
 		return err
 	}
-	head, cancel := c.mtlsHead(), &ui.Link{Text: c.Say("wizard.cancel"), URL: page.MTLSPath}
+	head, cancel := c.mtlsHead(), c.CancelTo(page.MTLSPath)
 	form := ui.Form{Action: page.MTLSNewPath, Get: true, Button: c.Say("wizard.continue"), Cancel: cancel}
 	switch {
 	case d.connect == "":
@@ -183,7 +183,7 @@ func (c *call) askCSR(status int, d *mtlsDraft, f ui.Field) error {
 	head := c.mtlsHead()
 	form := ui.Form{
 		Action: page.MTLSNewPath, Button: c.Say("dashboard.mtls.act"), Hidden: append(page.Hidden(d.values(2)), ui.Option{Value: "step", Text: "csr"}),
-		Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.MTLSPath}, Inspect: inspectPath, PrivateKey: c.Say("error.private_key"),
+		Cancel: c.CancelTo(page.MTLSPath), Inspect: inspectPath, PrivateKey: c.Say("error.private_key"),
 	}
 	return c.Show(status, head.Title, page.WizardPage(head, c.mtlsWizard(d, 2), csrStep(c.keyTabs(d, ""), form, f, csrCommand(d))))
 }

@@ -58,7 +58,7 @@ func (c *call) askService(v credentialView, pair telamon.Pair, offers []iam.Offe
 	for _, o := range offers {
 		f.Options = append(f.Options, ui.Option{Value: o.Subscription.ID.String(), Text: o.Service.Name, Hint: c.offerHint(o)})
 	}
-	form := ui.Form{Action: path + "/relink", Get: true, Button: c.Say("wizard.continue"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: path}}
+	form := ui.Form{Action: path + "/relink", Get: true, Button: c.Say("wizard.continue"), Cancel: c.CancelTo(path)}
 	return c.Show(http.StatusOK, head.Title, ui.Header(head), page.ChoiceStep(form, page.One(f)))
 }
 
@@ -85,7 +85,7 @@ func (c *call) askIdentity(status int, v credentialView, pair telamon.Pair, offe
 		Effects: []string{c.Say("credential.relink.effect"), c.Say("credential.relink.effect.issue")}, Keeps: c.Say("credential.relink.keeps"),
 		Form: ui.Form{
 			Action: path + "/relink", Button: c.Say("credential.relink.button"), Danger: true, Hidden: []ui.Option{{Value: "service", Text: offer.Subscription.ID.String()}},
-			Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: path},
+			Cancel: c.CancelTo(path),
 		},
 	}
 	return c.Show(status, head.Title, relinkPage(head, confirmation, page.One(f)))

@@ -281,7 +281,7 @@ func (c *call) askState(verb string) error {
 	return c.Show(http.StatusOK, title, page.ConfirmPage(ui.Head{Up: up, Title: title}, ui.Confirmation{
 		Object:  []ui.Fact{{Key: c.Say("accounts.id"), Value: ui.Identifier(a.ID.String())}},
 		Effects: []string{c.Say(key + ".effect")}, Keeps: c.Say(key + ".keeps"),
-		Form: ui.Form{Action: accountPath(a.ID) + "/" + verb, Button: c.Say(key + ".button"), Danger: verb == "disable", Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}},
+		Form: ui.Form{Action: accountPath(a.ID) + "/" + verb, Button: c.Say(key + ".button"), Danger: verb == "disable", Cancel: c.CancelTo(up.URL)},
 	}))
 }
 

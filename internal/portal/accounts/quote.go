@@ -126,7 +126,7 @@ func (c *call) newQuote() error {
 
 func (c *call) showNew(status int, a telamon.Account, fields []ui.Field) error {
 	up := &ui.Link{Text: a.Name, URL: accountPath(a.ID)}
-	form := ui.Form{Action: quotesPath + "/new", Button: c.Say("quote.make"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}, Hidden: []ui.Option{{Value: "account", Text: a.ID.String()}}}
+	form := ui.Form{Action: quotesPath + "/new", Button: c.Say("quote.make"), Cancel: c.CancelTo(up.URL), Hidden: []ui.Option{{Value: "account", Text: a.ID.String()}}}
 	head := ui.Head{Up: up, Title: c.Say("quote.new.title", "name", a.Name), Lead: c.Say("quote.new.lead")}
 	return c.Show(status, head.Title, page.FormPage(head, form, fields))
 }

@@ -44,7 +44,7 @@ func (c *call) showCancel(status int, q *telamon.Quote, reason ui.Field) error {
 	title := c.Say("quote.cancel.ask")
 	return c.Show(status, title, cancelPage(ui.Head{Up: up, Title: title}, ui.Confirmation{
 		Object: page.QuoteFacts(c.Call, q), Effects: effects, Keeps: c.Say("quote.cancel.keeps"),
-		Form: ui.Form{Action: quotePath(q.ID) + "/cancel", Button: c.Say("quote.cancel.button"), Danger: true, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}},
+		Form: ui.Form{Action: quotePath(q.ID) + "/cancel", Button: c.Say("quote.cancel.button"), Danger: true, Cancel: c.CancelTo(up.URL)},
 	}, reason))
 }
 

@@ -51,7 +51,7 @@ func (c *call) showReissue(status int, h *ra.Holding, v requestView) error {
 	here := pathOf(h.Certificate.Serial)
 	head := ui.Head{Up: &ui.Link{Text: page.ShortSerial(h.Certificate.Serial), URL: here}, Title: c.Say("certificates.reissue.ask"), Lead: c.Say("certificates.reissue.lead")}
 	form := ui.Form{
-		Action: here + "/reissue", Button: c.Say("certificates.reissue.button"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here},
+		Action: here + "/reissue", Button: c.Say("certificates.reissue.button"), Cancel: c.CancelTo(here),
 		Inspect: inspectPath, PrivateKey: c.Say("error.private_key"),
 	}
 	return c.Show(status, head.Title, formPage(head, c.object(h), form, v))
@@ -152,7 +152,7 @@ func (c *call) showRevoke(status int, h *ra.Holding, reason, at ui.Field) error 
 	return c.Show(status, title, revokePage(ui.Head{Up: &ui.Link{Text: page.ShortSerial(h.Certificate.Serial), URL: here}, Title: title},
 		ui.Confirmation{
 			Object: c.object(h), Effects: []string{c.Say("certificates.revoke.effect"), c.Say("certificates.revoke.key")}, Keeps: c.Say("certificates.revoke.keeps"),
-			Form: ui.Form{Action: here + "/revoke", Button: c.Say("mtls.revoke.button"), Danger: true, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here}},
+			Form: ui.Form{Action: here + "/revoke", Button: c.Say("mtls.revoke.button"), Danger: true, Cancel: c.CancelTo(here)},
 		}, reason, at))
 }
 

@@ -205,7 +205,7 @@ func (c *call) askViewName(form, values url.Values, problem error) error {
 	head := ui.Head{Up: &ui.Link{Text: c.Say("certificates.title"), URL: back}, Title: c.Say("certificates.view.save")}
 	return c.Show(http.StatusUnprocessableEntity, head.Title, page.FormPage(head, ui.Form{
 		Action: viewsPath, Button: c.Say("certificates.view.save"), Hidden: []ui.Option{{Value: "query", Text: values.Encode()}},
-		Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: back},
+		Cancel: c.CancelTo(back),
 	}, []ui.Field{f}))
 }
 
@@ -240,7 +240,7 @@ func (c *call) askDeleteView() error {
 		ui.Confirmation{
 			Object:  []ui.Fact{{Key: c.Say("certificates.view.name"), Value: ui.Words(v.Name)}, {Key: c.Say("mtls.created"), Value: ui.Moment(v.CreatedAt)}},
 			Effects: []string{c.Say("certificates.view.effect")}, Keeps: c.Say("certificates.view.keeps"),
-			Form: ui.Form{Action: viewsPath + "/" + v.ID.String(), Button: c.Say("certificates.view.button"), Danger: true, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: back}},
+			Form: ui.Form{Action: viewsPath + "/" + v.ID.String(), Button: c.Say("certificates.view.button"), Danger: true, Cancel: c.CancelTo(back)},
 		}))
 }
 

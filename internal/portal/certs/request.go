@@ -119,7 +119,7 @@ func (c *call) newRequest() error {
 }
 
 func (c *call) cancel() *ui.Link {
-	return &ui.Link{Text: c.Say("wizard.cancel"), URL: page.CertificatesPath}
+	return c.CancelTo(page.CertificatesPath)
 }
 
 // csrField asks for a CSR.

@@ -126,7 +126,7 @@ func (c *call) newCertificate() error {
 // askWho asks for whom the certificate is, and where its key comes from.
 func (c *call) askWho(d *draft) error {
 	head := c.newHead()
-	form := ui.Form{Action: newPath, Get: true, Button: c.Say("wizard.continue"), Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.ClientCertificatesPath}}
+	form := ui.Form{Action: newPath, Get: true, Button: c.Say("wizard.continue"), Cancel: c.CancelTo(page.ClientCertificatesPath)}
 	if d.after.ID != "" {
 		form.Hidden = []ui.Option{{Value: "after", Text: d.after.ID.String()}}
 	}
@@ -220,7 +220,7 @@ func (c *call) askWhat(status int, d *draft, term iam.CertTerm, f fields) error 
 		return c.Show(http.StatusOK, head.Title, page.WizardPage(head, w, page.NeedsFirst(c.Say("clients.ended"), c.Say("clients.ended.do"), nil)))
 	}
 	form := ui.Form{
-		Action: newPath, Button: c.Say("clients.create"), Hidden: page.Hidden(d.values()), Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.ClientCertificatesPath},
+		Action: newPath, Button: c.Say("clients.create"), Hidden: page.Hidden(d.values()), Cancel: c.CancelTo(page.ClientCertificatesPath),
 	}
 	if d.how == keyCSR {
 		form.Inspect, form.PrivateKey = inspectPath, c.Say("error.private_key")

@@ -123,7 +123,7 @@ func (c *call) confirm(a act) error {
 	title := c.Say(a.key+".ask", "name", a.name)
 	return c.Show(http.StatusOK, title, page.ConfirmPage(ui.Head{Up: &a.up, Title: title}, ui.Confirmation{
 		Object: a.object, Effects: []string{c.Say(a.key + ".effect")}, Keeps: c.Say(a.key + ".keeps"),
-		Form: ui.Form{Action: a.path, Button: c.Say(a.key + ".button"), Danger: a.danger, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: a.up.URL}},
+		Form: ui.Form{Action: a.path, Button: c.Say(a.key + ".button"), Danger: a.danger, Cancel: c.CancelTo(a.up.URL)},
 	}))
 }
 

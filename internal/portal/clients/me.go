@@ -68,7 +68,7 @@ func (c *call) meFields(name, locale string) []ui.Field {
 
 func (c *call) meForm(status int, fields []ui.Field) error {
 	head := ui.Head{Up: &ui.Link{Text: c.Say("me.title"), URL: page.MePath}, Title: c.Say("me.edit")}
-	form := ui.Form{Action: editMePath, Button: c.Say("service_users.save"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.MePath}}
+	form := ui.Form{Action: editMePath, Button: c.Say("service_users.save"), Cancel: c.CancelTo(page.MePath)}
 	return c.Show(status, head.Title, page.FormPage(head, form, fields))
 }
 

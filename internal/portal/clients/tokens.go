@@ -89,7 +89,7 @@ func (c *call) tokenForm(status int, u telamon.User, fields []ui.Field) error {
 	head := ui.Head{Up: &ui.Link{Text: u.Name, URL: up}, Title: c.Say("tokens.new", "name", u.Name), Lead: c.Say("tokens.new.lead")}
 	form := ui.Form{
 		Action: page.TokensPath + "/new", Button: c.Say("tokens.create"), Hidden: []ui.Option{{Value: "user", Text: u.ID.String()}},
-		Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up},
+		Cancel: c.CancelTo(up),
 	}
 	return c.Show(status, head.Title, page.FormPage(head, form, fields))
 }
@@ -175,7 +175,7 @@ func (c *call) thisToken() (telamon.APIToken, telamon.User, error) {
 func (c *call) editTokenForm(status int, k telamon.APIToken, u telamon.User, fields []ui.Field) error {
 	up := c.userPath(u)
 	head := ui.Head{Up: &ui.Link{Text: u.Name, URL: up}, Title: c.Say("tokens.edit.title", "name", k.Name), Lead: c.Say("tokens.edit.lead")}
-	form := ui.Form{Action: page.TokensPath + "/" + k.ID.String() + "/edit", Button: c.Say("tokens.save"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up}}
+	form := ui.Form{Action: page.TokensPath + "/" + k.ID.String() + "/edit", Button: c.Say("tokens.save"), Cancel: c.CancelTo(up)}
 	return c.Show(status, head.Title, page.FormPage(head, form, fields))
 }
 

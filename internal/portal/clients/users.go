@@ -119,7 +119,7 @@ func (c *call) askUser(status int, head ui.Head, form ui.Form, f userForm) error
 
 func (c *call) newUserForm() (ui.Head, ui.Form) {
 	head := ui.Head{Up: &ui.Link{Text: c.Say("service_users.title"), URL: page.ServiceUsersPath}, Title: c.Say("service_users.create")}
-	return head, ui.Form{Action: newUserPath, Button: head.Title, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.ServiceUsersPath}}
+	return head, ui.Form{Action: newUserPath, Button: head.Title, Cancel: c.CancelTo(page.ServiceUsersPath)}
 }
 
 // freshFor asks for a fresh second factor if one of the roles needs a factor.
@@ -297,7 +297,7 @@ func (c *call) user() error {
 func (c *call) editForm(u telamon.User) (ui.Head, ui.Form) {
 	here := page.ServiceUsersPath + "/" + u.ID.String()
 	head := ui.Head{Up: &ui.Link{Text: u.Name, URL: here}, Title: c.Say("service_users.edit.title", "name", u.Name), Lead: c.Say("service_users.edit.lead")}
-	return head, ui.Form{Action: here + "/edit", Button: c.Say("service_users.save"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here}}
+	return head, ui.Form{Action: here + "/edit", Button: c.Say("service_users.save"), Cancel: c.CancelTo(here)}
 }
 
 // editUser serves GET /service-users/{id}/edit.

@@ -125,6 +125,6 @@ func (c *call) confirm(action authz.Action, key, path string, effects []string, 
 				{Key: c.Say("domains.state"), Value: ui.Status(c.state(k))}, {Key: c.Say("domains.expires"), Value: expiry(k)},
 			},
 			Effects: effects, Keeps: c.Say(key + ".keeps"),
-			Form: ui.Form{Action: here + path, Button: c.Say(key + ".button"), Danger: danger, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here}},
+			Form: ui.Form{Action: here + path, Button: c.Say(key + ".button"), Danger: danger, Cancel: c.CancelTo(here)},
 		}))
 }

@@ -77,7 +77,7 @@ func (c *call) askAgain(status int, d draft, wrong map[string]string) error {
 	}
 	identity, kind, name, then := c.fields(d, claimants)
 	identity.Error, kind.Error, name.Error = wrong["identity"], wrong["kind"], wrong["name"]
-	form := ui.Form{Action: page.DomainNewPath, Button: c.Say("domains.new.button"), Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.DomainsPath}}
+	form := ui.Form{Action: page.DomainNewPath, Button: c.Say("domains.new.button"), Cancel: c.CancelTo(page.DomainsPath)}
 	return c.Show(status, head.Title, newPage(head, form, identity, kind, name, then))
 }
 

@@ -219,7 +219,7 @@ func (c *call) askWithdraw() error {
 			Effects: []string{c.Say("identity.withdraw.effect"), c.Say("identity.withdraw.credentials")},
 			Form: ui.Form{
 				Action: here + "/withdraw", Button: c.Say("identity.withdraw.button"), Danger: true,
-				Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here},
+				Cancel: c.CancelTo(here),
 			},
 		}))
 }
@@ -285,7 +285,7 @@ func (c *call) showRequesters(status int, i *telamon.Identity, problem string) e
 		who.Value = requestSome
 	}
 	people := ui.Field{Name: "user", Label: c.Say("identity.requesters.people"), Error: problem}
-	form := ui.Form{Action: here + "/requesters", Button: c.Say("identity.requesters.button"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here}}
+	form := ui.Form{Action: here + "/requesters", Button: c.Say("identity.requesters.button"), Cancel: c.CancelTo(here)}
 	head := ui.Head{Up: &ui.Link{Text: i.Name, URL: here}, Title: title, Lead: c.Say("identity.requesters.lead")}
 	columns := []ui.Column{{Name: c.Say("credential.name")}, {Name: c.Say("identity.requesters.email")}}
 	return c.Show(status, title, requestersPage(head, form, who, people, columns, rows))

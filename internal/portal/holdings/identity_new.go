@@ -54,7 +54,7 @@ func (c *call) newIdentity() error {
 			f.Value = o.Value
 		}
 	}
-	form := ui.Form{Action: page.IdentityNewPath, Get: true, Button: c.Say("wizard.continue"), Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.IdentitiesPath}}
+	form := ui.Form{Action: page.IdentityNewPath, Get: true, Button: c.Say("wizard.continue"), Cancel: c.CancelTo(page.IdentitiesPath)}
 	return c.Show(http.StatusOK, head.Title, page.WizardPage(head, c.identityWizard(0, nil), page.ChoiceStep(form, f)))
 }
 
@@ -134,12 +134,12 @@ func (c *call) askIdentity(status int, t iam.IdentityType, draft *telamon.Identi
 	head := c.newIdentityHead()
 	form := ui.Form{
 		Action: page.IdentityNewPath, Button: c.Say("identity.preview"), Hidden: []ui.Option{{Value: "type", Text: string(t.Type)}},
-		Cancel: &ui.Link{Text: c.Say("wizard.cancel"), URL: page.IdentitiesPath},
+		Cancel: c.CancelTo(page.IdentitiesPath),
 	}
 	if draft != nil {
 		here := identityPath(draft.ID)
 		head = ui.Head{Up: &ui.Link{Text: draft.Name, URL: here}, Title: c.Say("identity.edit.title", "name", draft.Name)}
-		form.Action, form.Hidden, form.Cancel = here+"/edit", nil, &ui.Link{Text: c.Say("confirm.cancel"), URL: here}
+		form.Action, form.Hidden, form.Cancel = here+"/edit", nil, c.CancelTo(here)
 	}
 	provider, err := c.iam.IsServiceProvider(c.R.Context(), c.Actor, c.Account())
 	if err != nil {

@@ -152,7 +152,7 @@ func (c *call) askReorder() error {
 			{Key: c.Say("quote.price"), Value: ui.Words(price)},
 		},
 		Effects: []string{c.Say("quote.reorder.effect"), c.Say("quote.reorder.drawn")}, Keeps: c.Say("quote.reorder.keeps"),
-		Form: ui.Form{Action: packsPath + "/" + pack.ID.String() + "/reorder", Button: c.Say("quote.reorder.button"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}},
+		Form: ui.Form{Action: packsPath + "/" + pack.ID.String() + "/reorder", Button: c.Say("quote.reorder.button"), Cancel: c.CancelTo(up.URL)},
 	}
 	title := c.Say("quote.reorder.title", "name", product.Service.Name)
 	return c.Show(http.StatusOK, title, page.ConfirmPage(ui.Head{Up: up, Title: title}, confirmation))

@@ -93,7 +93,7 @@ func (c *call) audit() error {
 	}
 	for _, e := range list.Events {
 		table.Rows = append(table.Rows, ui.Row{URL: page.AuditPath + "/" + e.ID.String(), Cells: page.Cells(
-			ui.Moment(e.At), code(e.Action), page.Actor(e.Actor, c.who(e, names)), ui.ShortID(e.Object), ui.Status(c.result(e)))})
+			ui.Moment(e.At), code(e.Action), page.Actor(c.Call, e.Actor, names), ui.ShortID(e.Object), ui.Status(c.result(e)))})
 	}
 	n := int64(len(list.Events))
 	table.Pager = &ui.Pager{First: min(1, n), Last: n, Total: n}
@@ -142,17 +142,6 @@ func (c *call) actorNames(events []*audit.Payload) (map[string]string, error) {
 		actors = append(actors, e.Actor)
 	}
 	return c.iam.AuditNames(c.Context(), c.Actor, c.Account(), actors)
-}
-
-// who is who did something, by name if there is one.
-func (c *call) who(e *audit.Payload, names map[string]string) string {
-	if name := names[e.Actor]; name != "" {
-		return name
-	}
-	if key := "audit.actor." + e.Actor; c.Language().Has(key) {
-		return c.Say(key)
-	}
-	return e.Actor
 }
 
 // result is how something ended.
@@ -274,16 +263,11 @@ func (c *call) auditEvent() error {
 	state := c.result(e)
 	head := ui.Head{Up: &ui.Link{Text: c.Say("audit.title"), URL: page.AuditPath}, Title: e.Action, ID: id.String(), State: &state}
 	head.Lead, head.State.Reason = state.Reason, ""
-	who := ui.Words(c.who(e, names))
-	if _, err := telamon.ParseUserID(e.Actor); err == nil && names[e.Actor] != "" && c.May(authz.UserRead) {
-		who = linkTo(page.MembersPath+"/"+e.Actor, names[e.Actor])
+	member := ""
+	if _, err := telamon.ParseUserID(e.Actor); err == nil && c.May(authz.UserRead) {
+		member = page.MembersPath + "/" + e.Actor
 	}
-	if names[e.Actor] != "" {
-		who = page.WithID(who, e.Actor)
-	} else if strings.Contains(e.Actor, "_") {
-		who = ui.Identifier(e.Actor)
-	}
-	facts := []ui.Fact{{Key: c.Say("audit.at"), Value: ui.Moment(e.At)}, {Key: c.Say("audit.actor"), Value: who}}
+	facts := []ui.Fact{{Key: c.Say("audit.at"), Value: ui.Moment(e.At)}, {Key: c.Say("audit.actor"), Value: page.ActorWhole(c.Call, e.Actor, names, member)}}
 	if e.Address.IsValid() {
 		facts = append(facts, ui.Fact{Key: c.Say("audit.address"), Value: code(e.Address.String())})
 	}

@@ -102,7 +102,7 @@ func (c *call) invitePage(status int, fields []ui.Field, picked []string, wrong 
 	}
 	field.Error = wrong
 	head := ui.Head{Up: &ui.Link{Text: c.Say("members.title"), URL: page.MembersPath}, Title: c.Say("members.invite"), Lead: c.Say("members.invite.lead")}
-	form := ui.Form{Action: invitePath, Button: c.Say("members.invite.button"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.MembersPath}}
+	form := ui.Form{Action: invitePath, Button: c.Say("members.invite.button"), Cancel: c.CancelTo(page.MembersPath)}
 	return c.Show(status, head.Title, pickPage(head, form, fields, field, rows))
 }
 
@@ -189,7 +189,7 @@ func (c *call) askInvitationAct(verb string) error {
 		Effects: []string{c.Say(key + ".effect")},
 		Form: ui.Form{
 			Action: invitationsPath + "/" + i.ID.String() + "/" + verb, Button: c.Say(key + ".button"), Danger: invitationActs[verb].danger,
-			Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.MembersPath},
+			Cancel: c.CancelTo(page.MembersPath),
 		},
 	}
 	head := ui.Head{Up: &ui.Link{Text: c.Say("members.title"), URL: page.MembersPath}, Title: title}

@@ -308,7 +308,7 @@ func (c *call) askMemberAct(verb string) error {
 	confirmation := ui.Confirmation{
 		Object:  []ui.Fact{{Key: c.Say("welcome.name"), Value: ui.Words(m.Name)}, {Key: c.Say("sign_in.email"), Value: ui.Words(m.Email)}, {Key: c.Say("members.roles"), Value: ui.Words(c.roleNames(m.Roles))}},
 		Effects: []string{c.Say(key + ".effect")}, Keeps: c.Say(key + ".keeps"),
-		Form: ui.Form{Action: memberPath(m.ID) + "/" + verb, Button: c.Say(key + ".button"), Danger: act.danger, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}},
+		Form: ui.Form{Action: memberPath(m.ID) + "/" + verb, Button: c.Say(key + ".button"), Danger: act.danger, Cancel: c.CancelTo(up.URL)},
 	}
 	return c.Show(http.StatusOK, title, page.ConfirmPage(ui.Head{Up: &up, Title: title}, confirmation))
 }
@@ -353,7 +353,7 @@ func (c *call) rolesPage(status int, m *store.Member, picked []string, wrong str
 	title := c.Say("members.roles_of", "name", m.Name)
 	up := ui.Link{Text: m.Name, URL: memberPath(m.ID)}
 	head := ui.Head{Up: &up, Title: title, Lead: c.Say("members.roles.lead")}
-	form := ui.Form{Action: memberPath(m.ID) + "/roles", Button: c.Say("members.roles.button"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}}
+	form := ui.Form{Action: memberPath(m.ID) + "/roles", Button: c.Say("members.roles.button"), Cancel: c.CancelTo(up.URL)}
 	return c.Show(status, title, pickPage(head, form, nil, field, rows))
 }
 

@@ -71,7 +71,7 @@ func (c *call) providerPage(status int, present, shown *signin.OIDC, fields []ui
 		head.Quiet = []ui.Link{{Text: c.Say("oidc.remove"), URL: providerPath + "/remove"}}
 	}
 	callback, start := c.signin.ProviderURLs(c.Account())
-	form := ui.Form{Action: providerPath, Button: c.Say("oidc.button"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: page.SettingsPath}}
+	form := ui.Form{Action: providerPath, Button: c.Say("oidc.button"), Cancel: c.CancelTo(page.SettingsPath)}
 	mfa := ui.Field{Name: "accepts_mfa", Value: "yes", Label: c.Say("oidc.mfa"), Hint: c.Say("oidc.mfa.hint")}
 	tested := c.R.URL.Query().Get("tested")
 	if !slices.Contains([]string{"ok", "failed"}, tested) {
@@ -136,7 +136,7 @@ func (c *call) askRemoveProvider() error {
 		ui.Confirmation{
 			Object:  []ui.Fact{{Key: c.Say("oidc.issuer"), Value: code(o.Issuer)}},
 			Effects: []string{c.Say("oidc.remove.effect")}, Keeps: c.Say("oidc.remove.keeps"),
-			Form: ui.Form{Action: providerPath + "/remove", Button: c.Say("oidc.remove.button"), Danger: true, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: providerPath}},
+			Form: ui.Form{Action: providerPath + "/remove", Button: c.Say("oidc.remove.button"), Danger: true, Cancel: c.CancelTo(providerPath)},
 		}))
 }
 

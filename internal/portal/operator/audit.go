@@ -69,7 +69,7 @@ func (c *call) events() error {
 			tone = ui.Bad
 		}
 		table.Rows = append(table.Rows, ui.Row{URL: auditPath + "/" + e.ID.String(), Cells: page.Cells(
-			ui.Moment(e.At), ui.Words(e.Action), page.Actor(e.Actor, c.who(e.Actor, names)), ui.ShortID(e.Object), ui.Status(ui.State{Tone: tone, Word: e.Result}))})
+			ui.Moment(e.At), ui.Words(e.Action), page.Actor(c.Call, e.Actor, names), ui.ShortID(e.Object), ui.Status(ui.State{Tone: tone, Word: e.Result}))})
 	}
 	if found.Next != "" {
 		q.Set("after", found.Next.String())
@@ -111,17 +111,6 @@ func (c *call) actorNames(events []*audit.Payload) (map[string]string, error) {
 	return names, nil
 }
 
-// who is who did something, by name if there is one.
-func (c *call) who(actor string, names map[string]string) string {
-	if name := names[actor]; name != "" {
-		return name
-	}
-	if key := "audit.actor." + actor; c.Language().Has(key) {
-		return c.Say(key)
-	}
-	return actor
-}
-
 // diff lists the values that differ between two JSON texts.
 func diff(before, after json.RawMessage) []page.Difference {
 	return slices.DeleteFunc(page.Diff(before, after), func(d page.Difference) bool { return !d.Changed() })
@@ -139,12 +128,8 @@ func (c *call) event() error {
 	if err != nil {
 		return err
 	}
-	who := ui.Identifier(e.Actor)
-	if name := c.who(e.Actor, names); name != e.Actor {
-		who = page.WithID(ui.Words(name), e.Actor)
-	}
 	facts := []ui.Fact{
-		c.fact("when", ui.Moment(e.At)), c.fact("action", ui.Words(e.Action)), c.fact("actor", who), c.fact("object", words(e.Object)),
+		c.fact("when", ui.Moment(e.At)), c.fact("action", ui.Words(e.Action)), c.fact("actor", page.ActorWhole(c.Call, e.Actor, names, "")), c.fact("object", words(e.Object)),
 		c.fact("account", words(e.Account.String())), c.fact("result", ui.Words(e.Result)), c.fact("request", words(e.RequestID)),
 	}
 	if e.Address.IsValid() {

@@ -141,7 +141,7 @@ func (c *call) act(method, path string, body any, to string) error {
 func (c *call) confirm(up *ui.Link, title, button string, object []ui.Fact, effects []string, danger bool, fields ...ui.Field) error {
 	confirmation := ui.Confirmation{
 		Object: object, Effects: effects,
-		Form: ui.Form{Action: c.R.URL.RequestURI(), Button: button, Danger: danger, Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: up.URL}},
+		Form: ui.Form{Action: c.R.URL.RequestURI(), Button: button, Danger: danger, Cancel: c.CancelTo(up.URL)},
 	}
 	return c.Show(http.StatusOK, title, ui.Header(ui.Head{Up: up, Title: title}), confirmWith(confirmation, fields))
 }

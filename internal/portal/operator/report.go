@@ -343,7 +343,7 @@ func (c *call) askAccept() error {
 func (c *call) acceptPage(status int, r *telamon.ProblemReport, fields []ui.Field) error {
 	here := reportsPath + "/" + r.ID.String()
 	head := ui.Head{Up: c.up("operator.reports.back", here), Title: c.Say("operator.reports.accept.ask"), Lead: c.Say("operator.reports.accept.lead")}
-	form := ui.Form{Action: here + "/accept", Button: c.Say("operator.reports.accept"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: here}}
+	form := ui.Form{Action: here + "/accept", Button: c.Say("operator.reports.accept"), Cancel: c.CancelTo(here)}
 	return c.Show(status, head.Title, page.FormPage(head, form, fields))
 }
 
@@ -393,7 +393,7 @@ func (c *call) askCase() error {
 
 func (c *call) casePage(status int, fields []ui.Field) error {
 	head := ui.Head{Up: c.up("operator.reports.title", reportsPath), Title: c.Say("operator.cases.new"), Lead: c.Say("operator.cases.new.lead")}
-	form := ui.Form{Action: casesPath + "/new", Button: c.Say("operator.cases.new"), Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: reportsPath}}
+	form := ui.Form{Action: casesPath + "/new", Button: c.Say("operator.cases.new"), Cancel: c.CancelTo(reportsPath)}
 	return c.Show(status, head.Title, page.FormPage(head, form, fields))
 }
 

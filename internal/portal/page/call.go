@@ -61,6 +61,11 @@ func (c *Call) ActIf(action authz.Action, key, path string) *ui.Link {
 	return &ui.Link{Text: c.Say(key), URL: path}
 }
 
+// CancelTo is the way out of a form, to a page that changes nothing.
+func (c *Call) CancelTo(path string) *ui.Link {
+	return &ui.Link{Text: c.Say("confirm.cancel"), URL: path}
+}
+
 // Show answers with a page in the shell.
 func (c *Call) Show(status int, title string, parts ...templ.Component) error {
 	page := ui.Page{Title: title, Scripts: true, HTMX: true}

@@ -62,6 +62,18 @@ var StateWords = map[telamon.State]ui.State{
 	telamon.Deleted: {Tone: ui.Bad, Word: "state.deleted"}, telamon.Revoked: {Tone: ui.Bad, Word: "state.revoked"},
 }
 
+// ActorName is who did something, as audit events name them: by name if names has one, and in
+// words for those who have none. Of anybody else it is the identifier itself.
+func (c *Call) ActorName(actor string, names map[string]string) string {
+	if name := names[actor]; name != "" {
+		return name
+	}
+	if key := "audit.actor." + actor; c.Language().Has(key) {
+		return c.Say(key)
+	}
+	return actor
+}
+
 // MailName is what a mail is about, in words.
 func (c *Call) MailName(template string) string {
 	if key := "mail.template." + template; c.Language().Has(key) {

@@ -342,7 +342,7 @@ func (c *call) showDecision(status int, k *vetting.Case, verb string, reason ui.
 		Object: c.requested(k), Effects: []string{effect}, Keeps: c.Say(key + ".keeps"),
 		Form: ui.Form{
 			Action: casePath(k.ID) + "/" + verb, Button: c.Say(key), Danger: d.danger,
-			Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: casePath(k.ID)},
+			Cancel: c.CancelTo(casePath(k.ID)),
 		},
 	}
 	head := ui.Head{Up: &ui.Link{Text: k.Reference(), URL: casePath(k.ID)}, Title: title}

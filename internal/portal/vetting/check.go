@@ -90,7 +90,7 @@ func (c *call) showCheck(status int, k *vetting.Case, n vetting.NewCheck, cause 
 	head := ui.Head{Up: &ui.Link{Text: k.Reference(), URL: casePath(k.ID)}, Title: title, Lead: c.Say("vetting.check." + string(n.Kind) + ".lead")}
 	form := ui.Form{
 		Action: casePath(k.ID) + "/checks/new", Button: c.Say("vetting.record"), Hidden: []ui.Option{{Value: "kind", Text: string(n.Kind)}},
-		Cancel: &ui.Link{Text: c.Say("confirm.cancel"), URL: casePath(k.ID)},
+		Cancel: c.CancelTo(casePath(k.ID)),
 	}
 	return c.Show(status, title, checkPage(head, form, fields, origin))
 }
