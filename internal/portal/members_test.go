@@ -175,6 +175,17 @@ func TestAudit(t *testing.T) {
 	for _, g := range []*guest{g, auditor} {
 		g.wants(t, path, "user.set_roles", "Ada Wolff", id, "roles[0]", "finance", "read_only", path+"/proof.json")
 	}
+	// Credentials have names too, and who has none is said in words.
+	w.equip(t, account)
+	credential, _ := g.made(t, account, "metering_prod")
+	must(t, w.db.RecordEvent(t.Context(), telamon.Event{
+		Actor: telamon.Actor{Kind: telamon.ActorCredential, Account: account, Credential: telamon.CredentialID(credential)}, Account: account,
+		Action: "certificate.issue", Object: "01", Result: "ok",
+	}))
+	issued := got(w.db.AuditEvents(t.Context(), store.AuditFilter{Account: account, Action: "certificate.issue"}))(t).Events[0]
+	g.wants(t, "/audit?action=certificate.issue", ">metering_prod</td>")
+	g.wants(t, "/audit/"+issued.ID.String(), "metering_prod", credential)
+	g.wants(t, "/audit?actor=operator", ">Operator</td>")
 	for query, found := range map[string]bool{
 		"action=user.set_roles": true, "action=user.set_role": false, "object=" + id: true, "object=x": false, "actor=ada": true,
 		"actor=" + w.userOf(t, ada).String(): true, "actor=nobody": false, "result=ok": true, "result=failed&action=user.set_roles": false,

@@ -117,129 +117,182 @@ func TestOperators(t *testing.T) {
 	}
 
 	t.Run("who gets in", func(t *testing.T) {
-		for _, path := range pages {
-			if a := cleo.get(t, path); a.status != http.StatusOK || strings.Contains(a.body, "operator.") && strings.Contains(a.body, ">operator.") {
-				t.Errorf("GET %s = %d", path, a.status)
-			}
-			for name, g := range map[string]*guest{"a customer": customer, "sales": sales, "a vetting agent": agent} {
-				if a := g.get(t, path); a.status != http.StatusForbidden && a.status != http.StatusNotFound {
-					t.Errorf("GET %s by %s = %d, want 403", path, name, a.status)
-				}
-				if a := g.send(t, http.MethodPost, path, url.Values{}); a.status != http.StatusForbidden && a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed {
-					t.Errorf("POST %s by %s = %d, want 403", path, name, a.status)
-				}
-			}
-			if a := w.guest(t).get(t, path); a.status != http.StatusSeeOther {
-				t.Errorf("GET %s by a stranger = %d", path, a.status)
-			}
-		}
-		if body := cleo.get(t, event).body; !strings.Contains(body, "In the log, verified just now") {
-			t.Errorf("the proof of an event is not verified:\n%s", body)
-		}
+		mustKeepOut(t, w, cleo, pages, map[string]*guest{"a customer": customer, "sales": sales, "a vetting agent": agent})
+		mustSay(t, cleo.get(t, event).body, "In the log, verified just now")
 	})
-
 	t.Run("policy editor", func(t *testing.T) {
-		body := cleo.get(t, service).body
-		was := hidden(t, body, "was")
-		form := func(pairs ...string) url.Values {
-			v := formValues(t, body)
-			for i := 0; i < len(pairs); i += 2 {
-				v.Set(pairs[i], pairs[i+1])
-			}
-			return v
-		}
-		// The JSON follows the form, and the form the JSON.
-		followed := cleo.send(t, http.MethodPost, service, form("act", "follow", "seconds_max", "43200"))
-		if text := hidden(t, followed.body, "was"); followed.status != http.StatusOK || !strings.Contains(text, `"secondsmax": 43200`) {
-			t.Errorf("after the form was changed the JSON is %d %s", followed.status, text)
-		}
-		followed = cleo.send(t, http.MethodPost, service, form("act", "follow", "json", strings.Replace(was, `"secondsmax": 86400`, `"secondsmax": 7200`, 1)))
-		if followed.status != http.StatusOK || !strings.Contains(followed.body, `value="7200"`) {
-			t.Errorf("after the JSON was changed the form does not follow: %d", followed.status)
-		}
-		// What cannot stand is said, and nothing is saved.
-		for name, v := range map[string]url.Values{
-			"no JSON":     form("act", "save", "json", "{"),
-			"no number":   form("act", "save", "seconds_max", "long"),
-			"both":        form("act", "save", "seconds_max", "43200", "json", strings.Replace(was, `"secondsmax": 86400`, `"secondsmax": 7200`, 1)),
-			"no compiler": form("act", "save", "format.common_name", "["),
-		} {
-			if a := cleo.send(t, http.MethodPost, service, v); a.status != http.StatusUnprocessableEntity {
-				t.Errorf("%s: %d", name, a.status)
-			}
-		}
-		// A request is tried, and nothing is issued.
-		for request, want := range map[string]string{
-			`{"subject_dn":{"common_name":"METER"},"public_key":` + quoted(t, newECCSR(t)) + `}`: "subject_dn.common_name: does not match the required format",
-			`{"subject_dn":{"common_name":"meter"},"public_key":` + quoted(t, newECCSR(t)) + `}`: "It would get a certificate.",
-			`{"subject_dn":`: "This cannot be read as a request in JSON.",
-		} {
-			a := cleo.send(t, http.MethodPost, service, form("act", "try", "request", request, "data", "organization=Tried Ltd"))
-			if !strings.Contains(html.UnescapeString(a.body), want) {
-				t.Errorf("trying %s lacks %q: %d", request, want, a.status)
-			}
-		}
-		// Saving waits for another person; who asked cannot approve it.
-		if a := cleo.send(t, http.MethodPost, service, form("act", "save", "seconds_max", "43200")); a.status != http.StatusSeeOther || a.header.Get("Location") != "/operator/approvals" {
-			t.Fatalf("saving = %d %v\n%s", a.status, a.header, a.body)
-		}
-		found := proposalID.FindStringSubmatch(cleo.get(t, "/operator/approvals").body)
-		if found == nil {
-			t.Fatal("nothing waits")
-		}
-		path := "/operator/approvals/" + found[1]
-		own := cleo.get(t, path).body
-		if !strings.Contains(own, "You asked for this yourself.") || !strings.Contains(html.UnescapeString(own), `"secondsmax": 43200`) {
-			t.Error("the page does not show the act, or whose it is")
-		}
-		seen := hidden(t, dora.get(t, path).body, "sha256")
-		cleo.post(t, http.StatusForbidden, path+"/approve", "sha256", seen)
-		if v := got(w.iam.Service(t.Context(), townOperator, services[0].ID))(t); v.Version != 1 {
-			t.Errorf("the service is version %d before it was approved", v.Version)
-		}
-		dora.post(t, http.StatusConflict, path+"/approve", "sha256", strings.Repeat("0", 64))
-		dora.post(t, http.StatusSeeOther, path+"/approve", "sha256", seen, "reason", "looked at it")
-		v := got(w.iam.Service(t.Context(), townOperator, services[0].ID))(t)
-		if v.Version != 2 || !strings.Contains(string(v.PolicyTemplate), "43200") {
-			t.Errorf("the service is %+v", v)
-		}
-		// Who edits an old version is shown both.
-		if a := cleo.send(t, http.MethodPost, service, form("act", "save", "seconds_max", "7200")); a.status != http.StatusConflict || !strings.Contains(a.body, "was changed meanwhile") {
-			t.Errorf("saving an old version = %d", a.status)
-		}
-		w.clock.Advance(authz.FreshFor)
-		body = cleo.get(t, service).body
-		if a := cleo.send(t, http.MethodPost, service, form("act", "save", "seconds_max", "3600")); a.status != http.StatusSeeOther || !strings.HasPrefix(a.header.Get("Location"), "/second-factor") {
-			t.Errorf("saving with a stale second factor = %d %v", a.status, a.header)
-		}
+		e := &policyEditor{town: w, cleo: cleo, dora: dora, service: services[0].ID, path: service}
+		e.open(t)
+		e.follows(t)
+		e.refuses(t)
+		e.tries(t)
+		e.saves(t)
+		e.savesOnce(t)
 	})
+	t.Run("problem reports", func(t *testing.T) { walkReports(t, w, account.ID, dora) })
+}
 
-	t.Run("problem reports", func(t *testing.T) {
-		stranger := w.guest(t)
-		stranger.post(t, http.StatusUnprocessableEntity, "/report", "reporter", "eve", "category", "misuse", "words", "It is used for phishing.")
-		key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("not one, but how is anybody to know")}))
-		if a := stranger.post(t, http.StatusUnprocessableEntity, "/report", "reporter", "eve@example.net", "category", "key_compromise", "certificates", key, "words", "Here is the key."); strings.Contains(a.body, "bm90IG9uZS") {
-			t.Error("a private key is repeated")
+// mustKeepOut holds that the operator sees each of the pages, and that the others and
+// strangers do not, nor act there.
+func mustKeepOut(t *testing.T, w *town, operator *guest, pages []string, others map[string]*guest) {
+	t.Helper()
+	for _, path := range pages {
+		if a := operator.get(t, path); a.status != http.StatusOK || strings.Contains(a.body, "operator.") && strings.Contains(a.body, ">operator.") {
+			t.Errorf("GET %s = %d", path, a.status)
 		}
-		a := stranger.post(t, http.StatusCreated, "/report", "reporter", "eve@example.net", "category", "misuse", "words", "It is used for phishing.")
-		report := "/operator/reports/" + reportID.FindString(a.body)
-		dora.post(t, http.StatusSeeOther, report+"/answered")
-		made := dora.post(t, http.StatusSeeOther, report+"/accept", "category", "misuse", "summary", "It is so.").header.Get("Location")
-		if caseID.FindString(made) == "" || !strings.Contains(dora.get(t, made).body, "It is so.") {
-			t.Errorf("the case is at %q", made)
+		for name, g := range others {
+			if a := g.get(t, path); a.status != http.StatusForbidden && a.status != http.StatusNotFound {
+				t.Errorf("GET %s by %s = %d, want 403", path, name, a.status)
+			}
+			if a := g.send(t, http.MethodPost, path, url.Values{}); a.status != http.StatusForbidden && a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed {
+				t.Errorf("POST %s by %s = %d, want 403", path, name, a.status)
+			}
 		}
-		dora.post(t, http.StatusConflict, report+"/dismiss", "reason", "no")
-		w.clock.Advance(6 * rules.Day)
-		if body := w.operator(t, account.ID, "finn@ca.example", authz.RoleCAOperator).get(t, "/operator/reports").body; !strings.Contains(body, "Overdue") {
-			t.Error("an overdue case does not show")
+		if a := w.guest(t).get(t, path); a.status != http.StatusSeeOther {
+			t.Errorf("GET %s by a stranger = %d", path, a.status)
 		}
-		for range 9 {
-			a = stranger.send(t, http.MethodPost, "/report", url.Values{"reporter": {"eve"}})
+	}
+}
+
+// A policyEditor is the page of a service's policy, which cleo edits and dora approves.
+type policyEditor struct {
+	*town
+	cleo, dora *guest
+	service    telamon.ServiceID
+	path       string
+	body, was  string // of the page, and of the policy in it
+}
+
+// open loads the page.
+func (e *policyEditor) open(t *testing.T) {
+	t.Helper()
+	e.body = e.cleo.get(t, e.path).body
+	e.was = hidden(t, e.body, "was")
+}
+
+// form is the form of the page with other values.
+func (e *policyEditor) form(t *testing.T, pairs ...string) url.Values {
+	t.Helper()
+	v := formValues(t, e.body)
+	for i := 0; i < len(pairs); i += 2 {
+		v.Set(pairs[i], pairs[i+1])
+	}
+	return v
+}
+
+// follows holds that the JSON follows the form, and the form the JSON.
+func (e *policyEditor) follows(t *testing.T) {
+	t.Helper()
+	followed := e.cleo.send(t, http.MethodPost, e.path, e.form(t, "act", "follow", "seconds_max", "43200"))
+	if text := hidden(t, followed.body, "was"); followed.status != http.StatusOK || !strings.Contains(text, `"secondsmax": 43200`) {
+		t.Errorf("after the form was changed the JSON is %d %s", followed.status, text)
+	}
+	followed = e.cleo.send(t, http.MethodPost, e.path, e.form(t, "act", "follow", "json", strings.Replace(e.was, `"secondsmax": 86400`, `"secondsmax": 7200`, 1)))
+	if followed.status != http.StatusOK || !strings.Contains(followed.body, `value="7200"`) {
+		t.Errorf("after the JSON was changed the form does not follow: %d", followed.status)
+	}
+}
+
+// refuses holds that what cannot stand is said, and nothing is saved.
+func (e *policyEditor) refuses(t *testing.T) {
+	t.Helper()
+	for name, v := range map[string]url.Values{
+		"no JSON":     e.form(t, "act", "save", "json", "{"),
+		"no number":   e.form(t, "act", "save", "seconds_max", "long"),
+		"both":        e.form(t, "act", "save", "seconds_max", "43200", "json", strings.Replace(e.was, `"secondsmax": 86400`, `"secondsmax": 7200`, 1)),
+		"no compiler": e.form(t, "act", "save", "format.common_name", "["),
+	} {
+		if a := e.cleo.send(t, http.MethodPost, e.path, v); a.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d", name, a.status)
 		}
-		if a.status != http.StatusTooManyRequests {
-			t.Errorf("the tenth report in a moment = %d", a.status)
+	}
+}
+
+// tries tries requests, for which nothing is issued.
+func (e *policyEditor) tries(t *testing.T) {
+	t.Helper()
+	for request, want := range map[string]string{
+		`{"subject_dn":{"common_name":"METER"},"public_key":` + quoted(t, newECCSR(t)) + `}`: "subject_dn.common_name: does not match the required format",
+		`{"subject_dn":{"common_name":"meter"},"public_key":` + quoted(t, newECCSR(t)) + `}`: "It would get a certificate.",
+		`{"subject_dn":`: "This cannot be read as a request in JSON.",
+	} {
+		a := e.cleo.send(t, http.MethodPost, e.path, e.form(t, "act", "try", "request", request, "data", "organization=Tried Ltd"))
+		if !strings.Contains(html.UnescapeString(a.body), want) {
+			t.Errorf("trying %s lacks %q: %d", request, want, a.status)
 		}
-	})
+	}
+}
+
+// saves changes the policy, which waits for another person: who asked cannot approve it.
+func (e *policyEditor) saves(t *testing.T) {
+	t.Helper()
+	if a := e.cleo.send(t, http.MethodPost, e.path, e.form(t, "act", "save", "seconds_max", "43200")); a.status != http.StatusSeeOther || a.header.Get("Location") != "/operator/approvals" {
+		t.Fatalf("saving = %d %v\n%s", a.status, a.header, a.body)
+	}
+	found := proposalID.FindStringSubmatch(e.cleo.get(t, "/operator/approvals").body)
+	if found == nil {
+		t.Fatal("nothing waits")
+	}
+	path := "/operator/approvals/" + found[1]
+	own := e.cleo.get(t, path).body
+	if !strings.Contains(own, "You asked for this yourself.") || !strings.Contains(html.UnescapeString(own), `"secondsmax": 43200`) {
+		t.Error("the page does not show the act, or whose it is")
+	}
+	mustSay(t, own, "Change the service ")
+	mustSay(t, e.cleo.get(t, "/operator/audit?action=proposal.create").body, ">cleo</td>")
+	seen := hidden(t, e.dora.get(t, path).body, "sha256")
+	e.cleo.post(t, http.StatusForbidden, path+"/approve", "sha256", seen)
+	if v := got(e.town.iam.Service(t.Context(), townOperator, e.service))(t); v.Version != 1 {
+		t.Errorf("the service is version %d before it was approved", v.Version)
+	}
+	e.dora.post(t, http.StatusConflict, path+"/approve", "sha256", strings.Repeat("0", 64))
+	e.dora.post(t, http.StatusSeeOther, path+"/approve", "sha256", seen, "reason", "looked at it")
+	v := got(e.town.iam.Service(t.Context(), townOperator, e.service))(t)
+	if v.Version != 2 || !strings.Contains(string(v.PolicyTemplate), "43200") {
+		t.Errorf("the service is %+v", v)
+	}
+}
+
+// savesOnce shows both to who edits an old version, and asks for a fresh second factor.
+func (e *policyEditor) savesOnce(t *testing.T) {
+	t.Helper()
+	if a := e.cleo.send(t, http.MethodPost, e.path, e.form(t, "act", "save", "seconds_max", "7200")); a.status != http.StatusConflict || !strings.Contains(a.body, "was changed meanwhile") {
+		t.Errorf("saving an old version = %d", a.status)
+	}
+	e.town.clock.Advance(authz.FreshFor)
+	e.open(t)
+	if a := e.cleo.send(t, http.MethodPost, e.path, e.form(t, "act", "save", "seconds_max", "3600")); a.status != http.StatusSeeOther || !strings.HasPrefix(a.header.Get("Location"), "/second-factor") {
+		t.Errorf("saving with a stale second factor = %d %v", a.status, a.header)
+	}
+}
+
+// walkReports reports a problem as a stranger, and makes a case of it as an operator.
+func walkReports(t *testing.T, w *town, account telamon.AccountID, dora *guest) {
+	t.Helper()
+	stranger := w.guest(t)
+	stranger.post(t, http.StatusUnprocessableEntity, "/report", "reporter", "eve", "category", "misuse", "words", "It is used for phishing.")
+	key := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("not one, but how is anybody to know")}))
+	if a := stranger.post(t, http.StatusUnprocessableEntity, "/report", "reporter", "eve@example.net", "category", "key_compromise", "certificates", key, "words", "Here is the key."); strings.Contains(a.body, "bm90IG9uZS") {
+		t.Error("a private key is repeated")
+	}
+	a := stranger.post(t, http.StatusCreated, "/report", "reporter", "eve@example.net", "category", "misuse", "words", "It is used for phishing.")
+	report := "/operator/reports/" + reportID.FindString(a.body)
+	dora.post(t, http.StatusSeeOther, report+"/answered")
+	made := dora.post(t, http.StatusSeeOther, report+"/accept", "category", "misuse", "summary", "It is so.").header.Get("Location")
+	if caseID.FindString(made) == "" || !strings.Contains(dora.get(t, made).body, "It is so.") {
+		t.Errorf("the case is at %q", made)
+	}
+	dora.post(t, http.StatusConflict, report+"/dismiss", "reason", "no")
+	w.clock.Advance(6 * rules.Day)
+	if body := w.operator(t, account, "finn@ca.example", authz.RoleCAOperator).get(t, "/operator/reports").body; !strings.Contains(body, "Overdue") {
+		t.Error("an overdue case does not show")
+	}
+	for range 9 {
+		a = stranger.send(t, http.MethodPost, "/report", url.Values{"reporter": {"eve"}})
+	}
+	if a.status != http.StatusTooManyRequests {
+		t.Errorf("the tenth report in a moment = %d", a.status)
+	}
 }
 
 // quoted writes a text as JSON.

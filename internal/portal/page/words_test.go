@@ -1,8 +1,7 @@
 package page_test
 
 import (
-	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/telamon-ca/telamon/internal/notify"
@@ -12,21 +11,11 @@ import (
 
 // TestMailNames looks for the name of every kind of mail in every language.
 func TestMailNames(t *testing.T) {
-	files, err := filepath.Glob("../../notify/*.text.tmpl")
-	if err != nil || len(files) < 9 {
-		t.Fatalf("there are the templates %q, %v", files, err)
-	}
-	kinds := []string{
-		"sign_in_verify", "sign_in_known", "sign_in_reset", "sign_in_invite", "sign_in_notice", "client_certificates_expiring",
-		notify.TemplateQuoteSent, notify.TemplateQuoteAccepted, notify.TemplateQuoteResult, notify.TemplateQuotaUsed,
+	kinds := slices.Concat(notify.Templates(), notify.LetterTemplates(), []string{
+		notify.TemplateClientCertsExpiring, notify.TemplateQuoteSent, notify.TemplateQuoteAccepted, notify.TemplateQuoteResult, notify.TemplateQuotaUsed,
 		store.TemplateIdentityQueued, store.TemplateIdentityProcessed, store.TemplateIdentityActive, store.TemplateIdentityRejected,
 		store.TemplateIdentityExpiring, store.TemplateIdentityExpired,
-	}
-	for _, f := range files {
-		if kind := strings.TrimSuffix(filepath.Base(f), ".text.tmpl"); kind != "layout" {
-			kinds = append(kinds, kind)
-		}
-	}
+	})
 	for _, l := range ui.Languages {
 		for _, kind := range kinds {
 			if !l.Has("mail.template." + kind) {
