@@ -186,9 +186,9 @@ func germanDays(n int) string {
 
 // Render writes a message from one of the templates and its data, in the language of the
 // data's locale if there is one and the template is in it, and in English otherwise. The
-// message has a recipient only if the data names one. All texts of the data are shown on one line
-// and cannot make a link of their own: an account may have any name. Render refuses
-// an unknown template, data that is not the template's, and a link that is not an
+// message has a recipient only if the data names one. All texts of the data are shown on
+// one line and cannot make a link of their own: an account may have any name. Render
+// refuses an unknown template, data that is not the template's, and a link that is not an
 // absolute http or https URL.
 func Render(template string, data any) (Message, error) {
 	t, ok := templates["en"][template]

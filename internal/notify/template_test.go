@@ -245,29 +245,40 @@ func TestRenderRefusals(t *testing.T) {
 	}
 }
 
-// FuzzRender checks the lint with any name of an account or a domain.
+// FuzzRender checks the lint with any name of an account or a domain, in each language.
 func FuzzRender(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		for name, data := range mails(text) {
-			m, err := Render(name, data)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			if strings.ContainsAny(m.Subject, "\r\n") || strings.Contains(m.Subject, "://") {
-				t.Errorf("%s: the subject is %q", name, m.Subject)
-			}
-			for _, found := range urls.FindAllString(m.Text, -1) {
-				if found != portal && found != link {
-					t.Errorf("%s: a link to %s", name, found)
-				}
-			}
-			for _, found := range hrefs.FindAllStringSubmatch(tagsOnly(m.HTML), -1) {
-				if to := html.UnescapeString(found[1]); to != portal && to != link {
-					t.Errorf("%s: a link to %s in HTML", name, to)
-				}
+			checkLinks(t, name, data)
+			if localized, ok := inGerman(name, data); ok {
+				checkLinks(t, name+" in German", localized)
 			}
 		}
 	})
+}
+
+// checkLinks holds that a mail, called name or what name begins with, leads to us alone, and
+// that its subject is one line.
+func checkLinks(t *testing.T, name string, data any) {
+	t.Helper()
+	template, _, _ := strings.Cut(name, " ")
+	m, err := Render(template, data)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if strings.ContainsAny(m.Subject, "\r\n") || strings.Contains(m.Subject, "://") {
+		t.Errorf("%s: the subject is %q", name, m.Subject)
+	}
+	for _, found := range urls.FindAllString(m.Text, -1) {
+		if found != portal && found != link {
+			t.Errorf("%s: a link to %s", name, found)
+		}
+	}
+	for _, found := range hrefs.FindAllStringSubmatch(tagsOnly(m.HTML), -1) {
+		if to := html.UnescapeString(found[1]); to != portal && to != link {
+			t.Errorf("%s: a link to %s in HTML", name, to)
+		}
+	}
 }
 
 // TestExpired has the mail of a verification that has expired, which no longer counts
