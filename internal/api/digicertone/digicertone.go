@@ -259,8 +259,8 @@ func (a *API) handler(path string, serve func(*call) error) http.Handler {
 	})
 }
 
-// admit finds the call's actor and holds the rate of the actor and of their account, or that of the address from
-// which a stranger calls.
+// admit finds the call's actor and holds the rate of the actor and of their account, or that
+// of the address from which a stranger calls.
 func (a *API) admit(c *call) error {
 	client := web.ClientOf(c.r.Context())
 	shown := iam.Shown{Key: apiKey(c.r.Header), Address: client.Address}
